@@ -77,7 +77,7 @@ class [[nodiscard]] Failure {
  public:
   explicit Failure(Error error) : error_(std::move(error)) {}
   Failure&& hint(std::string_view text) && {
-    error_ = std::move(error_).hint(text);
+    static_cast<void>(std::move(error_).hint(text));  // in place: assigning it to itself would empty it
     return std::move(*this);
   }
   template <typename T>
