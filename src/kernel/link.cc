@@ -73,10 +73,16 @@ const Link* find_link(const std::vector<Link>& links, std::string_view name) {
   return found == links.end() ? nullptr : &*found;
 }
 
-const Link* find_newcomer(const std::vector<Link>& before, const std::vector<Link>& after, std::string_view kind) {
-  for (const Link& link : after)
-    if (std::ranges::find(before, link.index, &Link::index) == before.end() && link.kind == kind) return &link;
-  return nullptr;
+// "eth%d" becomes the first of eth0, eth1, ... that is free, as the kernel does it. (Left to the kernel
+// it is worked out twice when the old name is taken there, and a number is skipped.)
+std::string fill_template(const std::string& name, const std::vector<Link>& links) {
+  const size_t percent = name.find("%d");
+  if (percent == std::string::npos) return name;
+  for (size_t number = 0;; ++number) {
+    std::string candidate = name;
+    candidate.replace(percent, 2, std::to_string(number));
+    if (find_link(links, candidate) == nullptr) return candidate;
+  }
 }
 
 // The addresses that go along: permanent, of global scope.
@@ -88,13 +94,22 @@ std::vector<Address> lasting_addresses(std::vector<Address> all, int link_index)
   return all;
 }
 
-Result<> settle(Netlink& route, int index, std::vector<Address> addresses) {
+Result<> settle(Netlink& route, int index, std::vector<Address> addresses, bool up) {
   for (Address& address : addresses) {
     address.link_index = index;
     address.flags &= kKeptAddressFlags;
     TRY_CTX(add_address(route, address), "address ", address.text());
   }
-  return set_link_up(route, index);
+  return up ? set_link_up(route, index) : Result<>{};
+}
+
+// The undo of a move, as far as it goes.
+void bring_back(Netlink& there, int index_there, Netlink& here, int netns_here, const Link& device,
+                const std::vector<Address>& addresses) {
+  if (!send_link(there, index_there, netns_here, device.name)) return;
+  const Result<std::vector<Link>> links = list_links(here);
+  const Link* back = links ? find_link(*links, device.name) : nullptr;
+  if (back != nullptr) static_cast<void>(settle(here, back->index, addresses, device.up()));
 }
 
 }  // namespace
@@ -233,8 +248,6 @@ bool valid_link_name(std::string_view name) {
 Result<std::string> move_link(const std::string& name, int netns_fd, const std::string& new_name) {
   if (!valid_link_name(name) || name.contains('%')) return fail("\"", name, "\": not a name of a network device");
   if (!valid_link_name(new_name)) return fail("\"", new_name, "\": not a name for a network device");
-  const bool is_template = new_name.contains('%');
-
   Fd home = TRY(open("/proc/thread-self/ns/net", O_RDONLY));
   Netlink here = TRY(Netlink::open(NETLINK_ROUTE));
   Netlink there = TRY(Netlink::open_in(netns_fd, NETLINK_ROUTE));
@@ -245,19 +258,16 @@ Result<std::string> move_link(const std::string& name, int netns_fd, const std::
   const std::vector<Address> addresses = lasting_addresses(TRY(list_addresses(here)), device->index);
 
   const std::vector<Link> before = TRY(list_links(there));
-  if (!is_template && find_link(before, new_name) != nullptr)
-    return fail_errno(EEXIST, "network device ", name, ": the container has a device ", new_name);
-  TRY_CTX(send_link(here, device->index, netns_fd, new_name), "move network device ", name);
+  const std::string target = fill_template(new_name, before);
+  if (find_link(before, target) != nullptr)
+    return fail_errno(EEXIST, "network device ", name, ": the container has a device ", target);
+  TRY_CTX(send_link(here, device->index, netns_fd, target), "move network device ", name);
 
   const std::vector<Link> after = TRY(list_links(there));
-  const Link* moved = is_template ? find_newcomer(before, after, device->kind) : find_link(after, new_name);
+  const Link* moved = find_link(after, target);
   if (moved == nullptr) return fail("network device ", name, ": not found in the container after the move");
-  if (Result<> settled = settle(there, moved->index, addresses); !settled) {
-    if (send_link(there, moved->index, home.get(), name) && device->up()) {
-      const Result<std::vector<Link>> returned = list_links(here);
-      const Link* back = returned ? find_link(*returned, name) : nullptr;
-      if (back != nullptr) static_cast<void>(settle(here, back->index, addresses));
-    }
+  if (Result<> settled = settle(there, moved->index, addresses, /*up=*/true); !settled) {
+    bring_back(there, moved->index, here, home.get(), *device, addresses);
     return std::unexpected(std::move(settled).error().with_context(cat("network device ", name)));
   }
   return moved->name;
