@@ -12,7 +12,7 @@ if(CCACHE)
 endif()
 
 add_compile_definitions(_GNU_SOURCE)
-add_compile_options(-Wall -Wextra -Werror -Wshadow -Wnon-virtual-dtor -ffunction-sections -fdata-sections
+add_compile_options(-Wall -Wextra -Werror -Wshadow -Wnon-virtual-dtor -Wno-missing-designated-field-initializers -ffunction-sections -fdata-sections
   $<$<NOT:$<CONFIG:Debug>>:-g1> -fstack-protector-strong)
 add_link_options(-fuse-ld=lld-19 -Wl,--gc-sections)
 if(PROA_SANITIZE)

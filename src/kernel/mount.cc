@@ -116,6 +116,76 @@ Result<> attach_at(int mount_fd, const char* path) {
   return check_ok(call(kMoveMount, mount_fd, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH), "attach mount at ", path);
 }
 
+namespace {
+
+struct AttributeFlag {
+  uint64_t attribute, flag;
+};
+constexpr AttributeFlag kAttributeFlags[] = {
+    {MOUNT_ATTR_RDONLY, MS_RDONLY},         {MOUNT_ATTR_NOSUID, MS_NOSUID},
+    {MOUNT_ATTR_NODEV, MS_NODEV},           {MOUNT_ATTR_NOEXEC, MS_NOEXEC},
+    {MOUNT_ATTR_NODIRATIME, MS_NODIRATIME}, {MOUNT_ATTR_NOSYMFOLLOW, MS_NOSYMFOLLOW},
+};
+
+// mount(2)'s bits for MOUNT_ATTR_*; the access time is a field of values there, bits here.
+uint64_t mount_flags_of(uint64_t attributes) {
+  uint64_t flags = 0;
+  for (const AttributeFlag& each : kAttributeFlags)
+    if ((attributes & each.attribute) != 0) flags |= each.flag;
+  switch (attributes & MOUNT_ATTR__ATIME) {
+    case MOUNT_ATTR_NOATIME: return flags | MS_NOATIME;
+    case MOUNT_ATTR_STRICTATIME: return flags | MS_STRICTATIME;
+    default: return flags;
+  }
+}
+
+bool lacks_call(const Error& error) { return error.code() == ENOSYS; }
+
+Result<> mount_filesystem_by_path(const Filesystem& filesystem, const MountTarget& target) {
+  const std::string options(filesystem.options);
+  return check_ok(call(kMount, filesystem.source == nullptr ? filesystem.type : filesystem.source,
+                       FdPath(target.fd).c_str(), filesystem.type,
+                       filesystem.superblock | mount_flags_of(filesystem.attributes), options.c_str()),
+                  "mount ", filesystem.type);
+}
+
+Result<> mount_bind_by_path(const Bind& bind, const MountTarget& target) {
+  if (bind.all.set != 0 || bind.all.clear != 0 || (bind.own.set & MOUNT_ATTR_IDMAP) != 0)
+    return fail_errno(ENOSYS, "recursive attributes and idmapped mounts").hint("Linux 5.12 or newer has them");
+  TRY(check_ok(call(kMount, bind.source, FdPath(target.fd).c_str(), nullptr, MS_BIND | (bind.recursive ? MS_REC : 0), nullptr),
+               "bind ", bind.source));
+  Fd mounted = TRY(open_in_root(target.root, target.path, O_PATH));
+  const FdPath path(mounted.get());
+  if (bind.own.set != 0 || bind.own.clear != 0)
+    TRY(check_ok(call(kMount, nullptr, path.c_str(), nullptr, MS_REMOUNT | MS_BIND | mount_flags_of(bind.own.set), nullptr),
+                 "remount ", bind.source));
+  return bind.own.propagation == 0 ? Result<>{} : set_propagation(path.c_str(), bind.own.propagation);
+}
+
+}  // namespace
+
+Result<> mount_filesystem(const Filesystem& filesystem, const MountTarget& target) {
+  auto made = make_filesystem(filesystem);
+  if (!made && lacks_call(made.error())) return mount_filesystem_by_path(filesystem, target);
+  if (!made) return std::unexpected(std::move(made).error());
+  return attach(made->get(), target.fd);
+}
+
+Result<> apply_attributes(int mount_fd, const Bind& bind) {
+  for (const MountAttributes* each : {&bind.own, &bind.all})
+    if (each->set != 0 || each->clear != 0 || each->propagation != 0)
+      TRY(set_attributes(mount_fd, "", *each, each == &bind.all));
+  return {};
+}
+
+Result<> mount_bind(const Bind& bind, const MountTarget& target) {
+  auto made = clone_tree(AT_FDCWD, bind.source, bind.recursive);
+  if (!made && lacks_call(made.error())) return mount_bind_by_path(bind, target);
+  if (!made) return std::unexpected(std::move(made).error());
+  TRY(apply_attributes(made->get(), bind));
+  return attach(made->get(), target.fd);
+}
+
 Result<> set_propagation(const char* path, uint64_t flags) {
   return check_ok(call(kMount, nullptr, path, nullptr, flags, nullptr), "set propagation of ", path);
 }

@@ -42,6 +42,27 @@ Result<> attach(int mount_fd, int target);
 // ... on a host path.
 Result<> attach_at(int mount_fd, const char* path);
 
+// Where a mount goes: `fd` (O_PATH) is the place itself; root and path name it again, since after a
+// mount(2) only a new look-up reaches what was mounted there.
+struct MountTarget {
+  int fd = -1;
+  int root = -1;
+  const char* path = "";
+};
+
+// make_filesystem() and attach() in one; by mount(2) where the kernel has no fsopen.
+Result<> mount_filesystem(const Filesystem& filesystem, const MountTarget& target);
+// A bind mount with attributes on both itself and (recursive_*) everything below it, attached on
+// `target`; by mount(2) where the kernel has no open_tree. `source` is a host path.
+struct Bind {
+  const char* source = "";
+  bool recursive = false;
+  MountAttributes own, all;
+};
+Result<> mount_bind(const Bind& bind, const MountTarget& target);
+// The attributes of a Bind put on a detached copy.
+Result<> apply_attributes(int mount_fd, const Bind& bind);
+
 // Changes the propagation (MS_SHARED, ... optionally | MS_REC) of the mount at `path`.
 Result<> set_propagation(const char* path, uint64_t flags);
 Result<> unmount(const char* path, int flags);

@@ -1,0 +1,12 @@
+// Copies a folder's content into another one by descriptors ("tmpcopyup").
+#pragma once
+
+#include "base/error.h"
+
+namespace proa::oci::runtime {
+
+// Everything below `from` into `to` (both open folders): kind, mode, owner, times, extended
+// attributes, links as links. Symlinks are never followed, mounts below `from` are not entered.
+Result<> copy_tree(int from, int to);
+
+}  // namespace proa::oci::runtime

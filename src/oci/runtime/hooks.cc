@@ -1,0 +1,70 @@
+#include "oci/runtime/hooks.h"
+
+#include "base/log.h"
+#include "kernel/process.h"
+
+namespace proa::oci::runtime {
+namespace {
+
+// Length of the valid UTF-8 sequence at the start of `text`, 0 when there is none.
+size_t utf8_length(std::string_view text) {
+  const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
+  const unsigned char lead = byte(0);
+  const size_t length = lead < 0x80 ? 1 : lead >= 0xc2 && lead < 0xe0 ? 2 : lead >= 0xe0 && lead < 0xf0 ? 3 : lead >= 0xf0 && lead < 0xf5 ? 4 : 0;
+  if (length == 0 || length > text.size()) return 0;
+  for (size_t i = 1; i < length; ++i)
+    if ((byte(i) & 0xc0) != 0x80) return 0;
+  return length;
+}
+
+Result<> run_hook(const Hook& hook, std::string_view state) {
+  const kernel::CommandResult result =
+      TRY(kernel::run_command({.path = hook.path,
+                               .argv = hook.args.empty() ? std::vector{hook.path} : hook.args,
+                               .env = hook.env,
+                               .input = state,
+                               .timeout_ms = hook.timeout ? std::optional(*hook.timeout * 1000) : std::nullopt,
+                               .cwd = {}}));
+  if (result.timed_out) return fail(hook.path, ": no end after ", *hook.timeout, " s, killed");
+  if (result.status == 0) return {};
+  const std::string output = summarize_output(result.output);
+  return fail(hook.path, ": exit status ", result.status, output.empty() ? "" : ": ", output);
+}
+
+}  // namespace
+
+std::string summarize_output(std::string_view output, size_t limit) {
+  if (output.size() > limit) output.remove_prefix(output.size() - limit);
+  std::string line;
+  bool gap = false;
+  while (!output.empty()) {
+    const size_t length = utf8_length(output);
+    const auto first = static_cast<unsigned char>(output[0]);
+    const bool printable = length > 1 || (length == 1 && first > 0x20 && first != 0x7f);
+    // C1 controls (U+0080 to U+009F) steer terminals too.
+    const bool control = length == 2 && first == 0xc2 && static_cast<unsigned char>(output[1]) < 0xa0;
+    if (printable && !control) {
+      if (gap && !line.empty()) line += ' ';
+      line += output.substr(0, length);
+      gap = false;
+    } else {
+      gap = true;
+    }
+    output.remove_prefix(length == 0 ? 1 : length);
+  }
+  return line;
+}
+
+Result<> run_hooks(std::string_view name, const std::vector<Hook>& hooks, std::string_view state) {
+  for (size_t i = 0; i < hooks.size(); ++i) TRY_CTX(run_hook(hooks[i], state), "hooks.", name, "[", i, "]");
+  return {};
+}
+
+void run_hooks_warning(std::string_view name, const std::vector<Hook>& hooks, std::string_view state) {
+  for (size_t i = 0; i < hooks.size(); ++i) {
+    const auto done = run_hook(hooks[i], state);
+    if (!done) log::warning("hooks.", name, "[", i, "]: ", done.error().message());
+  }
+}
+
+}  // namespace proa::oci::runtime

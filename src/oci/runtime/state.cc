@@ -1,0 +1,335 @@
+#include "oci/runtime/state.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <boost/json.hpp>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include "base/ids.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "kernel/file.h"
+#include "kernel/process.h"
+
+namespace proa::oci::runtime {
+namespace bj = boost::json;
+namespace {
+
+constexpr int64_t kStateVersion = 1;
+constexpr const char* kStateFile = "state.json";
+constexpr const char* kConfigFile = "config.json";
+constexpr const char* kStartSocket = "start.sock";
+
+bj::object annotations_object(const StringMap& annotations) {
+  bj::object object;
+  for (const auto& [key, value] : annotations) object.emplace(key, value);
+  return object;
+}
+
+bj::object location_object(const kernel::cgroup::Location& location) {
+  bj::array hierarchies;
+  for (const auto& hierarchy : location.hierarchies)
+    hierarchies.push_back({{"controllers", hierarchy.controllers}, {"path", hierarchy.path}, {"made", hierarchy.made}});
+  return {{"hierarchies", std::move(hierarchies)}, {"unit", location.systemd_unit}, {"rootless", location.rootless}};
+}
+
+kernel::cgroup::Location location_of(const bj::object& object) {
+  kernel::cgroup::Location location;
+  for (const bj::value& each : object.at("hierarchies").as_array())
+    location.hierarchies.push_back({.controllers = bj::value_to<std::string>(each.at("controllers")),
+                                    .path = bj::value_to<std::string>(each.at("path")),
+                                    .made = bj::value_to<uint32_t>(each.at("made"))});
+  location.systemd_unit = bj::value_to<std::string>(object.at("unit"));
+  location.rootless = object.at("rootless").as_bool();
+  return location;
+}
+
+// connect(2) and bind(2) take at most 108 bytes; through the folder's descriptor any path fits.
+sockaddr_un socket_address(int dirfd) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d/%s", dirfd, kStartSocket);
+  return address;
+}
+
+Result<Fd> unix_socket() {
+  const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return fail_errno(errno, "make socket");
+  return Fd(fd);
+}
+
+std::string folder_path(const std::string& root, const std::string& id) { return cat(root, "/", id); }
+
+// Opens and locks <root>/<id>; the lock may be waited for or not.
+Result<Fd> lock_folder(const std::string& path, bool wait) {
+  Fd dir = TRY(kernel::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+  while (::flock(dir.get(), LOCK_EX | (wait ? 0 : LOCK_NB)) != 0)
+    if (errno != EINTR) return fail_errno(errno, "lock ", path);
+  // It may have been removed while we waited.
+  const struct stat info = TRY(kernel::stat_fd(dir.get()));
+  if (info.st_nlink == 0) return fail_errno(ENOENT, "open ", path);
+  return dir;
+}
+
+bool process_alive(const ContainerState& state) {
+  if (state.pid <= 0) return false;
+  const auto started = kernel::process_start_time(state.pid);
+  return started && *started == state.start_time;
+}
+
+Result<> kill_init(const ContainerState& state) {
+  if (!process_alive(state)) return {};
+  auto pidfd = kernel::pidfd_open(state.pid);
+  if (!pidfd) return {};
+  // Between the check and the open the number may have passed to another process.
+  if (!process_alive(state)) return {};
+  (void)kernel::send_signal(pidfd->get(), SIGKILL);
+  if (!TRY(kernel::wait_gone(pidfd->get(), 10'000))) return fail("process ", state.pid, " does not die");
+  return {};
+}
+
+}  // namespace
+
+std::string_view status_name(Status status) {
+  switch (status) {
+    case Status::kCreating: return "creating";
+    case Status::kCreated: return "created";
+    case Status::kRunning: return "running";
+    case Status::kStopped: return "stopped";
+    case Status::kPaused: return "paused";
+  }
+  return "unknown";
+}
+
+Result<std::string> state_root(const Globals& globals) {
+  if (!globals.root.empty()) return globals.root;
+  const bool rootless = globals.rootless == Rootless::kYes || (globals.rootless == Rootless::kAuto && ::geteuid() != 0);
+  if (!rootless) return std::string("/run/proa/runtime");
+  const char* runtime_dir = std::getenv("XDG_RUNTIME_DIR");
+  if (runtime_dir != nullptr && *runtime_dir != '\0') return cat(runtime_dir, "/proa/runtime");
+  return cat("/tmp/proa-", ::geteuid(), "/runtime");
+}
+
+Result<> check_id(std::string_view id) { return check_container_id(id); }
+
+Result<StateFolder> StateFolder::create(const Globals& globals, const std::string& id) {
+  TRY(check_id(id));
+  const std::string root = TRY(state_root(globals));
+  StateFolder folder;
+  folder.path_ = folder_path(root, id);
+  for (int attempt = 0;; ++attempt) {
+    int made = ::mkdir(folder.path_.c_str(), 0711);
+    if (made != 0 && errno == ENOENT) {
+      TRY_CTX(kernel::make_dirs(root, 0711), "state root");
+      made = ::mkdir(folder.path_.c_str(), 0711);
+    }
+    if (made == 0) break;
+    if (errno != EEXIST) return fail_errno(errno, "make ", folder.path_);
+    auto left = open(globals, id, false);
+    if (attempt == 0 && left) {
+      auto locked = lock_folder(folder.path_, false);
+      auto state = left->load();
+      const bool abandoned = locked && ((state && state->creating) || (!state && state.error().code() == ENOENT));
+      if (abandoned) {
+        log::info("taking away container ", id, ", whose creation was cut short");
+        TRY(destroy(*left, state ? *state : ContainerState{}));
+        continue;
+      }
+    }
+    if (attempt == 0 && !left && left.error().code() == ENOENT) continue;
+    return fail_errno(EEXIST, "container with given ID already exists: ", id)
+        .hint("choose another id, or remove it with `delete`");
+  }
+  auto dir = lock_folder(folder.path_, true);
+  if (!dir) {
+    ::rmdir(folder.path_.c_str());
+    return std::unexpected(std::move(dir).error());
+  }
+  folder.dir_ = *std::move(dir);
+  return folder;
+}
+
+Result<StateFolder> StateFolder::open(const Globals& globals, const std::string& id, bool lock) {
+  TRY(check_id(id));
+  StateFolder folder;
+  folder.path_ = folder_path(TRY(state_root(globals)), id);
+  auto dir = lock ? lock_folder(folder.path_, true)
+                  : kernel::open(folder.path_.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  if (!dir) {
+    // runc's words; engines look for them.
+    if (dir.error().code() == ENOENT) return fail_errno(ENOENT, "container does not exist: ", id);
+    return std::unexpected(std::move(dir).error());
+  }
+  folder.dir_ = *std::move(dir);
+  return folder;
+}
+
+Result<> StateFolder::save(const ContainerState& state) const {
+  const bj::object object{{"version", kStateVersion},
+                          {"id", state.id},
+                          {"ociVersion", state.oci_version},
+                          {"bundle", state.bundle},
+                          {"rootfs", state.rootfs},
+                          {"created", state.created},
+                          {"creating", state.creating},
+                          {"started", state.started},
+                          {"pid", state.pid},
+                          {"startTime", state.start_time},
+                          {"owner", state.owner},
+                          {"rootless", state.rootless},
+                          {"noNewKeyring", state.no_new_keyring},
+                          {"resctrlGroup", state.resctrl_group},
+                          {"resctrlMonitor", state.resctrl_monitor},
+                          {"annotations", annotations_object(state.annotations)},
+                          {"cgroup", location_object(state.cgroup)}};
+  return kernel::replace_file(cat("/proc/self/fd/", dir_.get(), "/", kStateFile), bj::serialize(object), 0600);
+}
+
+Result<ContainerState> StateFolder::load() const {
+  const std::string text = TRY(kernel::read_file_at(dir_.get(), kStateFile));
+  const bj::value value = TRY_CTX(json::parse(text), path_, "/", kStateFile);
+  try {
+    const bj::object& object = value.as_object();
+    if (object.at("version").as_int64() != kStateVersion)
+      return fail(path_, "/", kStateFile, ": version ", object.at("version").as_int64(), " is not known")
+          .hint("it was written by another release of proa");
+    ContainerState state;
+    state.id = bj::value_to<std::string>(object.at("id"));
+    state.oci_version = bj::value_to<std::string>(object.at("ociVersion"));
+    state.bundle = bj::value_to<std::string>(object.at("bundle"));
+    state.rootfs = bj::value_to<std::string>(object.at("rootfs"));
+    state.created = bj::value_to<std::string>(object.at("created"));
+    state.creating = object.at("creating").as_bool();
+    state.started = object.at("started").as_bool();
+    state.pid = bj::value_to<pid_t>(object.at("pid"));
+    state.start_time = bj::value_to<uint64_t>(object.at("startTime"));
+    state.owner = bj::value_to<uint32_t>(object.at("owner"));
+    state.rootless = object.at("rootless").as_bool();
+    state.no_new_keyring = object.at("noNewKeyring").as_bool();
+    state.resctrl_group = bj::value_to<std::string>(object.at("resctrlGroup"));
+    state.resctrl_monitor = bj::value_to<std::string>(object.at("resctrlMonitor"));
+    for (const auto& member : object.at("annotations").as_object())
+      state.annotations.emplace(member.key(), bj::value_to<std::string>(member.value()));
+    state.cgroup = location_of(object.at("cgroup").as_object());
+    return state;
+  } catch (const std::exception& error) {
+    return fail(path_, "/", kStateFile, ": ", error.what());
+  }
+}
+
+Result<> StateFolder::save_config(std::string_view text) const {
+  Fd file = TRY(kernel::open_at(dir_.get(), kConfigFile, O_WRONLY | O_CREAT | O_EXCL, 0600));
+  TRY_CTX(kernel::write_all(file.get(), text), path_, "/", kConfigFile);
+  return {};
+}
+
+Result<Spec> StateFolder::load_config() const {
+  const std::string text = TRY(kernel::read_file_at(dir_.get(), kConfigFile));
+  return TRY_CTX(parse_spec(text), path_, "/", kConfigFile);
+}
+
+Result<Fd> StateFolder::listen() const {
+  Fd socket = TRY(unix_socket());
+  const sockaddr_un address = socket_address(dir_.get());
+  if (::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
+    return fail_errno(errno, "bind ", path_, "/", kStartSocket);
+  if (::listen(socket.get(), 16) != 0) return fail_errno(errno, "listen on ", path_, "/", kStartSocket);
+  return socket;
+}
+
+Result<Fd> StateFolder::connect() const {
+  Fd socket = TRY(unix_socket());
+  const sockaddr_un address = socket_address(dir_.get());
+  if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
+    return fail_errno(errno, "connect to ", path_, "/", kStartSocket);
+  return socket;
+}
+
+void StateFolder::forget_start() const { ::unlinkat(dir_.get(), kStartSocket, 0); }
+
+Result<> StateFolder::remove() {
+  for (const char* name : {kStartSocket, kConfigFile})
+    if (::unlinkat(dir_.get(), name, 0) != 0 && errno != ENOENT) return fail_errno(errno, "remove ", path_, "/", name);
+  // The state goes last: until then the next command can finish the work.
+  if (::unlinkat(dir_.get(), kStateFile, 0) != 0 && errno != ENOENT) return fail_errno(errno, "remove ", path_);
+  if (::rmdir(path_.c_str()) == 0 || errno == ENOENT) return {};
+  if (errno != ENOTEMPTY) return fail_errno(errno, "remove ", path_);
+  return kernel::remove_tree(path_);  // a half-written file of a process that was killed
+}
+
+Result<Status> current_status(const StateFolder& folder, const ContainerState& state) {
+  if (state.creating) return Status::kCreating;
+  if (!process_alive(state)) return Status::kStopped;
+  if (!state.started && folder.connect()) return Status::kCreated;
+  if (!state.cgroup.hierarchies.empty()) {
+    auto cgroup = kernel::cgroup::Cgroup::open(state.cgroup);
+    if (cgroup) {
+      const auto frozen = cgroup->frozen();
+      if (frozen && *frozen) return Status::kPaused;
+    }
+  }
+  return Status::kRunning;
+}
+
+std::string state_document(const ContainerState& state, Status status, pid_t pid) {
+  bj::object object{{"ociVersion", state.oci_version}, {"id", state.id}, {"status", status_name(status)}};
+  if (status != Status::kStopped) object.emplace("pid", pid);
+  object.emplace("bundle", state.bundle);
+  if (!state.annotations.empty()) object.emplace("annotations", annotations_object(state.annotations));
+  return bj::serialize(object);
+}
+
+Result<> destroy(StateFolder& folder, const ContainerState& state) {
+  TRY(kill_init(state));
+  if (!state.cgroup.hierarchies.empty() || !state.cgroup.systemd_unit.empty()) {
+    auto cgroup = TRY(kernel::cgroup::Cgroup::open(state.cgroup));
+    auto left = cgroup.processes();
+    if (left && !left->empty()) TRY_CTX(cgroup.signal_all(SIGKILL), "kill what is left in the cgroup");
+    TRY_CTX(cgroup.remove(), "remove the cgroup");
+  }
+  for (const std::string& group : {state.resctrl_monitor, state.resctrl_group})
+    if (!group.empty() && ::rmdir(group.c_str()) != 0 && errno != ENOENT) return fail_errno(errno, "remove ", group);
+  return folder.remove();
+}
+
+Result<std::vector<std::string>> container_ids(const Globals& globals) {
+  const std::string root = TRY(state_root(globals));
+  DIR* dir = ::opendir(root.c_str());
+  if (dir == nullptr) {
+    if (errno == ENOENT) return std::vector<std::string>{};
+    return fail_errno(errno, "read ", root);
+  }
+  Defer close_dir([dir] { ::closedir(dir); });
+  std::vector<std::string> ids;
+  while (const dirent* entry = ::readdir(dir)) {
+    const std::string id = entry->d_name;
+    if (entry->d_type != DT_DIR || !check_id(id)) continue;
+    auto folder = StateFolder::open(globals, id, false);
+    if (!folder) continue;
+    auto state = folder->load();
+    const bool unfinished = (state && state->creating) || (!state && state.error().code() == ENOENT);
+    if (unfinished) {
+      auto locked = lock_folder(folder->path(), false);
+      if (locked) {
+        log::info("taking away container ", id, ", whose creation was cut short");
+        const auto done = destroy(*folder, state ? *state : ContainerState{});
+        if (!done) log::warning("container ", id, ": ", done.error().message());
+        if (done) continue;
+      }
+    }
+    ids.push_back(id);
+  }
+  std::sort(ids.begin(), ids.end());
+  return ids;
+}
+
+}  // namespace proa::oci::runtime

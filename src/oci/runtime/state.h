@@ -1,0 +1,87 @@
+// What the runtime remembers of a container: <root>/<id>/ with
+//   state.json   this struct (format below; `version` grows when a reader must care)
+//   config.json  the configuration as it was at create
+//   start.sock   while created: the process waits on it for "start"
+// The folder's flock is held by whoever changes the container. A folder whose state says "creating"
+// and whose lock is free belongs to a creator that died: the next command takes it away.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "kernel/cgroup/cgroup.h"
+#include "oci/runtime/runtime.h"
+#include "oci/spec/spec.h"
+
+namespace proa::oci::runtime {
+
+// runtime-spec "State".
+enum class Status : uint8_t { kCreating, kCreated, kRunning, kStopped, kPaused };
+std::string_view status_name(Status status);
+
+struct ContainerState {
+  std::string id, oci_version, bundle, rootfs, created;  // created: RFC 3339
+  bool creating = true;
+  bool started = false;                 // start was ordered
+  pid_t pid = 0;                        // init process, in the runtime's pid namespace
+  uint64_t start_time = 0;              // with pid: kernel/process.h, process_start_time()
+  uint32_t owner = 0;                   // uid that created it
+  bool rootless = false, no_new_keyring = false;
+  std::string resctrl_group, resctrl_monitor;  // folders to remove, empty when none
+  StringMap annotations;
+  kernel::cgroup::Location cgroup;
+};
+
+// Folder of all containers.
+Result<std::string> state_root(const Globals& globals);
+Result<> check_id(std::string_view id);
+
+// An open container folder.
+class StateFolder {
+ public:
+  // Makes it; EEXIST when the id is taken (after taking away what a dead creator left). Locked.
+  static Result<StateFolder> create(const Globals& globals, const std::string& id);
+  // ENOENT when there is no such container. `lock`: wait for whoever changes it.
+  static Result<StateFolder> open(const Globals& globals, const std::string& id, bool lock);
+
+  const std::string& path() const { return path_; }
+  int fd() const { return dir_.get(); }
+
+  Result<> save(const ContainerState& state) const;
+  Result<ContainerState> load() const;
+  Result<> save_config(std::string_view json) const;
+  Result<Spec> load_config() const;
+
+  // Listens on start.sock; the container's process inherits the descriptor.
+  Result<Fd> listen() const;
+  // Connects to a waiting process; ECONNREFUSED or ENOENT when none waits.
+  Result<Fd> connect() const;
+  void forget_start() const;
+
+  // Removes the folder and all in it.
+  Result<> remove();
+
+ private:
+  std::string path_;
+  Fd dir_;
+};
+
+// The state as the kernel has it now.
+Result<Status> current_status(const StateFolder& folder, const ContainerState& state);
+
+// The state document (runtime-spec "State") for hooks, seccomp listeners and `state`.
+std::string state_document(const ContainerState& state, Status status, pid_t pid);
+
+// Takes away everything a container still holds (processes, cgroup, resctrl group), then its folder.
+Result<> destroy(StateFolder& folder, const ContainerState& state);
+
+// Names of the folders in the state root, sorted; folders that a dead creator left are taken away.
+Result<std::vector<std::string>> container_ids(const Globals& globals);
+
+}  // namespace proa::oci::runtime
