@@ -21,9 +21,14 @@ struct Config {
   Level level = Level::kInfo;
 };
 
-// Opens the file (appending, O_CLOEXEC). Call at most once, before other threads start.
+// Opens the file at once (appending, O_CLOEXEC): a bad path is an error here, and a process that has
+// entered a container never opens a path of the container's. Call before other threads start.
 Result<> configure(const Config& config);
 bool enabled(Level level);
+// Whether messages go to stderr; when not, a fatal error is also printed there, as runc does.
+bool to_stderr();
+// The descriptor messages go to, for a process that closes all others.
+int descriptor();
 void write(Level level, std::string_view message);
 
 template <typename... Parts>
