@@ -1,0 +1,287 @@
+#include "kernel/cgroup/cgroup.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "kernel/cgroup/controllers.h"
+#include "kernel/cgroup/folder.h"
+#include "kernel/cgroup/freezer.h"
+#include "kernel/cgroup/hosts.h"
+#include "kernel/cgroup/limits.h"
+#include "kernel/cgroup/state.h"
+#include "kernel/cgroup/systemd.h"
+#include "kernel/file.h"
+
+namespace proa::kernel::cgroup {
+namespace {
+
+// How long remove() waits for the kernel to let go of dead processes, over all hierarchies.
+constexpr int64_t kRemoveBudgetUs = 1'000'000;
+
+bool is_permission(const Error& error) {
+  return error.code() == EPERM || error.code() == EACCES || error.code() == EROFS;
+}
+
+// A container must not come into a cgroup that others use: its limits would hit them, its end kill them.
+Result<> check_unused(const Location::Hierarchy& hierarchy) {
+  const Folder folder(hierarchy.path);
+  if (has_processes(folder))
+    return fail_errno(EBUSY, "linux.cgroupsPath: the cgroup ", hierarchy.path, " has processes in it already");
+  if (names_controller(hierarchy.controllers, "freezer") && TRY(frozen_v1(folder)))
+    return fail("linux.cgroupsPath: the cgroup ", hierarchy.path, " is frozen");
+  if (hierarchy.controllers.empty() && TRY(frozen_v2(folder)))
+    return fail("linux.cgroupsPath: the cgroup ", hierarchy.path, " is frozen");
+  return {};
+}
+
+void undo(const Location& location) {
+  for (const auto& hierarchy : location.hierarchies) {
+    int64_t budget = 0;
+    if (hierarchy.made == 0) continue;
+    (void)remove_folder(hierarchy.path, budget);
+    remove_empty_parents(hierarchy.path, hierarchy.made - 1);
+  }
+}
+
+Result<> make_hierarchy(const Host& host, const Mount& mount, const std::string& cleaned, Location& location,
+                        bool& fresh) {
+  const std::string inner = inner_path(host, mount, cleaned);
+  const uint32_t made = TRY(make_folder(mount.folder, inner));
+  location.hierarchies.push_back({mount.controllers, cat(mount.folder, inner), made});
+  const auto& hierarchy = location.hierarchies.back();
+  if (made == 0) {
+    fresh = false;
+    TRY(check_unused(hierarchy));
+  }
+  if (host.pure_v2) TRY(enable_all(mount.folder, Folder(hierarchy.path)));
+  return {};
+}
+
+Result<> make_all(const Request& request, Location& location, bool& fresh) {
+  std::string cleaned = clean_path(request.cgroups_path);
+  if (request.cgroups_path.empty()) cleaned = clean_path(request.id);
+  if (cleaned.empty()) return fail("linux.cgroupsPath: \"", request.cgroups_path, "\" names no cgroup");
+  const Host host = TRY(find_host(request.filesystem_root, !cleaned.starts_with('/')));
+  if (host.mounts.empty() && !request.rootless)
+    return fail("no cgroup hierarchy is mounted").hint("mount cgroup2 at /sys/fs/cgroup");
+  location.hierarchies.reserve(host.mounts.size());
+  for (const Mount& mount : host.mounts) {
+    auto done = make_hierarchy(host, mount, cleaned, location, fresh);
+    if (done) continue;
+    if (!(request.rootless && request.cgroups_path.empty() && is_permission(done.error())))
+      return std::unexpected(std::move(done).error());
+  }
+  return {};
+}
+
+// "[CONTROLLER,...:]PATH" of exec --cgroup.
+struct SubCgroup {
+  std::string_view controllers;  // empty: every hierarchy
+  std::string path;              // relative
+};
+
+SubCgroup parse_below(std::string_view below) {
+  SubCgroup sub;
+  if (const size_t colon = below.find(':'); colon != std::string_view::npos) {
+    sub.controllers = below.substr(0, colon);
+    below.remove_prefix(colon + 1);
+  }
+  sub.path = clean_path(below);
+  if (sub.path.starts_with('/')) sub.path.erase(0, 1);
+  return sub;
+}
+
+bool names_any(std::string_view list, std::string_view wanted) {
+  while (!wanted.empty()) {
+    const std::string_view one = wanted.substr(0, wanted.find(','));
+    wanted.remove_prefix(std::min(wanted.size(), one.size() + 1));
+    if (names_controller(list, one)) return true;
+  }
+  return false;
+}
+
+Result<Fd> open_entry(const Location::Hierarchy& hierarchy, const SubCgroup& sub) {
+  const char* file = hierarchy.controllers.empty() ? "cgroup.procs" : "tasks";
+  const bool below =
+      !sub.path.empty() && (sub.controllers.empty() || names_any(hierarchy.controllers, sub.controllers));
+  if (!below) return open(cat(hierarchy.path, "/", file).c_str(), O_WRONLY);
+  const Fd folder = TRY(open(hierarchy.path.c_str(), O_PATH | O_DIRECTORY));
+  return TRY_CTX(open_beneath_no_links(folder.get(), cat(sub.path, "/", file).c_str(), O_WRONLY), "--cgroup: below ",
+                 hierarchy.path);
+}
+
+}  // namespace
+
+Cgroup::Cgroup(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Cgroup::Cgroup(Cgroup&&) noexcept = default;
+Cgroup& Cgroup::operator=(Cgroup&&) noexcept = default;
+Cgroup::~Cgroup() = default;
+
+const Location& Cgroup::location() const { return state_->location; }
+
+Result<Cgroup> Cgroup::create(const Request& request) {
+  auto state = std::make_unique<State>();
+  state->fresh = true;
+  state->location.rootless = request.rootless;
+  if (request.driver == Driver::kSystemd) {
+    state->request = request;
+    TRY(systemd::choose_unit(request, state->location));
+    return Cgroup(std::move(state));
+  }
+  auto made = make_all(request, state->location, state->fresh);
+  if (!made) {
+    undo(state->location);
+    return std::unexpected(std::move(made).error());
+  }
+  return Cgroup(std::move(state));
+}
+
+Result<Cgroup> Cgroup::open(Location location) {
+  auto state = std::make_unique<State>();
+  state->location = std::move(location);
+  return Cgroup(std::move(state));
+}
+
+Result<> Cgroup::apply(const Resources& resources) {
+  return write_limits(state_->location, resources, {.fresh = state_->fresh, .create = true});
+}
+
+Result<> Cgroup::update(const Resources& resources) {
+  if (!state_->location.systemd_unit.empty()) TRY(systemd::update_unit(state_->location, resources));
+  return write_limits(state_->location, resources, {});
+}
+
+Result<std::vector<Fd>> Cgroup::entry_files(bool unified, std::string_view below) const {
+  const SubCgroup sub = parse_below(below);
+  std::vector<Fd> files;
+  files.reserve(state_->location.hierarchies.size());
+  for (const auto& hierarchy : state_->location.hierarchies) {
+    if (hierarchy.controllers.empty() && !unified) continue;
+    files.push_back(TRY(open_entry(hierarchy, sub)));
+  }
+  return files;
+}
+
+Result<Fd> Cgroup::unified_folder() const {
+  const auto* unified = find_unified(state_->location);
+  if (unified == nullptr) return Fd();
+  return kernel::open(unified->path.c_str(), O_PATH | O_DIRECTORY);
+}
+
+Result<Fd> Cgroup::unified_folder_of(pid_t pid) const {
+  const auto* unified = find_unified(state_->location);
+  if (unified == nullptr) return Fd();
+  const std::string text = TRY(read_file(cat("/proc/", pid, "/cgroup").c_str(), 1u << 20));
+  for (const Mount& mount : parse_own_cgroups(text)) {
+    if (!mount.controllers.empty()) continue;
+    const std::vector<Folder> above = ancestors(Folder(unified->path));
+    const std::string inner = unified->path.substr(above.empty() ? 0 : above.front().path().size());
+    // What a mount or cgroup namespace hides comes before the part that both paths share.
+    const size_t at = cat(mount.own, "/").find(cat(inner, "/"));
+    if (at == std::string::npos) break;
+    const size_t end = std::min(mount.own.size(), at + inner.size());
+    return kernel::open(cat(unified->path, mount.own.substr(end)).c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW);
+  }
+  return fail("process ", pid, " is not in the container's cgroup ", unified->path);
+}
+
+Result<> Cgroup::attach(pid_t pid, const Resources& resources) {
+  if (state_->request.driver == Driver::kSystemd && state_->fresh && state_->location.hierarchies.empty())
+    return systemd::start_unit(state_->request, pid, resources, state_->location);
+  const std::string text = cat(pid);
+  for (const auto& hierarchy : state_->location.hierarchies)
+    TRY(Folder(hierarchy.path).set("enter the cgroup", "cgroup.procs", text));
+  return {};
+}
+
+Result<> Cgroup::delegate(uid_t uid) {
+  const auto* unified = find_unified(state_->location);
+  if (unified == nullptr) return {};
+  const Fd folder = TRY(kernel::open(unified->path.c_str(), O_RDONLY | O_DIRECTORY));
+  if (::fchown(folder.get(), uid, static_cast<gid_t>(-1)) != 0) return fail_errno(errno, "chown ", unified->path);
+  const std::string list = read_file(cat(state_->request.filesystem_root, "/sys/kernel/cgroup/delegate").c_str())
+                               .value_or("cgroup.procs\ncgroup.subtree_control\ncgroup.threads\n");
+  for (std::string_view rest = list; !rest.empty();) {
+    const std::string name(rest.substr(0, rest.find('\n')));
+    rest.remove_prefix(std::min(rest.size(), name.size() + 1));
+    if (name.empty() || name.find('/') != std::string::npos) continue;
+    if (::fchownat(folder.get(), name.c_str(), uid, static_cast<gid_t>(-1), AT_SYMLINK_NOFOLLOW) != 0 &&
+        errno != ENOENT)
+      return fail_errno(errno, "chown ", unified->path, "/", name);
+  }
+  return {};
+}
+
+Result<> Cgroup::freeze() {
+  if (const auto* v1 = find_v1(state_->location, "freezer")) return freeze_v1(Folder(v1->path));
+  if (const auto* v2 = find_unified(state_->location)) return freeze_v2(Folder(v2->path));
+  return fail("this container has no cgroup to freeze");
+}
+
+Result<> Cgroup::thaw() {
+  if (const auto* v1 = find_v1(state_->location, "freezer")) return thaw_v1(Folder(v1->path));
+  if (const auto* v2 = find_unified(state_->location)) return thaw_v2(Folder(v2->path));
+  return fail("this container has no cgroup to thaw");
+}
+
+Result<bool> Cgroup::frozen() const {
+  if (const auto* v1 = find_v1(state_->location, "freezer")) return frozen_v1(Folder(v1->path));
+  if (const auto* v2 = find_unified(state_->location)) return frozen_v2(Folder(v2->path));
+  return false;
+}
+
+Result<std::vector<pid_t>> Cgroup::processes() const {
+  const Location& location = state_->location;
+  if (location.hierarchies.empty()) return fail("this container has no cgroup");
+  const auto* hierarchy = find_unified(location);
+  if (hierarchy == nullptr) hierarchy = &location.hierarchies.front();
+  std::vector<pid_t> pids;
+  TRY(collect_processes(Folder(hierarchy->path), pids));
+  std::ranges::sort(pids);
+  pids.erase(std::ranges::unique(pids).begin(), pids.end());
+  return pids;
+}
+
+Result<> Cgroup::signal_all(int signal) {
+  const auto* unified = find_unified(state_->location);
+  if (signal == SIGKILL && unified != nullptr && Folder(unified->path).put("cgroup.kill", "1") >= 0) {
+    if (frozen().value_or(false)) TRY(thaw());
+    return {};
+  }
+  // Frozen, nobody can fork away from the list that is walked.
+  const bool was_frozen = frozen().value_or(false);
+  const bool holding = !was_frozen && freeze().has_value();
+  auto pids = processes();
+  if (pids) {
+    for (const pid_t pid : *pids)
+      if (pid != ::getpid()) (void)::kill(pid, signal);
+  }
+  if (holding || (was_frozen && signal == SIGKILL)) TRY(thaw());
+  if (!pids) return std::unexpected(std::move(pids).error());
+  return {};
+}
+
+Result<> Cgroup::remove() {
+  Location& location = state_->location;
+  if (!location.systemd_unit.empty()) TRY(systemd::stop_unit(location));
+  int64_t budget = kRemoveBudgetUs;
+  Result<> first_failure;
+  for (const auto& hierarchy : location.hierarchies) {
+    auto removed = remove_folder(hierarchy.path, budget);
+    if (removed && hierarchy.made > 1) remove_empty_parents(hierarchy.path, hierarchy.made - 1);
+    if (!removed && first_failure) first_failure = std::move(removed);
+  }
+  return first_failure;
+}
+
+std::vector<std::string> ignored_fields(const Resources& resources) {
+  std::vector<std::string> notes;
+  if (resources.memory && resources.memory->kernel.value_or(0) != 0)
+    notes.emplace_back("linux.resources.memory.kernel is ignored: kernels no longer limit kernel memory by itself");
+  return notes;
+}
+
+}  // namespace proa::kernel::cgroup

@@ -1,0 +1,182 @@
+#include "kernel/cgroup/hosts.h"
+
+#include <linux/magic.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+
+#include <algorithm>
+
+#include "kernel/file.h"
+#include "kernel/sys.h"
+
+namespace proa::kernel::cgroup {
+namespace {
+
+constexpr CallShape kStatfs{SYS_statfs, "statfs", "sp"};
+
+bool is_mounted(const std::string& folder, long magic) {
+  struct statfs info{};
+  return call(kStatfs, folder.c_str(), &info) == 0 && static_cast<long>(info.f_type) == magic;
+}
+
+// Cuts the text up to `separator` off `rest`.
+std::string_view cut(std::string_view& rest, char separator) {
+  const size_t at = rest.find(separator);
+  const std::string_view head = rest.substr(0, at);
+  rest.remove_prefix(at == std::string_view::npos ? rest.size() : at + 1);
+  return head;
+}
+
+// mountinfo writes space, tab, newline and backslash as three octal digits.
+std::string unescape(std::string_view text) {
+  std::string out;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '\\' && i + 3 < text.size() && text[i + 1] >= '0' && text[i + 1] <= '3') {
+      out.push_back(static_cast<char>((text[i + 1] - '0') * 64 + (text[i + 2] - '0') * 8 + (text[i + 3] - '0')));
+      i += 3;
+    } else {
+      out.push_back(text[i]);
+    }
+  }
+  return out;
+}
+
+struct MountLine {
+  std::string_view root, folder, type, super_options;
+};
+
+// proc(5): id parent major:minor root folder options [tags...] - type source super-options
+bool parse_mount_line(std::string_view line, MountLine& out) {
+  for (int i = 0; i < 3; ++i) cut(line, ' ');
+  out.root = cut(line, ' ');
+  out.folder = cut(line, ' ');
+  const size_t dash = line.find(" - ");
+  if (dash == std::string_view::npos) return false;
+  line.remove_prefix(dash + 3);
+  out.type = cut(line, ' ');
+  cut(line, ' ');
+  out.super_options = line;
+  return true;
+}
+
+bool has_option(std::string_view options, std::string_view wanted) {
+  while (!options.empty())
+    if (cut(options, ',') == wanted) return true;
+  return false;
+}
+
+bool mounts_hierarchy(const MountLine& line, std::string_view controllers) {
+  if (controllers.empty()) return line.type == "cgroup2";
+  if (line.type != "cgroup") return false;
+  while (!controllers.empty())
+    if (!has_option(line.super_options, cut(controllers, ','))) return false;
+  return true;
+}
+
+std::string usual_folder(const std::string& top, std::string_view controllers) {
+  if (controllers.empty()) return cat(top, "/unified");
+  if (controllers.starts_with("name=")) controllers.remove_prefix(5);
+  return cat(top, "/", controllers);
+}
+
+}  // namespace
+
+bool names_controller(std::string_view list, std::string_view controller) { return has_option(list, controller); }
+
+const Mount* Host::find(std::string_view controller) const {
+  for (const Mount& mount : mounts)
+    if (names_controller(mount.controllers, controller)) return &mount;
+  return nullptr;
+}
+
+std::vector<Mount> parse_own_cgroups(std::string_view text) {
+  std::vector<Mount> mounts;
+  while (!text.empty()) {
+    std::string_view line = cut(text, '\n');
+    cut(line, ':');
+    const std::string_view controllers = cut(line, ':');
+    if (!line.starts_with('/')) continue;
+    mounts.push_back({.controllers = std::string(controllers), .folder = {}, .own = std::string(line)});
+  }
+  return mounts;
+}
+
+Result<> parse_mounts(std::string_view mountinfo, const std::string& root, std::vector<Mount>& mounts) {
+  while (!mountinfo.empty()) {
+    MountLine line;
+    if (!parse_mount_line(cut(mountinfo, '\n'), line) || !line.type.starts_with("cgroup")) continue;
+    for (Mount& mount : mounts) {
+      if (!mounts_hierarchy(line, mount.controllers)) continue;
+      const std::string folder = cat(root, unescape(line.folder));
+      // The first mount wins, as long as nothing better known was found by its usual name.
+      if (!mount.folder.empty() && mount.folder != folder) continue;
+      mount.folder = folder;
+      mount.root = unescape(line.root);
+    }
+  }
+  return {};
+}
+
+Result<Host> find_host(const std::string& root, bool relative) {
+  Host host;
+  const std::string top = cat(root, "/sys/fs/cgroup");
+  const std::string own_file = cat(root, "/proc/self/cgroup");
+  host.pure_v2 = is_mounted(top, CGROUP2_SUPER_MAGIC);
+  if (host.pure_v2 && !relative) {
+    host.mounts.push_back({.controllers = "", .folder = top});
+    return host;
+  }
+  host.mounts = parse_own_cgroups(TRY_CTX(read_file(own_file.c_str(), 1u << 20), "find this process's cgroups"));
+  bool complete = true;
+  if (host.pure_v2) {
+    std::erase_if(host.mounts, [](const Mount& mount) { return !mount.controllers.empty(); });
+    for (Mount& mount : host.mounts) mount.folder = top;
+  } else {
+    for (Mount& mount : host.mounts) {
+      std::string folder = usual_folder(top, mount.controllers);
+      if (is_mounted(folder, mount.controllers.empty() ? CGROUP2_SUPER_MAGIC : CGROUP_SUPER_MAGIC))
+        mount.folder = std::move(folder);
+      else
+        complete = false;
+    }
+  }
+  const bool below_top = std::ranges::any_of(host.mounts, [](const Mount& mount) { return mount.own != "/"; });
+  if (!complete || (relative && below_top)) {
+    const std::string file = cat(root, "/proc/self/mountinfo");
+    const std::string mountinfo = TRY_CTX(read_file(file.c_str()), "find the cgroup mounts");
+    TRY(parse_mounts(mountinfo, root, host.mounts));
+  }
+  std::erase_if(host.mounts, [](const Mount& mount) { return mount.folder.empty(); });
+  if (!host.pure_v2 && host.mounts.size() == 1 && host.mounts.front().controllers.empty()) host.pure_v2 = true;
+  return host;
+}
+
+std::string clean_path(std::string_view path) {
+  const bool absolute = path.starts_with('/');
+  std::vector<std::string_view> parts;
+  while (!path.empty()) {
+    const std::string_view part = cut(path, '/');
+    if (part == "..") {
+      if (!parts.empty()) parts.pop_back();
+    } else if (!part.empty() && part != ".") {
+      parts.push_back(part);
+    }
+  }
+  std::string out;
+  for (const std::string_view part : parts) out.append(out.empty() && !absolute ? "" : "/").append(part);
+  return out;
+}
+
+std::string inner_path(const Host& host, const Mount& mount, const std::string& cleaned) {
+  if (cleaned.starts_with('/')) return cleaned;
+  std::string_view own = mount.own;
+  // Inside a container without a cgroup namespace the mount shows only a part of the hierarchy.
+  if (mount.root != "/" && own.starts_with(mount.root)) own.remove_prefix(mount.root.size());
+  // "/../x": outside what this cgroup namespace shows; the top of the mount is all there is.
+  if (own.starts_with("/..")) own = "/";
+  if (host.pure_v2) own = own.substr(0, own.rfind('/'));
+  if (own.ends_with('/')) own.remove_suffix(1);
+  return cat(own, "/", cleaned);
+}
+
+}  // namespace proa::kernel::cgroup

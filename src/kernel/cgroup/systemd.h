@@ -1,0 +1,20 @@
+// The systemd driver: the container's cgroup is a transient scope that the service manager makes.
+#pragma once
+
+#include <sys/types.h>
+
+#include "base/error.h"
+#include "kernel/cgroup/cgroup.h"
+
+namespace proa::kernel::cgroup::systemd {
+
+// The unit's name, from linux.cgroupsPath. Asks nobody.
+Result<> choose_unit(const Request& request, Location& location);
+// Starts the scope with `pid` in it and fills in the hierarchies. On failure nothing is left.
+Result<> start_unit(const Request& request, pid_t pid, const Resources& resources, Location& location);
+// Tells the manager, so that its next daemon-reload does not write old limits back.
+Result<> update_unit(const Location& location, const Resources& resources);
+// Stops the scope; one that is gone is fine.
+Result<> stop_unit(const Location& location);
+
+}  // namespace proa::kernel::cgroup::systemd
