@@ -69,27 +69,32 @@ def prepare_image(cache):
     """Returns the folder of the guest's kernel, initrd and root disk; builds it when it is not there."""
     with open(cache / "lock", "w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        pinned = pin_packages(cache)
-        folder = cache / f"image-{image.key(pinned)}"
-        if not folder.exists():
-            print(f"building {folder.name} of {len(pinned)} Debian packages", flush=True)
-            packages.download(pinned, cache / "debs")
-            image.build(pinned, cache / "debs", folder)
-            (cache / "current").write_text(folder.name)
-        return folder
+        try:
+            return build_image(cache, pin_packages(cache))
+        except packages.PackageError:  # the pinned version may be gone from the mirror
+            (cache / "packages.json").unlink(missing_ok=True)
+            return build_image(cache, pin_packages(cache))
+
+
+def build_image(cache, pinned):
+    folder = cache / f"image-{image.key(pinned)}"
+    if not folder.exists():
+        print(f"building {folder.name} of {len(pinned)} Debian packages", flush=True)
+        packages.download(pinned, cache / "debs")
+        image.build(pinned, cache / "debs", folder)
+    return folder
 
 
 def pin_packages(cache):
-    """Asks apt once per list of packages and day; what it said is kept, so a cached guest needs no apt."""
-    wanted = packages.read_list(HERE / "packages.txt")
+    """Asks apt once for a list of packages and keeps the answer: a cached guest needs no apt."""
+    wanted = (HERE / "packages.txt").read_text()
     kept = cache / "packages.json"
-    asked = json.dumps(wanted)
     if kept.exists():
         answer = json.loads(kept.read_text())
-        if answer["asked"] == asked:
+        if answer["wanted"] == wanted:
             return [packages.Package(*p[:3], tuple(p[3])) for p in answer["pinned"]]
-    pinned = packages.resolve(wanted)
-    kept.write_text(json.dumps({"asked": asked, "pinned": [
+    pinned = packages.resolve(packages.read_list(HERE / "packages.txt"))
+    kept.write_text(json.dumps({"wanted": wanted, "pinned": [
         (p.name, p.version, p.sha256, p.keep) for p in pinned]}))
     return pinned
 

@@ -38,26 +38,27 @@ def read_list(path):
     return wanted
 
 
-def _meta_dependency(meta):
-    shown = _run("apt-cache", "show", "--no-all-versions", meta).stdout
-    found = re.search(r"^Depends: (\S+)", shown, re.MULTILINE)
-    if not found:
-        raise PackageError(f"apt knows no package {meta}; run `apt-get update`")
-    return found.group(1)
+def _show(names):
+    """apt's candidate of each package: {name: fields}; refreshes apt's lists once if it must."""
+    for refresh in (False, True):
+        if refresh:
+            _run("apt-get", "-qq", "update")
+        known = {}
+        for record in _run("apt-cache", "show", "--no-all-versions", *names).stdout.split("\n\n"):
+            fields = dict(re.findall(r"^(Package|Version|SHA256|Depends): (.+)$", record, re.MULTILINE))
+            known.setdefault(fields.get("Package"), fields)
+        missing = [n for n in names if n not in known]
+        if not missing:
+            return known
+    raise PackageError(f"apt knows no package {', '.join(missing)}; run `apt-get update`")
 
 
 def resolve(wanted):
     """Pins every package to apt's candidate version and its SHA-256."""
-    names = [_meta_dependency(n[1:]) if n.startswith("@") else n for n, _ in wanted]
-    shown = _run("apt-cache", "show", "--no-all-versions", *names).stdout
-    known = {}
-    for record in shown.split("\n\n"):
-        fields = dict(re.findall(r"^(Package|Version|SHA256): (\S+)$", record, re.MULTILINE))
-        if len(fields) == 3:
-            known.setdefault(fields["Package"], fields)
-    missing = [n for n in names if n not in known]
-    if missing:
-        raise PackageError(f"apt knows no package {', '.join(missing)}; run `apt-get update`")
+    metas = [n[1:] for n, _ in wanted if n.startswith("@")]
+    needed = {meta: fields["Depends"].split()[0] for meta, fields in _show(metas).items() if meta}
+    names = [needed[n[1:]] if n.startswith("@") else n for n, _ in wanted]
+    known = _show(names)
     return [Package(n, known[n]["Version"], known[n]["SHA256"], keep)
             for n, (_, keep) in zip(names, wanted)]
 

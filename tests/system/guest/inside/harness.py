@@ -12,7 +12,7 @@ CGROUP = pathlib.Path("/sys/fs/cgroup")
 STATE = pathlib.Path("/run/state")
 BUNDLES = pathlib.Path("/run/bundles")
 ROOTFS = "/var/lib/rootfs"
-SECONDS = 60  # for any one call of the runtime, or any one thing waited for
+SECONDS = 20  # for any one call of the runtime, or any one thing waited for
 
 _checks = []
 _settings = {}
@@ -54,6 +54,7 @@ def run_all(only, say):
             say(f"@fail {name} {json.dumps(str(reason))}")
         except Exception as error:  # a check that cannot even be made has failed
             say(f"@fail {name} {json.dumps(f'{type(error).__name__}: {error}')}")
+        clean(left_overs() - before)
     say("@end")
 
 
@@ -67,6 +68,18 @@ def left_overs():
     return found
 
 
+def clean(left):
+    """Takes away what a failed check left, so that the next one starts afresh."""
+    for kind, path in sorted((entry.split(" ", 1) for entry in left), reverse=True):
+        with contextlib.suppress(OSError):
+            if kind == "cgroup":
+                pathlib.Path(path, "cgroup.kill").write_text("1")
+                wait_for("an empty cgroup", lambda p=path: not read(f"{p}/cgroup.procs"), 5)
+                os.rmdir(path)
+            elif kind == "mount":
+                subprocess.run(["umount", "-l", path], check=False)
+
+
 # --- expectations
 
 def expect(condition, what):
@@ -75,9 +88,13 @@ def expect(condition, what):
 
 
 def expect_equal(what, actual, wanted):
-    wanted = wanted if isinstance(wanted, (tuple, set, list)) else (wanted,)
+    if actual != wanted:
+        raise Failed(f"{what} is {actual!r}, should be {wanted!r}")
+
+
+def expect_one_of(what, actual, wanted):
     if actual not in wanted:
-        raise Failed(f"{what} is {actual!r}, should be {' or '.join(repr(w) for w in wanted)}")
+        raise Failed(f"{what} is {actual!r}, should be one of {wanted!r}")
 
 
 def expect_in(what, text, part):
@@ -221,6 +238,13 @@ class Container:
         self.create().ok()
         runtime("start", self.id).ok()
         return self
+
+    def exec_in_background(self, *args):
+        """Starts a second process and returns its pid, as this namespace counts."""
+        with open(self.log, "a", encoding="utf-8") as log:
+            runtime("exec", "--detach", "--pid-file", self.bundle / "exec.pid", self.id, *args,
+                    stdout=log, stderr=log).ok()
+        return int((self.bundle / "exec.pid").read_text())
 
     def exec(self, script, *options):
         return runtime("exec", *options, self.id, "sh", "-c", script)
