@@ -64,8 +64,7 @@ void PlanBuilder::step(long nr, std::initializer_list<Arg> args, std::string_vie
   Pending pending{};
   pending.step.nr = nr;
   pending.step.flags = flags;
-  pending.step.label = static_cast<uint32_t>(labels_.size());
-  labels_.emplace_back(label);
+  pending.step.label = static_cast<uint32_t>(text(label.substr(0, stage::kMaxLabel)).value);
   size_t i = 0;
   for (const Arg& arg : args) {
     pending.step.args[i] = arg.value;
@@ -78,14 +77,16 @@ void PlanBuilder::step(long nr, std::initializer_list<Arg> args, std::string_vie
 Result<Fd> PlanBuilder::seal(int sync) const {
   const uint64_t head_size = sizeof(stage::PlanHeader) + steps_.size() * sizeof(stage::PlanStep);
   const uint64_t data_at = stage::kPlanBase + head_size;
+  std::string image;
   const stage::PlanHeader header{.magic = stage::kPlanMagic,
                                  .size = head_size + data_.size(),
                                  .steps = static_cast<uint32_t>(steps_.size()),
                                  .sync = sync};
-  std::string image(reinterpret_cast<const char*>(&header), sizeof header);
   image.reserve(header.size);
+  image.append(reinterpret_cast<const char*>(&header), sizeof header);
   for (const Pending& pending : steps_) {
     stage::PlanStep step = pending.step;
+    step.label += static_cast<uint32_t>(head_size);
     for (int i = 0; i < 6; ++i)
       if ((pending.data_args >> i & 1) != 0) step.args[i] += data_at;
     image.append(reinterpret_cast<const char*>(&step), sizeof step);
@@ -101,8 +102,15 @@ Result<Fd> PlanBuilder::seal(int sync) const {
   return sealed_memfd("proa-plan", MFD_CLOEXEC, {&part, 1});
 }
 
-Error PlanBuilder::explain(const stage::StageReport& report) const {
-  return Error::from_errno(report.error, report.label < labels_.size() ? labels_[report.label] : "stage");
+Error decode_report(std::string_view body) {
+  stage::StageReport head{};
+  if (body.size() + 1 < sizeof head) return Error("the container's process sent half a report");
+  std::memcpy(reinterpret_cast<char*>(&head) + 1, body.data(), sizeof head - 1);
+  const std::string label(body.substr(sizeof head - 1));
+  // Engines tell a missing program from other failures by these words.
+  const bool searched = label.starts_with("exec: ") && label.find('/') == std::string::npos;
+  if (head.error == ENOENT && searched) return Error(label + ": executable file not found in $PATH", ENOENT);
+  return Error::from_errno(head.error, label);
 }
 
 namespace {

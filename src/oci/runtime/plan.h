@@ -50,10 +50,6 @@ class PlanBuilder {
   // The plan as a sealed memfd; `sync` is the socket number the stage reports on.
   Result<Fd> seal(int sync) const;
 
-  // The error a report stands for.
-  Error explain(const stage::StageReport& report) const;
-  const std::vector<std::string>& labels() const { return labels_; }
-
  private:
   struct Pending {
     stage::PlanStep step;
@@ -62,8 +58,10 @@ class PlanBuilder {
   std::vector<Pending> steps_;
   std::string data_;
   std::vector<uint64_t> pointers_;  // offsets in data_ of values that are themselves offsets
-  std::vector<std::string> labels_;
 };
+
+// The error that a stage's report (stage::StageReport and label, without its first byte) stands for.
+Error decode_report(std::string_view body);
 
 // Executes the stage with the plan in `plan_fd`; returns only on failure. `program` is a memfd from
 // stage_program(), made beforehand so that this needs no file system.

@@ -40,12 +40,12 @@ struct PlanHeader {
   int32_t sync;    // creator's socket, -1 when there is none
 };
 
-// What the stage sends when a step fails.
+// What the stage sends when a step fails: this head, then the step's label.
 struct StageReport {
-  char kind;  // 'E'
+  char kind;  // 'S'
   char pad[3];
-  uint32_t label;
   int32_t error;  // errno
 };
+inline constexpr uint32_t kMaxLabel = 240;
 
 }  // namespace proa::oci::stage

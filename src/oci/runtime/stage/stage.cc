@@ -38,9 +38,15 @@ void send(int fd, const void* data, size_t size) {
   if (fd >= 0) call(__NR_sendto, fd, reinterpret_cast<long>(data), static_cast<long>(size), kMsgNosignal);
 }
 
-[[noreturn]] void give_up(uint32_t label, long error) {
-  StageReport report = {'E', {0, 0, 0}, label, static_cast<int32_t>(error)};
-  send(reports_to, &report, sizeof report);
+[[noreturn]] void give_up(const char* label, long error) {
+  struct {
+    StageReport head;
+    char label[kMaxLabel];
+  } report;
+  report.head = {'S', {0, 0, 0}, static_cast<int32_t>(error)};
+  uint32_t length = 0;
+  for (; label[length] != 0 && length < kMaxLabel; ++length) report.label[length] = label[length];
+  send(reports_to, &report, sizeof report.head + length);
   quit(error == ENOENT ? 127 : error == EACCES ? 126 : 1);
 }
 
@@ -129,7 +135,7 @@ extern "C" [[noreturn]] void stage_main(const long* stack) {
   long previous = 0;
   for (uint32_t i = 0; i < plan.steps; ++i) {
     previous = perform(plan, steps[i], previous);
-    if (previous < 0 && (steps[i].flags & kMayFail) == 0) give_up(steps[i].label, -previous);
+    if (previous < 0 && (steps[i].flags & kMayFail) == 0) give_up(reinterpret_cast<const char*>(kPlanBase + steps[i].label), -previous);
   }
   quit(125);
 }

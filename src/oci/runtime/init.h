@@ -1,0 +1,56 @@
+// The container's first process, from clone to the stage.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/fd.h"
+#include "oci/runtime/namespaces.h"
+#include "oci/runtime/rootfs.h"
+#include "oci/runtime/sync.h"
+#include "oci/spec/spec.h"
+
+namespace proa::oci::runtime {
+
+struct InitContext {
+  const Spec* spec = nullptr;
+  NamespacePlan namespaces;
+  RootfsContext rootfs;
+  std::vector<Fd> cgroup_entries;  // files to write "0" to
+  Fd stage_program;
+  Fd listener;              // start.sock; invalid when the process is to run at once
+  Sync sync;                // the child's end
+  bool await_parent = false;  // wait for 'k' before anything: mappings or a systemd scope are being made
+  bool rootless = false;
+  std::string keyring;      // session keyring to join; empty: keep the runtime's
+  std::string host_state;   // state document for hooks; its pid is replaced
+  bool runtime_hooks = false;  // prestart or createRuntime: stop for the runtime to run them
+  pid_t pid_hint = 0;
+};
+
+// What the child found out that the plan needs ('M').
+struct SetupDone {
+  bool cwd_as_user = false;
+  int label_fd = -1;
+  std::string home;
+};
+std::string encode(const SetupDone& done);
+SetupDone decode_setup(std::string_view body);
+
+// Never returns: ends as the stage, or reports the error and exits.
+[[noreturn]] void run_init(InitContext& context);
+
+// Shared with exec: enters `cwd`, refusing one that is not below the root (CVE-2024-21626). true:
+// root may not enter it, the user may.
+Result<bool> enter_cwd(const std::string& cwd);
+// $HOME of `uid` by the container's own /etc/passwd; "/" when it does not say.
+std::string home_of(int root, uint32_t uid);
+// The fd of /proc/self/attr/... that takes the label, and the text for it; invalid when none is asked.
+struct SecurityLabel {
+  Fd fd;
+  std::string text;
+};
+// Hands the plan to the stage; returns only on failure.
+Error become_stage(const Fd& program, int plan, std::initializer_list<int> kept);
+
+}  // namespace proa::oci::runtime

@@ -1,0 +1,130 @@
+#include "oci/runtime/namespaces.h"
+
+#include <fcntl.h>
+#include <linux/nsfs.h>
+#include <linux/sched.h>
+#include <sys/ioctl.h>
+
+#include <algorithm>
+#include <array>
+
+#include "kernel/file.h"
+#include "kernel/process.h"
+
+namespace proa::oci::runtime {
+namespace {
+
+struct Kind {
+  NamespaceType type;
+  uint64_t flag;
+  std::string_view name;
+};
+constexpr std::array<Kind, kNamespaceTypes> kKinds = {{
+    {NamespaceType::kPid, CLONE_NEWPID, "pid"},
+    {NamespaceType::kNetwork, CLONE_NEWNET, "network"},
+    {NamespaceType::kMount, CLONE_NEWNS, "mount"},
+    {NamespaceType::kIpc, CLONE_NEWIPC, "ipc"},
+    {NamespaceType::kUts, CLONE_NEWUTS, "uts"},
+    {NamespaceType::kUser, CLONE_NEWUSER, "user"},
+    {NamespaceType::kCgroup, CLONE_NEWCGROUP, "cgroup"},
+    {NamespaceType::kTime, CLONE_NEWTIME, "time"},
+}};
+
+const Kind& kind(NamespaceType type) { return kKinds[static_cast<size_t>(type)]; }
+
+Result<Fd> open_namespace(const Namespace& entry) {
+  Fd fd = TRY(kernel::open(entry.path.c_str(), O_RDONLY));
+  const int flag = ::ioctl(fd.get(), NS_GET_NSTYPE);
+  if (flag < 0) return fail(entry.path, ": not a namespace");
+  if (static_cast<uint64_t>(flag) != clone_flag(entry.type))
+    return fail(entry.path, ": not a ", namespace_name(entry.type), " namespace");
+  return fd;
+}
+
+}  // namespace
+
+uint64_t clone_flag(NamespaceType type) { return kind(type).flag; }
+std::string_view namespace_name(NamespaceType type) { return kind(type).name; }
+
+uint64_t NamespacePlan::all() const {
+  uint64_t flags = at_clone | (new_cgroup ? CLONE_NEWCGROUP : 0) | (new_time ? CLONE_NEWTIME : 0);
+  for (const NamespaceToJoin& each : join) flags |= clone_flag(each.type);
+  return flags;
+}
+
+bool NamespacePlan::has_new(NamespaceType type) const {
+  if (type == NamespaceType::kCgroup) return new_cgroup;
+  if (type == NamespaceType::kTime) return new_time;
+  return (at_clone & clone_flag(type)) != 0;
+}
+
+Result<NamespacePlan> plan_namespaces(const Linux& linux_) {
+  NamespacePlan plan;
+  for (size_t i = 0; i < linux_.namespaces.size(); ++i) {
+    const Namespace& entry = linux_.namespaces[i];
+    if (!entry.path.empty())
+      plan.join.push_back({entry.type, entry.path, TRY_CTX(open_namespace(entry), "linux.namespaces[", i, "].path")});
+    else if (entry.type == NamespaceType::kCgroup)
+      plan.new_cgroup = true;
+    else if (entry.type == NamespaceType::kTime)
+      plan.new_time = true;
+    else
+      plan.at_clone |= clone_flag(entry.type);
+  }
+  std::partition(plan.join.begin(), plan.join.end(),
+                        [](const NamespaceToJoin& each) { return each.type == NamespaceType::kUser; });
+  for (const NamespaceToJoin& each : plan.join)
+    plan.intermediate |= each.type == NamespaceType::kUser || each.type == NamespaceType::kPid || plan.has_new(NamespaceType::kUser);
+  return plan;
+}
+
+namespace {
+
+Result<> join_one(const NamespaceToJoin& each) {
+  TRY_CTX(kernel::join_namespaces(each.fd.get(), clone_flag(each.type)), "join ", namespace_name(each.type), " namespace ", each.path);
+  return {};
+}
+
+}  // namespace
+
+Result<> join_first(NamespacePlan& plan) {
+  std::vector<NamespaceToJoin> rest;
+  const bool joins_user = !plan.join.empty() && plan.join.front().type == NamespaceType::kUser;
+  // With the host's rights first: most namespaces belong to the host. A mount namespace comes last, since
+  // paths mean something else in it.
+  for (NamespaceToJoin& each : plan.join) {
+    if (each.type == NamespaceType::kUser || each.type == NamespaceType::kMount || !join_one(each)) rest.push_back(std::move(each));
+  }
+  plan.join = std::move(rest);
+  if (!joins_user) return {};
+  TRY(join_one(plan.join.front()));
+  plan.join.erase(plan.join.begin());
+  // What belongs to that user namespace can be joined now; a pid namespace must be, before the clone.
+  for (auto each = plan.join.begin(); each != plan.join.end();) {
+    if (each->type != NamespaceType::kPid) {
+      ++each;
+      continue;
+    }
+    TRY(join_one(*each));
+    each = plan.join.erase(each);
+  }
+  return {};
+}
+
+Result<> join_rest(NamespacePlan& plan) {
+  std::partition(plan.join.begin(), plan.join.end(),
+                        [](const NamespaceToJoin& each) { return each.type != NamespaceType::kMount; });
+  for (const NamespaceToJoin& each : plan.join) TRY(join_one(each));
+  return {};
+}
+
+Result<> enter_new_time_namespace(const Linux& linux_) {
+  TRY_CTX(kernel::unshare(CLONE_NEWTIME), "time namespace");
+  std::string offsets;
+  for (const auto& [clock, offset] : linux_.time_offsets) offsets += cat(clock, " ", offset.secs, " ", offset.nanosecs, "\n");
+  if (!offsets.empty()) TRY_CTX(kernel::write_file("/proc/self/timens_offsets", offsets), "linux.timeOffsets");
+  Fd own = TRY(kernel::open("/proc/self/ns/time_for_children", O_RDONLY));
+  return kernel::join_namespaces(own.get(), CLONE_NEWTIME);
+}
+
+}  // namespace proa::oci::runtime
