@@ -20,11 +20,13 @@ enum class Rootless : uint8_t { kAuto, kYes, kNo };
 struct Globals {
   std::string root;  // state folder; empty: /run/proa/runtime, or $XDG_RUNTIME_DIR/proa/runtime when rootless
   bool systemd_cgroup = false;
+  bool no_cgroup = false;  // --cgroup-manager=disabled: stay in the caller's cgroups
   Rootless rootless = Rootless::kAuto;
 };
 
 struct CreateOptions {
   std::string bundle = ".";
+  std::string config;  // file to read instead of the bundle's config.json; empty: that one
   std::string console_socket;
   std::string pidfd_socket;
   std::string pid_file;
@@ -45,7 +47,8 @@ struct ExecOptions {
   bool tty = false;
   bool detach = false;
   std::optional<bool> no_new_privileges;
-  std::string console_socket, pidfd_socket, pid_file, apparmor, selinux_label, cgroup;
+  std::string console_socket, pidfd_socket, pid_file, apparmor, selinux_label;
+  std::vector<std::string> cgroups;  // sub-cgroups, each [CONTROLLER,...:]PATH
   bool ignore_paused = false;
   int preserve_fds = 0;
 };
@@ -62,11 +65,12 @@ struct UpdateOptions {
 
 struct CheckpointOptions {
   std::string image_path = "checkpoint", work_path, parent_path, status_fd, page_server, manage_cgroups_mode = "soft",
-              empty_ns, criu = "criu";
+              criu = "criu";
   bool leave_running = false, tcp_established = false, tcp_skip_in_flight = false, link_remap = false,
        ext_unix_sk = false, shell_job = false, lazy_pages = false, file_locks = false, pre_dump = false,
        auto_dedup = false;
-  std::vector<std::string> lsm;
+  std::string lsm_profile, lsm_mount_context;  // restore: TYPE:NAME and an SELinux context
+  std::vector<std::string> empty_ns;
 };
 
 struct ListOptions {
