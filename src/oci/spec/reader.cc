@@ -47,8 +47,7 @@ void Cursor::fail(std::string_view message, std::string_view hint) const {
   Error error(std::string{message});
   if (const std::string where = place_ != nullptr ? place_->text() : std::string(); !where.empty())
     error.context(where);
-  if (!hint.empty()) error = std::move(error).hint(hint);
-  failure_->emplace(std::move(error));
+  failure_->emplace(std::move(error).hint(hint));
 }
 
 void Cursor::expected(std::string_view what) const {

@@ -146,6 +146,8 @@ Result<> check_names(const Spec& spec) {
 
 Result<> check_mount(const Spec& spec, const Mount& mount) {
   if (mount.destination.empty()) return fail("destination: must not be empty");
+  TRY(check_id_mappings("uidMappings", mount.uid_mappings));
+  TRY(check_id_mappings("gidMappings", mount.gid_mappings));
   const Linux* container = spec.linux_ ? &*spec.linux_ : nullptr;
   const runtime::MountOptions options = TRY_CTX(runtime::parse_mount_options(mount, container), "options");
   // The kernel would ignore them without a word.

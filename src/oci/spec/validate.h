@@ -14,6 +14,9 @@ Result<> validate(const Spec& spec);
 Result<> validate(const Process& process);
 // `where`: what the object is called in errors ("linux.resources").
 Result<> validate(const Resources& resources, std::string_view where);
-Result<> validate(const Linux& linux_config);
+Result<> validate(const Linux& config);
+// A list as the kernel takes it in uid_map: at most 340 ranges of at least one id, within 32 bits, apart
+// from each other on both sides. `field`: what the list is called in errors.
+Result<> check_id_mappings(std::string_view field, const std::vector<IdMapping>& list);
 
 }  // namespace proa::oci

@@ -28,6 +28,10 @@ bool has(const Linux& config, NamespaceType type) { return config.find(type) != 
 
 // --- namespaces
 
+bool overlap(uint32_t a, uint32_t b, uint32_t a_size, uint32_t b_size) {
+  return uint64_t{a} < uint64_t{b} + b_size && uint64_t{b} < uint64_t{a} + a_size;
+}
+
 Result<> check_namespaces(const Linux& config) {
   std::array<bool, kNamespaceTypes> seen{};
   for (size_t i = 0; i < config.namespaces.size(); ++i) {
@@ -41,29 +45,6 @@ Result<> check_namespaces(const Linux& config) {
   return {};
 }
 
-bool overlap(uint32_t a, uint32_t b, uint32_t a_size, uint32_t b_size) {
-  return uint64_t{a} < uint64_t{b} + b_size && uint64_t{b} < uint64_t{a} + a_size;
-}
-
-// As the kernel reads uid_map: ranges of at least one id, within 32 bits, apart on both sides.
-Result<> check_mapping_list(std::string_view field, const std::vector<IdMapping>& list) {
-  if (list.size() > kMaxIdMappings) return fail(field, ": the kernel takes at most ", kMaxIdMappings, " entries");
-  for (size_t i = 0; i < list.size(); ++i) {
-    const IdMapping& m = list[i];
-    if (m.size == 0) return fail(field, "[", i, "].size: must be above 0");
-    for (const auto& [name, first] : {std::pair{"containerID", m.container_id}, {"hostID", m.host_id}})
-      if (uint64_t{first} + m.size > UINT32_MAX)
-        return fail(field, "[", i, "].", name, ": the range ends beyond the last id");
-    for (size_t k = 0; k < i; ++k) {
-      if (overlap(m.container_id, list[k].container_id, m.size, list[k].size))
-        return fail(field, "[", i, "].containerID: overlaps entry ", k);
-      if (overlap(m.host_id, list[k].host_id, m.size, list[k].size))
-        return fail(field, "[", i, "].hostID: overlaps entry ", k);
-    }
-  }
-  return {};
-}
-
 Result<> check_mappings(const Linux& config) {
   const Namespace* user = config.find(NamespaceType::kUser);
   const bool uids = !config.uid_mappings.empty(), gids = !config.gid_mappings.empty();
@@ -72,8 +53,8 @@ Result<> check_mappings(const Linux& config) {
         .hint("add {\"type\": \"user\"} to linux.namespaces");
   if (user != nullptr && user->path.empty() && !(uids && gids))
     return fail(uids ? "linux.gidMappings" : "linux.uidMappings", ": is required for a new user namespace");
-  TRY(check_mapping_list("linux.uidMappings", config.uid_mappings));
-  return check_mapping_list("linux.gidMappings", config.gid_mappings);
+  TRY(check_id_mappings("linux.uidMappings", config.uid_mappings));
+  return check_id_mappings("linux.gidMappings", config.gid_mappings);
 }
 
 Result<> check_time_offsets(const Linux& config) {
@@ -97,7 +78,7 @@ Result<> check_parameter(const Linux& config, std::string_view key) {
   const std::string path = TRY(sysctl_path(key));
   const std::optional<NamespaceType> owner = sysctl_namespace(path);
   if (!owner) return fail("belongs to the host, not to a namespace of the container");
-  if (!has(config, *owner)) return fail("needs a ", info(*owner).name, " namespace of the container");
+  if (!has(config, *owner)) return fail("needs a namespace of type ", info(*owner).name);
   if (path == "kernel/hostname") return fail("is set by the field hostname");
   return {};
 }
@@ -253,6 +234,24 @@ Result<> check_resources(const Linux& config) {
 }
 
 }  // namespace
+
+Result<> check_id_mappings(std::string_view field, const std::vector<IdMapping>& list) {
+  if (list.size() > kMaxIdMappings) return fail(field, ": the kernel takes at most ", kMaxIdMappings, " entries");
+  for (size_t i = 0; i < list.size(); ++i) {
+    const IdMapping& m = list[i];
+    if (m.size == 0) return fail(field, "[", i, "].size: must be above 0");
+    for (const auto& [name, first] : {std::pair{"containerID", m.container_id}, {"hostID", m.host_id}})
+      if (uint64_t{first} + m.size > UINT32_MAX)
+        return fail(field, "[", i, "].", name, ": the range ends beyond the last id");
+    for (size_t k = 0; k < i; ++k) {
+      if (overlap(m.container_id, list[k].container_id, m.size, list[k].size))
+        return fail(field, "[", i, "].containerID: overlaps entry ", k);
+      if (overlap(m.host_id, list[k].host_id, m.size, list[k].size))
+        return fail(field, "[", i, "].hostID: overlaps entry ", k);
+    }
+  }
+  return {};
+}
 
 Result<> validate(const Linux& config) {
   for (const auto check : {check_namespaces, check_mappings, check_time_offsets, check_sysctl, check_net_devices,
