@@ -7,6 +7,7 @@
 #include "base/fd.h"
 #include "oci/runtime/namespaces.h"
 #include "oci/runtime/rootfs.h"
+#include "oci/runtime/state.h"
 #include "oci/runtime/sync.h"
 #include "oci/spec/spec.h"
 
@@ -21,17 +22,16 @@ struct InitContext {
   Fd listener;              // start.sock; invalid when the process is to run at once
   Sync sync;                // the child's end
   bool await_parent = false;  // wait for 'k' before anything: mappings or a systemd scope are being made
-  bool rootless = false;
   std::string keyring;      // session keyring to join; empty: keep the runtime's
-  std::string host_state;   // state document for hooks; its pid is replaced
+  const ContainerState* state = nullptr;  // for hooks
+  pid_t pid = 0;            // ours on the host, found out when a hook needs it
   bool runtime_hooks = false;  // prestart or createRuntime: stop for the runtime to run them
-  pid_t pid_hint = 0;
 };
 
 // What the child found out that the plan needs ('M').
 struct SetupDone {
   bool cwd_as_user = false;
-  int label_fd = -1;
+  int sync = -1, listener = -1, label_fd = -1;  // numbers in the child
   std::string home;
 };
 std::string encode(const SetupDone& done);
@@ -45,11 +45,6 @@ SetupDone decode_setup(std::string_view body);
 Result<bool> enter_cwd(const std::string& cwd);
 // $HOME of `uid` by the container's own /etc/passwd; "/" when it does not say.
 std::string home_of(int root, uint32_t uid);
-// The fd of /proc/self/attr/... that takes the label, and the text for it; invalid when none is asked.
-struct SecurityLabel {
-  Fd fd;
-  std::string text;
-};
 // Hands the plan to the stage; returns only on failure.
 Error become_stage(const Fd& program, int plan, std::initializer_list<int> kept);
 

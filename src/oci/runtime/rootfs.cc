@@ -48,7 +48,12 @@ bool has_mount_namespace(const RootfsContext& context) {
 Result<> attach_root(RootfsContext& context) {
   context.proc_sys = TRY(kernel::open("/proc/sys", O_PATH | O_DIRECTORY));
   if (!has_mount_namespace(context)) {
-    context.root = TRY_CTX(kernel::open(context.rootfs.c_str(), O_PATH | O_DIRECTORY), "root.path");
+    // In the host's own mount namespace: all that is mounted hangs below one bind mount, which `delete`
+    // takes away whole.
+    context.root = TRY_CTX(kernel::clone_tree(AT_FDCWD, context.rootfs.c_str(), true), "root.path");
+    TRY_CTX(kernel::set_attributes(context.root.get(), "", {.propagation = MS_PRIVATE}, true), "root.path");
+    TRY_CTX(kernel::attach_at(context.root.get(), context.rootfs.c_str()), "root.path");
+    context.attached = true;
     return {};
   }
   const uint64_t wanted = propagation_flags(context.spec->linux_->rootfs_propagation);
@@ -58,6 +63,7 @@ Result<> attach_root(RootfsContext& context) {
   if (shared) TRY_CTX(make_parent_private(context.rootfs), "root.path");
   context.root = TRY_CTX(kernel::clone_tree(AT_FDCWD, context.rootfs.c_str(), true), "root.path");
   TRY_CTX(kernel::attach_at(context.root.get(), context.rootfs.c_str()), "root.path");
+  context.attached = true;
   return {};
 }
 
@@ -81,8 +87,8 @@ Result<> enter_root(RootfsContext& context) {
     TRY(kernel::move_root(context.root.get()));
   else
     TRY(kernel::pivot_to(context.root.get()));
-  if (!has_mount_namespace(context)) return {};
-  if (const uint64_t flags = propagation_flags(context.spec->linux_->rootfs_propagation); flags != 0)
+  if (const uint64_t flags = propagation_flags(context.spec->linux_->rootfs_propagation);
+      flags != 0 && has_mount_namespace(context))
     TRY_CTX(kernel::set_propagation("/", flags), "linux.rootfsPropagation");
   if (context.spec->root->readonly)
     TRY_CTX(kernel::set_attributes(context.root.get(), "", {.set = MOUNT_ATTR_RDONLY}, false), "root.readonly");

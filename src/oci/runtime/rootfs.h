@@ -26,6 +26,7 @@ struct RootfsContext {
   const kernel::cgroup::Location* cgroup = nullptr;  // null: no cgroup
   bool user_namespace = false;                       // devices are bound, not made
   bool no_pivot = false;
+  bool attached = false;  // the root's bind mount is in place
   Fd root;         // the root's mount, from attach_root() on
   Fd proc_sys;     // the host's /proc/sys: inside, /proc may be anything
 };

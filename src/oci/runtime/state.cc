@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/file.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -39,7 +40,7 @@ bj::object location_object(const kernel::cgroup::Location& location) {
   bj::array hierarchies;
   for (const auto& hierarchy : location.hierarchies)
     hierarchies.push_back({{"controllers", hierarchy.controllers}, {"path", hierarchy.path}, {"made", hierarchy.made}});
-  return {{"hierarchies", std::move(hierarchies)}, {"unit", location.systemd_unit}, {"rootless", location.rootless}};
+  return {{"hierarchies", std::move(hierarchies)}, {"unit", location.systemd_unit}, {"userManager", location.systemd_user_manager}, {"rootless", location.rootless}};
 }
 
 kernel::cgroup::Location location_of(const bj::object& object) {
@@ -49,6 +50,7 @@ kernel::cgroup::Location location_of(const bj::object& object) {
                                     .path = bj::value_to<std::string>(each.at("path")),
                                     .made = bj::value_to<uint32_t>(each.at("made"))});
   location.systemd_unit = bj::value_to<std::string>(object.at("unit"));
+  location.systemd_user_manager = object.at("userManager").as_bool();
   location.rootless = object.at("rootless").as_bool();
   return location;
 }
@@ -187,6 +189,9 @@ Result<> StateFolder::save(const ContainerState& state) const {
                           {"owner", state.owner},
                           {"rootless", state.rootless},
                           {"noNewKeyring", state.no_new_keyring},
+                          {"systemdCgroup", state.systemd_cgroup},
+                          {"noCgroup", state.no_cgroup},
+                          {"hostMounts", state.host_mounts},
                           {"resctrlGroup", state.resctrl_group},
                           {"resctrlMonitor", state.resctrl_monitor},
                           {"annotations", annotations_object(state.annotations)},
@@ -215,6 +220,9 @@ Result<ContainerState> StateFolder::load() const {
     state.owner = bj::value_to<uint32_t>(object.at("owner"));
     state.rootless = object.at("rootless").as_bool();
     state.no_new_keyring = object.at("noNewKeyring").as_bool();
+    state.systemd_cgroup = object.at("systemdCgroup").as_bool();
+    state.no_cgroup = object.at("noCgroup").as_bool();
+    state.host_mounts = object.at("hostMounts").as_bool();
     state.resctrl_group = bj::value_to<std::string>(object.at("resctrlGroup"));
     state.resctrl_monitor = bj::value_to<std::string>(object.at("resctrlMonitor"));
     for (const auto& member : object.at("annotations").as_object())
@@ -288,16 +296,49 @@ std::string state_document(const ContainerState& state, Status status, pid_t pid
   return bj::serialize(object);
 }
 
+kernel::cgroup::Request cgroup_request(const ContainerState& state, const Linux& linux_, const StringMap& annotations) {
+  kernel::cgroup::Request request;
+  request.driver = state.systemd_cgroup ? kernel::cgroup::Driver::kSystemd : kernel::cgroup::Driver::kCgroupfs;
+  request.cgroups_path = linux_.cgroups_path;
+  request.id = state.id;
+  request.rootless = state.rootless;
+  for (const auto& [key, value] : annotations)
+    if (key.starts_with("org.systemd.property.")) request.systemd_properties.emplace_back(key, value);
+  return request;
+}
+
+namespace {
+
+Result<> remove_cgroup(kernel::cgroup::Cgroup& cgroup) {
+  auto left = cgroup.processes();
+  if (left && !left->empty()) TRY_CTX(cgroup.signal_all(SIGKILL), "kill what is left in the cgroup");
+  TRY_CTX(cgroup.remove(), "remove the cgroup");
+  return {};
+}
+
+// A creator that died may have made the cgroup and not told: making it again says where it is.
+Result<> remove_unrecorded_cgroup(const StateFolder& folder, const ContainerState& state) {
+  if (state.no_cgroup) return {};
+  const auto spec = folder.load_config();
+  if (!spec || !spec->linux_) return {};
+  auto cgroup = TRY(kernel::cgroup::Cgroup::create(cgroup_request(state, *spec->linux_, spec->annotations)));
+  return remove_cgroup(cgroup);
+}
+
+}  // namespace
+
 Result<> destroy(StateFolder& folder, const ContainerState& state) {
   TRY(kill_init(state));
   if (!state.cgroup.hierarchies.empty() || !state.cgroup.systemd_unit.empty()) {
     auto cgroup = TRY(kernel::cgroup::Cgroup::open(state.cgroup));
-    auto left = cgroup.processes();
-    if (left && !left->empty()) TRY_CTX(cgroup.signal_all(SIGKILL), "kill what is left in the cgroup");
-    TRY_CTX(cgroup.remove(), "remove the cgroup");
+    TRY(remove_cgroup(cgroup));
+  } else if (state.creating) {
+    TRY(remove_unrecorded_cgroup(folder, state));
   }
   for (const std::string& group : {state.resctrl_monitor, state.resctrl_group})
     if (!group.empty() && ::rmdir(group.c_str()) != 0 && errno != ENOENT) return fail_errno(errno, "remove ", group);
+  if (state.host_mounts && ::umount2(state.rootfs.c_str(), MNT_DETACH) != 0 && errno != EINVAL && errno != ENOENT)
+    return fail_errno(errno, "unmount ", state.rootfs);
   return folder.remove();
 }
 

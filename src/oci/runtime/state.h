@@ -33,6 +33,8 @@ struct ContainerState {
   uint64_t start_time = 0;              // with pid: kernel/process.h, process_start_time()
   uint32_t owner = 0;                   // uid that created it
   bool rootless = false, no_new_keyring = false;
+  bool systemd_cgroup = false, no_cgroup = false;  // how the cgroup is made
+  bool host_mounts = false;             // no mount namespace: the root's bind mount is on the host
   std::string resctrl_group, resctrl_monitor;  // folders to remove, empty when none
   StringMap annotations;
   kernel::cgroup::Location cgroup;
@@ -77,6 +79,9 @@ Result<Status> current_status(const StateFolder& folder, const ContainerState& s
 
 // The state document (runtime-spec "State") for hooks, seccomp listeners and `state`.
 std::string state_document(const ContainerState& state, Status status, pid_t pid);
+
+// The cgroup to make for a container, or that a dead creator may have made.
+kernel::cgroup::Request cgroup_request(const ContainerState& state, const Linux& linux_, const StringMap& annotations);
 
 // Takes away everything a container still holds (processes, cgroup, resctrl group), then its folder.
 Result<> destroy(StateFolder& folder, const ContainerState& state);

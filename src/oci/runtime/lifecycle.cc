@@ -1,0 +1,216 @@
+// create, start, state, kill, delete, pause, resume, list.
+#include <signal.h>
+#include <unistd.h>
+
+#include <array>
+#include <boost/json.hpp>
+
+#include "base/json.h"
+#include "base/log.h"
+#include "kernel/names.h"
+#include "kernel/process.h"
+#include "oci/runtime/hooks.h"
+#include "oci/runtime/launch.h"
+#include "oci/runtime/plan.h"
+#include "oci/runtime/runtime.h"
+#include "oci/runtime/state.h"
+
+namespace proa::oci::runtime {
+namespace bj = boost::json;
+namespace {
+
+struct Opened {
+  StateFolder folder;
+  ContainerState state;
+};
+
+Result<Opened> open_container(const Globals& globals, const std::string& id, bool lock) {
+  StateFolder folder = TRY(StateFolder::open(globals, id, lock));
+  auto state = folder.load();
+  if (!state && state.error().code() == ENOENT) return fail_errno(ENOENT, "container does not exist: ", id);
+  if (!state) return std::unexpected(std::move(state).error());
+  return Opened{std::move(folder), *std::move(state)};
+}
+
+bj::object describe(const ContainerState& state, Status status) {
+  bj::object annotations;
+  for (const auto& [key, value] : state.annotations) annotations.emplace(key, value);
+  return {{"ociVersion", state.oci_version},
+          {"id", state.id},
+          {"pid", status == Status::kStopped ? 0 : state.pid},
+          {"status", status_name(status)},
+          {"bundle", state.bundle},
+          {"rootfs", state.rootfs},
+          {"created", state.created},
+          {"annotations", std::move(annotations)},
+          {"owner", ""}};
+}
+
+Result<kernel::cgroup::Cgroup> open_cgroup(const Opened& container) {
+  if (container.state.cgroup.hierarchies.empty())
+    return fail("container ", container.state.id, " has no cgroup of its own");
+  return kernel::cgroup::Cgroup::open(container.state.cgroup);
+}
+
+// The stage's answer to "start": its end of the connection closes when the program is executed.
+Result<> await_execution(const Fd& connection) {
+  std::array<char, 512> report;
+  ssize_t got;
+  do got = ::read(connection.get(), report.data(), report.size());
+  while (got < 0 && errno == EINTR);
+  if (got < 0 && errno != ECONNRESET) return fail_errno(errno, "wait for the program");
+  if (got <= 0) return {};
+  const std::string_view body(report.data() + 1, static_cast<size_t>(got) - 1);
+  if (report[0] == 'S') return std::unexpected(decode_report(body));
+  return std::unexpected(decode_error(body));
+}
+
+Result<> check_startable(const Opened& container, Status status, const Spec& spec) {
+  switch (status) {
+    case Status::kCreated: break;
+    case Status::kStopped: return fail("cannot start a container that has stopped");
+    case Status::kCreating: return fail("cannot start a container that is still being created");
+    default: return fail("cannot start an already running container");
+  }
+  if (!spec.process) return fail("cannot start container ", container.state.id, ": its configuration has no process");
+  return {};
+}
+
+// runtime-spec 1.3 ("Lifecycle", step 9) stops a container whose poststart hook fails; before it was a warning.
+bool poststart_must_succeed(const std::string& version) {
+  return !version.starts_with("1.0") && !version.starts_with("1.1") && !version.starts_with("1.2");
+}
+
+}  // namespace
+
+Result<> run_poststart(const Spec& spec, const ContainerState& state) {
+  if (spec.hooks.poststart.empty()) return {};
+  const std::string document = state_document(state, Status::kRunning, state.pid);
+  if (poststart_must_succeed(spec.oci_version)) return run_hooks("poststart", spec.hooks.poststart, document);
+  run_hooks_warning("poststart", spec.hooks.poststart, document);
+  return {};
+}
+
+Result<> remove_container(StateFolder& folder, const ContainerState& state) {
+  const auto spec = folder.load_config();
+  TRY(destroy(folder, state));
+  if (spec) run_hooks_warning("poststop", spec->hooks.poststop, state_document(state, Status::kStopped, 0));
+  return {};
+}
+
+Result<> create(const Globals& globals, const std::string& id, const CreateOptions& options) {
+  TRY(launch(globals, id, options, true));
+  return {};
+}
+
+Result<> start(const Globals& globals, const std::string& id) {
+  Opened container = TRY(open_container(globals, id, true));
+  const Status status = TRY(current_status(container.folder, container.state));
+  const Spec spec = TRY(container.folder.load_config());
+  TRY(check_startable(container, status, spec));
+  Fd connection = TRY(container.folder.connect());
+  container.state.started = true;
+  TRY(container.folder.save(container.state));
+  if (::write(connection.get(), "s", 1) != 1) return fail_errno(errno, "order the start");
+  container.folder.forget_start();
+  TRY(await_execution(connection));
+  auto done = run_poststart(spec, container.state);
+  if (!done) (void)kill(globals, id, "KILL", false);
+  return done;
+}
+
+Result<std::string> state(const Globals& globals, const std::string& id) {
+  const Opened container = TRY(open_container(globals, id, false));
+  return json::to_pretty(describe(container.state, TRY(current_status(container.folder, container.state))));
+}
+
+Result<> kill(const Globals& globals, const std::string& id, std::string_view signal, bool all) {
+  const int number = TRY_CTX(kernel::parse_signal(signal), "signal");
+  const Opened container = TRY(open_container(globals, id, false));
+  const Status status = TRY(current_status(container.folder, container.state));
+  const bool has_cgroup = !container.state.cgroup.hierarchies.empty();
+  if (all && has_cgroup) return TRY(open_cgroup(container)).signal_all(number);
+  if (status == Status::kStopped) return fail("container not running");
+  if (status == Status::kCreating) return fail("container ", id, " is still being created");
+  // Without a pid namespace of its own the container's other processes outlive the first.
+  const auto spec = container.folder.load_config();
+  const bool shares_pids = spec && spec->linux_ && spec->linux_->find(NamespaceType::kPid) == nullptr;
+  if (number == SIGKILL && shares_pids && has_cgroup) return TRY(open_cgroup(container)).signal_all(SIGKILL);
+  Fd pidfd = TRY(kernel::pidfd_open(container.state.pid));
+  if (TRY(kernel::process_start_time(container.state.pid)) != container.state.start_time) return fail("container not running");
+  TRY(kernel::send_signal(pidfd.get(), number));
+  // A frozen process dies only when thawed.
+  if (number == SIGKILL && status == Status::kPaused) return TRY(open_cgroup(container)).thaw();
+  return {};
+}
+
+Result<> remove(const Globals& globals, const std::string& id, bool force) {
+  auto folder = StateFolder::open(globals, id, true);
+  if (!folder) {
+    if (force && folder.error().code() == ENOENT) return {};
+    return std::unexpected(std::move(folder).error());
+  }
+  auto state = folder->load();
+  if (!state) {
+    if (state.error().code() != ENOENT && !force) return std::unexpected(std::move(state).error());
+    return destroy(*folder, ContainerState{});  // its creator died before it wrote a word
+  }
+  const Status status = TRY(current_status(*folder, *state));
+  if (!force && (status == Status::kRunning || status == Status::kPaused))
+    return fail("cannot delete container ", id, " that is not stopped: ", status_name(status))
+        .hint("stop it with `kill`, or use --force");
+  if (status == Status::kPaused) {
+    auto cgroup = TRY(kernel::cgroup::Cgroup::open(state->cgroup));
+    TRY(cgroup.signal_all(SIGKILL));
+  }
+  return remove_container(*folder, *state);
+}
+
+Result<> pause(const Globals& globals, const std::string& id) {
+  const Opened container = TRY(open_container(globals, id, true));
+  const Status status = TRY(current_status(container.folder, container.state));
+  if (status != Status::kRunning && status != Status::kCreated) return fail("container not running or created: ", status_name(status));
+  return TRY(open_cgroup(container)).freeze();
+}
+
+Result<> resume(const Globals& globals, const std::string& id) {
+  const Opened container = TRY(open_container(globals, id, true));
+  const Status status = TRY(current_status(container.folder, container.state));
+  auto cgroup = TRY(open_cgroup(container));
+  // A paused container that was never started is both; only the freezer knows.
+  if (status != Status::kPaused && !TRY(cgroup.frozen())) return fail("container not paused");
+  return cgroup.thaw();
+}
+
+Result<std::string> list(const Globals& globals, const ListOptions& options) {
+  bj::array entries;
+  std::string table = options.quiet ? "" : "ID          PID         STATUS      BUNDLE      CREATED                          OWNER\n";
+  for (const std::string& id : TRY(container_ids(globals))) {
+    auto container = open_container(globals, id, false);
+    if (!container) {
+      log::warning("container ", id, ": ", container.error().message());
+      continue;
+    }
+    const auto status = current_status(container->folder, container->state);
+    if (!status) continue;
+    const ContainerState& state = container->state;
+    if (options.quiet) {
+      table += state.id + "\n";
+    } else if (options.json) {
+      bj::object entry = describe(state, *status);
+      entry["owner"] = state.owner == 0 ? "root" : cat("#", state.owner);
+      entries.push_back(std::move(entry));
+    } else {
+      const auto pad = [](std::string text, size_t width) {
+        text.resize(std::max(width, text.size() + 1), ' ');
+        return text;
+      };
+      table += cat(pad(state.id, 12), pad(std::to_string(*status == Status::kStopped ? 0 : state.pid), 12),
+                   pad(std::string(status_name(*status)), 12), pad(state.bundle, 12), pad(state.created, 33),
+                   state.owner == 0 ? "root" : cat("#", state.owner), "\n");
+    }
+  }
+  return options.json && !options.quiet ? json::to_line(entries) + "\n" : table;
+}
+
+}  // namespace proa::oci::runtime
