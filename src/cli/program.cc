@@ -1,0 +1,92 @@
+#include "cli/program.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <string>
+#include <string_view>
+
+#include "base/log.h"
+#include "cli/help.h"
+#include "cli/invocation.h"
+#include "cli/print.h"
+#include "cli/runtime_commands.h"
+#include "cli/tables.h"
+#include "cli/values.h"
+#include "cli/version.h"
+
+namespace proa::cli {
+namespace {
+
+constexpr Program kProa{.name = "proa", .root = &kProaRoot, .usage_status = 2, .as_runc = false};
+constexpr Program kProaRuntime{.name = "proa-runtime", .root = &kRuntimeRoot, .usage_status = 1, .as_runc = true};
+
+void to_stderr(std::string_view text) {
+  // Nothing is left to do about a stderr that cannot be written.
+  [[maybe_unused]] const ssize_t wrote = ::write(STDERR_FILENO, text.data(), text.size());
+}
+
+void report_plainly(const Error& error) {
+  std::string text = cat("proa: error: ", error.message(), "\n");
+  if (!error.hint().empty()) text += cat("hint: ", error.hint(), "\n");
+  to_stderr(text);
+}
+
+// As runc: into the log, and when that is a file to stderr too. Callers (conmon, containerd, docker)
+// show their users the `msg` of the log's last line, so the hint goes into it.
+void report_to_log(const Error& error) {
+  const std::string text = error.hint().empty() ? error.message() : cat(error.message(), " (", error.hint(), ")");
+  log::error(text);
+  if (!log::to_stderr()) to_stderr(cat(text, "\n"));
+}
+
+bool in_runtime(const Invocation& invocation) {
+  return std::ranges::find(invocation.path(), &kRuntimeRoot) != invocation.path().end();
+}
+
+Result<int> show(Result<> printed) {
+  TRY(std::move(printed));
+  return 0;
+}
+
+bool version_wanted(const Invocation& in, const Command& root) {
+  const std::string* given = in.last_of(root, "version");
+  return in.path().size() <= 2 && given != nullptr && parse_bool(*given).value_or(false);
+}
+
+Result<int> run(const Invocation& in) {
+  if (in.help_wanted()) return show(print_text(help_text(in.program().name, in.path())));
+  if (in_runtime(in) && version_wanted(in, kRuntimeRoot)) return show(print_text(runc_version_text("proa-runtime")));
+  if (version_wanted(in, kProaRoot)) return show(print_text(cat("proa version ", kVersion, "\n")));
+  if (in.command().handler == nullptr) return show(print_text(help_text(in.program().name, in.path())));
+  return in.command().handler(in);
+}
+
+}  // namespace
+
+int run_program(std::span<char*> words) {
+  std::string_view name = words.empty() ? std::string_view() : std::string_view(words[0]);
+  name.remove_prefix(std::min(name.rfind('/') + 1, name.size()));
+  const Program& program = name == kProaRuntime.name ? kProaRuntime : kProa;
+
+  Invocation invocation(program);
+  Result<> parsed = parse(words.subspan(words.empty() ? 0 : 1), invocation);
+  const bool runtime = in_runtime(invocation);
+  if (runtime) {
+    if (const Result<> logging = configure_runtime_log(invocation); !logging) {
+      report_to_log(logging.error());
+      return 1;
+    }
+  }
+  const auto report = runtime ? report_to_log : report_plainly;
+  if (!parsed) {
+    report(parsed.error());
+    return runtime ? kProaRuntime.usage_status : program.usage_status;
+  }
+  const Result<int> status = run(invocation);
+  if (status) return *status;
+  report(status.error());
+  return invocation.command().error_status;
+}
+
+}  // namespace proa::cli

@@ -1,0 +1,100 @@
+// proa's own commands.
+#include "cli/program_commands.h"
+#include "cli/tables.h"
+
+namespace proa::cli {
+namespace {
+
+constexpr std::string_view kOutputs[] = {"table", "json", "yaml"};
+constexpr Flag kOutput{"output", "o", Kind::kText, "FORMAT", "table, json or yaml", "table", kOutputs};
+
+constexpr Flag kVersionFlags[] = {kOutput};
+constexpr Example kVersionExamples[] = {
+    {"{program} version", "version, commit and build"},
+    {"{program} version -o json", "... as JSON"},
+};
+constexpr Command kVersion{
+    .name = "version",
+    .summary = "Show the version",
+    .description = "Shows the program's version, the commit it was built from and the specifications it implements.",
+    .flags = kVersionFlags,
+    .examples = kVersionExamples,
+    .handler = program_version,
+};
+
+constexpr Flag kDoctorFlags[] = {kOutput};
+constexpr Example kDoctorExamples[] = {
+    {"{program} doctor", "what works on this host, and how to mend what does not"},
+    {"{program} doctor -o json", "... as JSON"},
+};
+constexpr Command kDoctor{
+    .name = "doctor",
+    .summary = "Check what this host's kernel can do",
+    .description =
+        "Tries each kernel facility that containers and machines use, in processes and namespaces of its own "
+        "that leave nothing behind, and says how to mend each gap. Exit status 0 when containers can run, "
+        "1 when something they cannot do without is missing.",
+    .flags = kDoctorFlags,
+    .examples = kDoctorExamples,
+    .handler = program_doctor,
+};
+
+constexpr std::string_view kShells[] = {"bash", "zsh", "fish"};
+constexpr Argument kCompletionArguments[] = {{"SHELL", "bash, zsh or fish", true, false, Offer::kShell, kShells}};
+constexpr Example kCompletionExamples[] = {
+    {"source <({program} completion bash)", "complete in this bash"},
+    {"{program} completion bash > /etc/bash_completion.d/proa", "... in every bash"},
+    {"{program} completion zsh > \"${fpath[1]}/_proa\"", "in zsh"},
+    {"{program} completion fish > ~/.config/fish/completions/proa.fish", "in fish"},
+};
+constexpr Command kCompletion{
+    .name = "completion",
+    .summary = "Print a shell's completion script",
+    .description = "Prints a script that completes commands, flags, values and container ids of proa and proa-runtime.",
+    .arguments = kCompletionArguments,
+    .examples = kCompletionExamples,
+    .handler = program_completion,
+};
+
+constexpr Flag kHelpFlags[] = {
+    {"markdown", "", Kind::kBool, "", "the whole command reference as Markdown"},
+};
+constexpr Argument kHelpArguments[] = {{"COMMAND", "the command to explain", false, true, Offer::kCommand}};
+constexpr Example kHelpExamples[] = {
+    {"{program} help runtime create", "explain a command"},
+    {"{program} help --markdown", "the reference of all commands"},
+};
+constexpr Command kHelp{
+    .name = "help",
+    .summary = "Explain a command",
+    .description = "Without COMMAND lists all commands.",
+    .flags = kHelpFlags,
+    .arguments = kHelpArguments,
+    .examples = kHelpExamples,
+    .handler = program_help,
+};
+
+constexpr const Command* kCommands[] = {&kRuntimeRoot, &kDoctor, &kVersion, &kCompletion, &kHelp};
+
+constexpr Flag kGlobals[] = {{"version", "v", Kind::kBool, "", "show the version"}};
+
+constexpr Example kRootExamples[] = {
+    {"{program} doctor", "see what this host can do"},
+    {"{program} runtime run --bundle /srv/web web", "run a container from a bundle"},
+    {"{program} help runtime run", "explain a command"},
+};
+
+}  // namespace
+
+constinit const Command kProaRoot{
+    .name = "proa",
+    .summary = "A whole cloud in one program",
+    .description =
+        "Exit status: 0 when done, 1 on failure, 2 when the command line is wrong. Commands that run a "
+        "container's program exit with its status.",
+    .flags = kGlobals,
+    .examples = kRootExamples,
+    .commands = kCommands,
+};
+
+}  // namespace proa::cli
