@@ -181,6 +181,7 @@ TEST_F(CgroupV2, MemorySwapUpdateUsesTheLimitThatHolds) {
   fs_.forget_writes();
   ASSERT_TRUE(opened->update(resources).has_value());
   EXPECT_EQ(written(), (Lines{"memory.swap.max: 500"}));
+  ASSERT_TRUE(opened->remove().has_value());
   EXPECT_EQ(error_of(resources),
             "linux.resources.memory.swap: needs memory.limit too: cgroup v2 limits swap by itself");
 }
