@@ -115,7 +115,7 @@ Result<DevicePolicy> DevicePolicy::from_list(std::string_view text) {
     }
     const size_t colon = line.find(':');
     const size_t space = colon == std::string_view::npos ? colon : line.find(' ', colon);
-    if (line.size() < 8 || space == std::string_view::npos) return fail("devices.list: cannot read \"", line, "\"");
+    if (line.size() < 7 || space == std::string_view::npos) return fail("devices.list: cannot read \"", line, "\"");
     DeviceMatch match;
     match.type = line.front();
     match.major = TRY_CTX(parse_number(line.substr(2, colon - 2)), "devices.list");

@@ -32,7 +32,7 @@ Result<> freeze_retrying(const Folder& folder) {
       sleep_us(10'000);
     }
     TRY(write_state(folder, "FROZEN"));
-    if (i > 0) sleep_us(std::min(10 << std::min(i, 7), 1000));
+    if (i > 0) sleep_us(std::min(10 << std::min(i, 7), 200));
     const std::string state = TRY(folder.get("freezer.state"));
     if (state == "FROZEN") return {};
     if (state != "FREEZING") return fail(folder.path(), "/freezer.state: unexpected \"", state, "\"");

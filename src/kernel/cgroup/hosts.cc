@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "kernel/cgroup/text.h"
 #include "kernel/file.h"
 #include "kernel/sys.h"
 
@@ -17,14 +18,6 @@ constexpr CallShape kStatfs{SYS_statfs, "statfs", "sp"};
 bool is_mounted(const std::string& folder, long magic) {
   struct statfs info{};
   return call(kStatfs, folder.c_str(), &info) == 0 && static_cast<long>(info.f_type) == magic;
-}
-
-// Cuts the text up to `separator` off `rest`.
-std::string_view cut(std::string_view& rest, char separator) {
-  const size_t at = rest.find(separator);
-  const std::string_view head = rest.substr(0, at);
-  rest.remove_prefix(at == std::string_view::npos ? rest.size() : at + 1);
-  return head;
 }
 
 // mountinfo writes space, tab, newline and backslash as three octal digits.
