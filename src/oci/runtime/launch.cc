@@ -24,6 +24,7 @@
 #include "oci/runtime/hooks.h"
 #include "oci/runtime/idmap.h"
 #include "oci/runtime/init.h"
+#include "oci/runtime/intermediate.h"
 #include "oci/runtime/plan.h"
 #include "oci/runtime/process_plan.h"
 
@@ -121,7 +122,6 @@ class Launch {
   Result<> send_plan();
 
  private:
-  Result<> clone_through_intermediate();
   Result<> run_runtime_hooks();
   Result<> take_terminal(Message& message);
   Result<> move_net_devices();
@@ -178,37 +178,19 @@ Result<> Launch::prepare_init() {
   return prepare_mounts(rootfs, map_fd);
 }
 
-// The intermediate process joins what must be joined first, clones the container's process as our child,
-// says its pid, and is gone.
-Result<> Launch::clone_through_intermediate() {
-  kernel::Child middle = TRY(kernel::clone_process(0));
-  if (middle.pid == 0) {
-    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-    const auto made = [&]() -> Result<kernel::Child> {
-      TRY(join_first(init_.namespaces));
-      return kernel::clone_process(init_.namespaces.at_clone | CLONE_PARENT);
-    }();
-    if (made && made->pid == 0) run_init(init_);
-    if (made)
-      (void)init_.sync.send('P', std::to_string(made->pid));
-    else
-      init_.sync.send_error(made.error());
-    ::_exit(0);
-  }
-  auto told = sync_.expect('P');
-  (void)kernel::wait_child(middle.pid);
-  if (!told) return std::unexpected(std::move(told).error());
-  out_.child.pid = static_cast<pid_t>(std::strtol(told->body.c_str(), nullptr, 10));
-  out_.child.pidfd = TRY(kernel::pidfd_open(out_.child.pid));
-  return {};
-}
-
 Result<> Launch::clone() {
   auto [ours, theirs] = TRY(Sync::make_pair());
   sync_ = std::move(ours);
   init_.sync = std::move(theirs);
   if (init_.namespaces.intermediate) {
-    TRY(clone_through_intermediate());
+    const auto join = [&]() -> Result<kernel::Child> {
+      TRY(join_first(init_.namespaces));
+      return kernel::clone_process(init_.namespaces.at_clone | CLONE_PARENT);
+    };
+    out_.child = TRY(clone_through_intermediate(join, [&] {
+      sync_.close();
+      run_init(init_);
+    }));
   } else {
     out_.child = TRY(kernel::clone_process(init_.namespaces.at_clone));
     if (out_.child.pid == 0) {

@@ -1,6 +1,6 @@
 // The conversation between the runtime and the process that becomes the container, over a socketpair
 // of packets. Kinds, by first byte:
-//   child -> runtime   P pid of the container's process (from the intermediate one)
+//   child -> runtime   P pid of the container's process (from the intermediate one, intermediate.h)
 //                      H namespaces and mounts are there: run the runtime-side hooks
 //                      T a terminal's master (descriptor attached)
 //                      M all is set up: send the plan (payload: SetupDone)
