@@ -9,7 +9,7 @@ struct DeviceNumber {
   std::optional<int64_t>& out;
 };
 void read(const Cursor& in, const DeviceNumber& target) {
-  if (auto number = read_signed(in, -1, INT64_MAX); number && *number >= 0) target.out = *number;
+  if (auto number = read_signed(in, -1, INT64_MAX); number && *number >= 0) target.out = number;
 }
 
 struct DeviceRuleType {
