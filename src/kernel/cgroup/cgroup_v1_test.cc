@@ -149,6 +149,16 @@ TEST_F(CgroupV1, CpusetIsFilledFromTheNearestParentThatHasOne) {
   EXPECT_EQ(fs_.read("cpuset/a/b/box/cpuset.cpus"), "0-3");
 }
 
+TEST_F(CgroupV1, ParentsAreFilledBeforeAnAskedCpusetIsWritten) {
+  fs_.make("cpuset/a");
+  Cgroup group = create("/a/box");
+  Resources resources;
+  resources.cpu = CpuResources{.cpus = "1"};
+  ASSERT_TRUE(group.apply(resources).has_value());
+  EXPECT_EQ(fs_.read("cpuset/a/cpuset.cpus"), "0-3");
+  EXPECT_EQ(fs_.read("cpuset/a/box/cpuset.cpus"), "1");
+}
+
 TEST_F(CgroupV1, CpusetAskedForIsNotFilledFirst) {
   Resources resources;
   resources.cpu.emplace().cpus = "1";

@@ -62,13 +62,13 @@ Result<> write_cpu(const Location& location, const CpuResources& cpu, bool fresh
 
 // On v1 the cpuset is needed even by a container without limits: it starts empty.
 Result<> write_cpuset(const Location& location, const CpuResources& cpu, bool fresh, bool creating) {
+  const auto* v1 = find_v1(location, "cpuset");
+  if (creating && v1 != nullptr) TRY(v1::populate_parents(Folder(v1->path), cpu));
   if (const char* field = asked_cpuset(cpu)) {
     const Target target = TRY(find_target(location, "cpuset", "cpuset", field));
     TRY(target.v2 ? v2::set_cpuset(target.folder, cpu) : v1::set_cpuset(target.folder, cpu));
   }
-  if (!creating) return {};
-  if (const auto* v1 = find_v1(location, "cpuset")) return v1::populate_cpuset(Folder(v1->path), cpu, fresh);
-  return {};
+  return creating && v1 != nullptr ? v1::populate_cpuset(Folder(v1->path), cpu, fresh) : Result<>{};
 }
 
 Result<> write_memory(const Location& location, const MemoryResources& memory, bool fresh) {

@@ -18,6 +18,8 @@ Result<> set_cpuset(const Folder& folder, const CpuResources& cpu);
 // Copies cpus and mems from the parent where they are empty, topmost first: tasks may not enter before.
 // Of a fresh folder only those that `given` did not set are touched, unread.
 Result<> populate_cpuset(const Folder& folder, const CpuResources& given, bool fresh);
+// ... of the parents only, for the values that `given` sets: a child takes no more than its parent has.
+Result<> populate_parents(const Folder& folder, const CpuResources& given);
 Result<> set_memory(const Folder& folder, const MemoryResources& memory, bool fresh);
 Result<> set_block_io(const Folder& folder, const BlockIoResources& io);
 Result<> set_pids(const Folder& folder, int64_t limit);

@@ -93,6 +93,12 @@ Result<> fill_if_empty(const Folder& folder, std::string_view file) {
 
 }  // namespace
 
+Result<> populate_parents(const Folder& folder, const CpuResources& given) {
+  if (!given.cpus.empty()) TRY(fill_if_empty(folder.parent(), "cpuset.cpus"));
+  if (!given.mems.empty()) TRY(fill_if_empty(folder.parent(), "cpuset.mems"));
+  return {};
+}
+
 Result<> populate_cpuset(const Folder& folder, const CpuResources& given, bool fresh) {
   const auto fill = fresh ? copy_from_parent : fill_if_empty;
   if (given.cpus.empty()) TRY(fill(folder, "cpuset.cpus"));

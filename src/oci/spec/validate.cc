@@ -150,9 +150,9 @@ Result<> check_mount(const Spec& spec, const Mount& mount) {
   TRY(check_id_mappings("gidMappings", mount.gid_mappings));
   const Linux* container = spec.linux_ ? &*spec.linux_ : nullptr;
   const runtime::MountOptions options = TRY_CTX(runtime::parse_mount_options(mount, container), "options");
-  // The kernel would ignore them without a word.
+  // The kernel ignores them without a word; real configurations have them, so they are only warned of.
   if (options.is_bind() && !options.is_remount() && !options.data.empty())
-    return fail("options: a bind mount takes no filesystem options, found ", json::quote(options.data));
+    log::warning("mounts (", mount.destination, "): a bind mount takes no filesystem options, ignored: ", options.data);
   if (options.idmap == runtime::IdMapMode::kNone) return {};
   if (!options.is_bind()) return fail("options: idmap needs a bind mount");
   if (options.uid_mappings.empty() && (container == nullptr || container->find(NamespaceType::kUser) == nullptr))
