@@ -89,8 +89,8 @@ Result<> set_up_terminal(InitContext& context) {
 }
 
 // Hooks run here get the state document as the runtime sees us: our pid as the host's /proc says.
-std::string hook_state(const InitContext& context, Status status) {
-  return state_document(*context.state, status, context.pid);
+std::string hook_state(const InitContext& context) {
+  return state_document(*context.state, Status::kCreated, context.pid);
 }
 
 pid_t pid_on_host() {
@@ -109,7 +109,7 @@ Result<> run_setup_hooks(InitContext& context) {
   const auto& hooks = context.spec->hooks;
   if (hooks.create_container.empty() && hooks.start_container.empty()) return {};
   context.pid = pid_on_host();
-  return run_hooks("createContainer", hooks.create_container, hook_state(context, Status::kCreating));
+  return run_hooks("createContainer", hooks.create_container, hook_state(context));
 }
 
 Result<> set_up(InitContext& context) {
@@ -186,7 +186,7 @@ Result<> await_start_and_run_hooks(InitContext& context) {
   // From now on the starter hears our reports, under the number the plan knows.
   if (::dup3(starter.get(), context.sync.fd(), O_CLOEXEC) < 0) return fail_errno(errno, "report to the starter");
   context.listener.reset();
-  return run_hooks("startContainer", context.spec->hooks.start_container, hook_state(context, Status::kCreated));
+  return run_hooks("startContainer", context.spec->hooks.start_container, hook_state(context));
 }
 
 Result<> live(InitContext& context) {

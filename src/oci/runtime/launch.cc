@@ -243,7 +243,8 @@ Result<> Launch::prepare_process() {
 }
 
 Result<> Launch::run_runtime_hooks() {
-  const std::string state = state_document(out_.state, Status::kCreating, out_.child.pid);
+  // runtime-spec "State": `created` is what follows step 2 of the lifecycle; these hooks are steps 3 and 4.
+  const std::string state = state_document(out_.state, Status::kCreated, out_.child.pid);
   TRY(run_hooks("prestart", spec_.hooks.prestart, state));
   TRY(run_hooks("createRuntime", spec_.hooks.create_runtime, state));
   return sync_.send('k');

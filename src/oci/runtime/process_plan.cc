@@ -76,8 +76,9 @@ void plan_scheduling(PlanBuilder& builder, const ProcessPlan& plan) {
   }
 }
 
-void plan_bounding_set(PlanBuilder& builder, uint64_t keep) {
-  const uint64_t drop = kernel::bounding_capabilities() & ~keep;
+// `available`: the bounding set that the process starts with.
+void plan_bounding_set(PlanBuilder& builder, uint64_t available, uint64_t keep) {
+  const uint64_t drop = available & ~keep;
   for (int number = 0; number < 64; ++number)
     if ((drop >> number & 1) != 0)
       builder.step(SYS_prctl, {PR_CAPBSET_DROP, number, 0, 0, 0}, "process.capabilities.bounding");
@@ -173,8 +174,7 @@ std::vector<Rlimit> permitted_rlimits(const std::vector<Rlimit>& wanted) {
   return out;
 }
 
-Capabilities permitted_capabilities(const Capabilities& wanted) {
-  const uint64_t bounding = kernel::bounding_capabilities();
+Capabilities permitted_capabilities(const Capabilities& wanted, uint64_t bounding) {
   const uint64_t missing = (wanted.bounding | wanted.permitted | wanted.effective) & ~bounding;
   if (missing == 0) return wanted;
   std::string names;
@@ -197,7 +197,9 @@ void plan_process(PlanBuilder& builder, const ProcessPlan& plan) {
     return;
   }
   const Process& process = *plan.process;
-  const Capabilities sets = permitted_capabilities(process.capabilities.value_or(Capabilities{}));
+  // Whoever is in a user namespace of its own has every capability there (user_namespaces(7)).
+  const uint64_t available = plan.user_namespace ? kernel::all_capabilities() : kernel::bounding_capabilities();
+  const Capabilities sets = permitted_capabilities(process.capabilities.value_or(Capabilities{}), available);
   const std::vector<Rlimit> rlimits = permitted_rlimits(process.rlimits);
   const bool seccomp_early = plan.seccomp != nullptr && !process.no_new_privileges;
   // A listener is handed over while the creator still listens; any other filter goes on last of all, so
@@ -206,7 +208,7 @@ void plan_process(PlanBuilder& builder, const ProcessPlan& plan) {
   const bool seccomp_last = plan.seccomp != nullptr && !seccomp_early && !seccomp_before_ready;
   plan_scheduling(builder, plan);
   plan_rlimits(builder, rlimits, false);
-  plan_bounding_set(builder, sets.bounding);
+  plan_bounding_set(builder, available, sets.bounding);
   if (process.no_new_privileges) builder.step(SYS_prctl, {PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0}, "process.noNewPrivileges");
   // Without no_new_privs a filter needs CAP_SYS_ADMIN (seccomp(2)), so it goes on before that is dropped.
   if (seccomp_early) plan_seccomp(builder, *plan.seccomp);

@@ -29,7 +29,7 @@ struct ProcessPlan {
 // CAP_SYS_RESOURCE and we lack it.
 std::vector<Rlimit> permitted_rlimits(const std::vector<Rlimit>& wanted);
 // The sets without what the bounding set lacks, with a warning naming it.
-Capabilities permitted_capabilities(const Capabilities& wanted);
+Capabilities permitted_capabilities(const Capabilities& wanted, uint64_t bounding);
 
 void plan_process(PlanBuilder& builder, const ProcessPlan& plan);
 
