@@ -133,11 +133,16 @@ class CallTable {
 
   void decide(uint32_t number, uint32_t action) {
     Slot& slot = slot_of(number);
-    if (!slot.decided) slot = {.decided = true, .action = action, .rules = {}};
+    if (slot.state != Slot::kDecided) slot = {.state = Slot::kDecided, .action = action};
   }
   void add_rule(uint32_t number, uint32_t action, std::vector<Condition> conditions) {
     Slot& slot = slot_of(number);
-    if (!slot.decided) slot.rules.push_back({.action = action, .conditions = std::move(conditions)});
+    if (slot.state == Slot::kDecided) return;
+    if (slot.state == Slot::kDefault) {
+      slot.state = static_cast<int32_t>(rules_.size());
+      rules_.emplace_back();
+    }
+    rules_[static_cast<size_t>(slot.state)].push_back({.action = action, .conditions = std::move(conditions)});
   }
 
   // Views into this table.
@@ -156,12 +161,12 @@ class CallTable {
 
  private:
   // Nearly all numbers are small; arm has a few of its own far up.
-  static constexpr uint32_t kLowCalls = 1024;
+  static constexpr uint32_t kLowCalls = 640;
 
   struct Slot {
-    bool decided = false;
+    static constexpr int32_t kDefault = -1, kDecided = -2;
+    int32_t state = kDefault;  // or an index of rules_
     uint32_t action = 0;
-    std::vector<Rule> rules;
   };
 
   Slot& slot_of(uint32_t number) {
@@ -169,7 +174,8 @@ class CallTable {
     return number < kLowCalls ? low_[number] : high_[number];
   }
   void append_slot(std::vector<Range>& out, uint32_t number, const Slot& slot) const {
-    append(out, number, slot.decided ? slot.action : default_action_, slot.rules.empty() ? nullptr : &slot.rules);
+    append(out, number, slot.state == Slot::kDecided ? slot.action : default_action_,
+           slot.state >= 0 ? &rules_[static_cast<size_t>(slot.state)] : nullptr);
   }
   void append(std::vector<Range>& out, uint32_t number, uint32_t action,
               const std::vector<Rule>* rules = nullptr) const {
@@ -187,6 +193,7 @@ class CallTable {
   std::optional<uint32_t> last_;
   std::vector<Slot> low_;
   std::map<uint32_t, Slot> high_;
+  std::vector<std::vector<Rule>> rules_;
 };
 
 class Compiler {

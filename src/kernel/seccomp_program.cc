@@ -22,6 +22,7 @@ constexpr uint32_t high_offset(uint8_t index) { return low_offset(index) ^ 4; }
 // emitted. The caller turns the result round.
 class Emitter {
  public:
+  Emitter() { out_.reserve(1024); }
   std::vector<sock_filter> finish() {
     std::ranges::reverse(out_);
     return std::move(out_);
