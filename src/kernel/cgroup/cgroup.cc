@@ -126,8 +126,8 @@ Result<Cgroup> Cgroup::create(const Request& request) {
   auto state = std::make_unique<State>();
   state->fresh = true;
   state->location.rootless = request.rootless;
+  state->request = request;
   if (request.driver == Driver::kSystemd) {
-    state->request = request;
     TRY(systemd::choose_unit(request, state->location));
     return Cgroup(std::move(state));
   }
@@ -139,9 +139,10 @@ Result<Cgroup> Cgroup::create(const Request& request) {
   return Cgroup(std::move(state));
 }
 
-Result<Cgroup> Cgroup::open(Location location) {
+Result<Cgroup> Cgroup::open(Location location, std::string filesystem_root) {
   auto state = std::make_unique<State>();
   state->location = std::move(location);
+  state->request.filesystem_root = std::move(filesystem_root);
   return Cgroup(std::move(state));
 }
 
@@ -150,7 +151,8 @@ Result<> Cgroup::apply(const Resources& resources) {
 }
 
 Result<> Cgroup::update(const Resources& resources) {
-  if (!state_->location.systemd_unit.empty()) TRY(systemd::update_unit(state_->location, resources));
+  if (!state_->location.systemd_unit.empty())
+    TRY(systemd::update_unit(state_->request.filesystem_root, state_->location, resources));
   return write_limits(state_->location, resources, {});
 }
 
@@ -189,8 +191,10 @@ Result<Fd> Cgroup::unified_folder_of(pid_t pid) const {
 }
 
 Result<> Cgroup::attach(pid_t pid, const Resources& resources) {
-  if (state_->request.driver == Driver::kSystemd && state_->fresh && state_->location.hierarchies.empty())
+  if (state_->request.driver == Driver::kSystemd && state_->location.hierarchies.empty()) {
+    state_->fresh = false;  // systemd writes limits and a device program of its own
     return systemd::start_unit(state_->request, pid, resources, state_->location);
+  }
   const std::string text = cat(pid);
   for (const auto& hierarchy : state_->location.hierarchies)
     TRY(Folder(hierarchy.path).set("enter the cgroup", "cgroup.procs", text));
@@ -266,7 +270,7 @@ Result<> Cgroup::signal_all(int signal) {
 
 Result<> Cgroup::remove() {
   Location& location = state_->location;
-  if (!location.systemd_unit.empty()) TRY(systemd::stop_unit(location));
+  if (!location.systemd_unit.empty()) TRY(systemd::stop_unit(state_->request.filesystem_root, location));
   int64_t budget = kRemoveBudgetUs;
   Result<> first_failure;
   for (const auto& hierarchy : location.hierarchies) {

@@ -63,8 +63,8 @@ class Cgroup {
   // Makes the folders (cgroupfs) or only decides the unit's name (systemd, made by attach()). On
   // failure nothing is left. A folder that is already there is fine while no process is in it.
   static Result<Cgroup> create(const Request& request);
-  // Trusts `location`: nothing is looked up.
-  static Result<Cgroup> open(Location location);
+  // Trusts `location`: nothing is looked up. `filesystem_root` as in Request.
+  static Result<Cgroup> open(Location location, std::string filesystem_root = {});
   Cgroup(Cgroup&&) noexcept;
   Cgroup& operator=(Cgroup&&) noexcept;
   ~Cgroup();
