@@ -13,6 +13,7 @@
 #include "kernel/cgroup/limits.h"
 #include "kernel/cgroup/state.h"
 #include "kernel/cgroup/systemd.h"
+#include "kernel/cgroup/text.h"
 #include "kernel/file.h"
 
 namespace proa::kernel::cgroup {
@@ -95,22 +96,40 @@ SubCgroup parse_below(std::string_view below) {
 }
 
 bool names_any(std::string_view list, std::string_view wanted) {
-  while (!wanted.empty()) {
-    const std::string_view one = wanted.substr(0, wanted.find(','));
-    wanted.remove_prefix(std::min(wanted.size(), one.size() + 1));
-    if (names_controller(list, one)) return true;
-  }
+  while (!wanted.empty())
+    if (names_controller(list, cut(wanted, ','))) return true;
   return false;
 }
 
-Result<Fd> open_entry(const Location::Hierarchy& hierarchy, const SubCgroup& sub) {
+// The sub-cgroup asked for in this hierarchy; empty for the container's own folder.
+std::string path_below(const Location::Hierarchy& hierarchy, std::span<const std::string> below) {
+  std::string path;
+  for (const std::string& one : below) {
+    SubCgroup sub = parse_below(one);
+    if (sub.controllers.empty() || names_any(hierarchy.controllers, sub.controllers)) path = std::move(sub.path);
+  }
+  return path;
+}
+
+Result<Fd> open_entry(const Location::Hierarchy& hierarchy, const std::string& below) {
   const char* file = hierarchy.controllers.empty() ? "cgroup.procs" : "tasks";
-  const bool below =
-      !sub.path.empty() && (sub.controllers.empty() || names_any(hierarchy.controllers, sub.controllers));
-  if (!below) return open(cat(hierarchy.path, "/", file).c_str(), O_WRONLY);
+  if (below.empty()) return open(cat(hierarchy.path, "/", file).c_str(), O_WRONLY);
   const Fd folder = TRY(open(hierarchy.path.c_str(), O_PATH | O_DIRECTORY));
-  return TRY_CTX(open_beneath_no_links(folder.get(), cat(sub.path, "/", file).c_str(), O_WRONLY), "--cgroup: below ",
+  return TRY_CTX(open_beneath_no_links(folder.get(), cat(below, "/", file).c_str(), O_WRONLY), "--cgroup: below ",
                  hierarchy.path);
+}
+
+// Every controller that is named must be there to be entered.
+Result<> check_below(const Location& location, std::span<const std::string> below) {
+  for (const std::string& one : below) {
+    std::string_view names = parse_below(one).controllers;
+    while (!names.empty()) {
+      const std::string_view name = cut(names, ',');
+      if (find_v1(location, name) == nullptr)
+        return fail("--cgroup ", one, ": the container is in no hierarchy with the ", name, " controller");
+    }
+  }
+  return {};
 }
 
 }  // namespace
@@ -126,8 +145,8 @@ Result<Cgroup> Cgroup::create(const Request& request) {
   auto state = std::make_unique<State>();
   state->fresh = true;
   state->location.rootless = request.rootless;
+  state->request = request;
   if (request.driver == Driver::kSystemd) {
-    state->request = request;
     TRY(systemd::choose_unit(request, state->location));
     return Cgroup(std::move(state));
   }
@@ -139,9 +158,10 @@ Result<Cgroup> Cgroup::create(const Request& request) {
   return Cgroup(std::move(state));
 }
 
-Result<Cgroup> Cgroup::open(Location location) {
+Result<Cgroup> Cgroup::open(Location location, std::string filesystem_root) {
   auto state = std::make_unique<State>();
   state->location = std::move(location);
+  state->request.filesystem_root = std::move(filesystem_root);
   return Cgroup(std::move(state));
 }
 
@@ -150,17 +170,18 @@ Result<> Cgroup::apply(const Resources& resources) {
 }
 
 Result<> Cgroup::update(const Resources& resources) {
-  if (!state_->location.systemd_unit.empty()) TRY(systemd::update_unit(state_->location, resources));
+  if (!state_->location.systemd_unit.empty())
+    TRY(systemd::update_unit(state_->request.filesystem_root, state_->location, resources));
   return write_limits(state_->location, resources, {});
 }
 
-Result<std::vector<Fd>> Cgroup::entry_files(bool unified, std::string_view below) const {
-  const SubCgroup sub = parse_below(below);
+Result<std::vector<Fd>> Cgroup::entry_files(bool unified, std::span<const std::string> below) const {
+  TRY(check_below(state_->location, below));
   std::vector<Fd> files;
   files.reserve(state_->location.hierarchies.size());
   for (const auto& hierarchy : state_->location.hierarchies) {
     if (hierarchy.controllers.empty() && !unified) continue;
-    files.push_back(TRY(open_entry(hierarchy, sub)));
+    files.push_back(TRY(open_entry(hierarchy, path_below(hierarchy, below))));
   }
   return files;
 }
@@ -189,8 +210,10 @@ Result<Fd> Cgroup::unified_folder_of(pid_t pid) const {
 }
 
 Result<> Cgroup::attach(pid_t pid, const Resources& resources) {
-  if (state_->request.driver == Driver::kSystemd && state_->fresh && state_->location.hierarchies.empty())
+  if (state_->request.driver == Driver::kSystemd && state_->location.hierarchies.empty()) {
+    state_->fresh = false;  // systemd writes limits and a device program of its own
     return systemd::start_unit(state_->request, pid, resources, state_->location);
+  }
   const std::string text = cat(pid);
   for (const auto& hierarchy : state_->location.hierarchies)
     TRY(Folder(hierarchy.path).set("enter the cgroup", "cgroup.procs", text));
@@ -266,7 +289,7 @@ Result<> Cgroup::signal_all(int signal) {
 
 Result<> Cgroup::remove() {
   Location& location = state_->location;
-  if (!location.systemd_unit.empty()) TRY(systemd::stop_unit(location));
+  if (!location.systemd_unit.empty()) TRY(systemd::stop_unit(state_->request.filesystem_root, location));
   int64_t budget = kRemoveBudgetUs;
   Result<> first_failure;
   for (const auto& hierarchy : location.hierarchies) {

@@ -15,6 +15,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -63,8 +64,8 @@ class Cgroup {
   // Makes the folders (cgroupfs) or only decides the unit's name (systemd, made by attach()). On
   // failure nothing is left. A folder that is already there is fine while no process is in it.
   static Result<Cgroup> create(const Request& request);
-  // Trusts `location`: nothing is looked up.
-  static Result<Cgroup> open(Location location);
+  // Trusts `location`: nothing is looked up. `filesystem_root` as in Request.
+  static Result<Cgroup> open(Location location, std::string filesystem_root = {});
   Cgroup(Cgroup&&) noexcept;
   Cgroup& operator=(Cgroup&&) noexcept;
   ~Cgroup();
@@ -81,9 +82,9 @@ class Cgroup {
 
   // cgroupfs: the files a single-threaded process writes "0" to in order to move itself in. v1 gives
   // `tasks` (no global lock is taken for oneself), v2 `cgroup.procs`; `unified` false leaves the latter
-  // out, for processes made with CLONE_INTO_CGROUP. `below` is `exec --cgroup`: "PATH" or
-  // "CONTROLLER[,...]:PATH", a sub-cgroup that exists. Call after apply().
-  Result<std::vector<Fd>> entry_files(bool unified = true, std::string_view below = {}) const;
+  // out, for processes made with CLONE_INTO_CGROUP. `below` is `exec --cgroup`, one each: "PATH" for
+  // every hierarchy or "CONTROLLER[,...]:PATH" for some, sub-cgroups that exist. Call after apply().
+  Result<std::vector<Fd>> entry_files(bool unified = true, std::span<const std::string> below = {}) const;
   // The unified folder for clone3(CLONE_INTO_CGROUP); an invalid Fd when there is no unified part.
   Result<Fd> unified_folder() const;
   // ... of the cgroup that `pid` is in: where exec goes when init moved to a sub-cgroup and the

@@ -417,8 +417,11 @@ TEST_F(CgroupV1, EntryFilesAreTasks) {
   auto files = group.entry_files();
   ASSERT_TRUE(files.has_value());
   EXPECT_EQ(files->size(), 13u);
-  EXPECT_TRUE(group.entry_files(true, "memory,cpu:sub").has_value());
-  const auto missing = group.entry_files(true, "pids:/nowhere");
+  EXPECT_TRUE(group.entry_files(true, Lines{"memory,cpu:sub"}).has_value());
+  EXPECT_EQ(group.entry_files(true, Lines{"memory:sub", "cpu:/sub"})->size(), 13u);
+  EXPECT_FALSE(group.entry_files(true, Lines{"nothing:sub"}).has_value());
+  EXPECT_FALSE(group.entry_files(true, Lines{"sub"}).has_value()) << "not in every hierarchy";
+  const auto missing = group.entry_files(true, Lines{"pids:/nowhere"});
   ASSERT_FALSE(missing.has_value());
   EXPECT_TRUE(missing.error().message().starts_with("--cgroup: below ")) << missing.error().message();
   EXPECT_FALSE(group.unified_folder()->operator bool());

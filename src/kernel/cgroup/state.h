@@ -7,7 +7,7 @@ namespace proa::kernel::cgroup {
 
 struct Cgroup::State {
   Location location;
-  Request request;     // systemd driver at creation only
+  Request request;     // of create(); after open() only filesystem_root
   bool fresh = false;  // this object made the cgroup, nothing was written yet
 };
 

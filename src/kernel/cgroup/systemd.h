@@ -8,13 +8,15 @@
 
 namespace proa::kernel::cgroup::systemd {
 
+// `root`: prefix of /run and /proc (tests).
+
 // The unit's name, from linux.cgroupsPath. Asks nobody.
 Result<> choose_unit(const Request& request, Location& location);
 // Starts the scope with `pid` in it and fills in the hierarchies. On failure nothing is left.
 Result<> start_unit(const Request& request, pid_t pid, const Resources& resources, Location& location);
 // Tells the manager, so that its next daemon-reload does not write old limits back.
-Result<> update_unit(const Location& location, const Resources& resources);
+Result<> update_unit(const std::string& root, const Location& location, const Resources& resources);
 // Stops the scope; one that is gone is fine.
-Result<> stop_unit(const Location& location);
+Result<> stop_unit(const std::string& root, const Location& location);
 
 }  // namespace proa::kernel::cgroup::systemd

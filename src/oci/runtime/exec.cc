@@ -189,11 +189,7 @@ Result<std::vector<Fd>> cgroup_entries(const ContainerState& state, const ExecOp
     return std::vector<Fd>{};
   }
   auto cgroup = TRY(kernel::cgroup::Cgroup::open(state.cgroup));
-  if (options.cgroups.empty()) return cgroup.entry_files();
-  std::vector<Fd> entries;
-  for (const std::string& below : options.cgroups)
-    for (Fd& entry : TRY_CTX(cgroup.entry_files(true, below), "--cgroup ", below)) entries.push_back(std::move(entry));
-  return entries;
+  return cgroup.entry_files(true, options.cgroups);
 }
 
 Result<Prepared> prepare(const Globals& globals, const std::string& id, const ExecOptions& options) {
