@@ -208,8 +208,7 @@ class Container:
         self.log = self.bundle / "log"
         args = ["sh", "-c", script] if isinstance(script, str) else script
         if cgroups_path is True:
-            cgroups_path = (f"system.slice:proa-test:{self.id}" if _settings["systemd"]
-                            else f"/proa-test/{self.id}")
+            cgroups_path = f"system.slice:proa-test:{self.id}" if _settings["systemd"] else f"/proa-test/{self.id}"
         self.config = make_config(args, resources, cgroups_path, **changes)
 
     def __enter__(self):
@@ -257,6 +256,11 @@ class Container:
 
     def pid(self):
         return self.state()["pid"]
+
+    def place(self):
+        """The folder that its cgroupsPath asks for, when the check asks for no other."""
+        scope = f"system.slice/proa-test-{self.id}.scope"
+        return CGROUP / (scope if _settings["systemd"] else f"proa-test/{self.id}")
 
     def cgroup(self):
         """The folder of the cgroup that its first process is in."""
