@@ -67,5 +67,6 @@ def _read_lines(process, deadline, seconds):
 
 
 def tail(console, count=40):
+    """The last lines of the console that say something."""
     text = pathlib.Path(console).read_bytes().decode(errors="replace") if os.path.exists(console) else ""
-    return "\n".join(line.rstrip() for line in text.splitlines()[-count:])
+    return "\n".join([line.rstrip() for line in text.splitlines() if line.strip()][-count:])
