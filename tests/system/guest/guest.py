@@ -152,7 +152,7 @@ class Report:
 
     def __init__(self, gaps):
         self._gaps = gaps
-        self._counts = {"ok": 0, "fail": 0, "skip": 0, "gap": 0}
+        self._counts = {"ok": 0, "fail": 0, "gap": 0}
         self._ended = False
         self._running = None
         self.broken = None
@@ -162,7 +162,7 @@ class Report:
         name, _, details = rest.partition(" ")
         if word == "@begin":
             self._running = name
-        elif word in ("@ok", "@fail", "@skip"):
+        elif word in ("@ok", "@fail"):
             self._running = None
             self._count(word[1:], name, details)
         elif word == "@end":

@@ -50,15 +50,14 @@ UNITS = {
     "guest-test.service": """[Unit]
 Description=Checks of the runtime under test
 After=dbus.socket basic.target
-Requires=dbus.socket
+Wants=dbus.socket
 
 [Service]
 Type=exec
 ExecStart=/bin/sh /payload/inside/run-checks systemd
 StandardInput=null
-StandardOutput=tty
-StandardError=tty
-TTYPath=/dev/ttyS0
+StandardOutput=file:/dev/console
+StandardError=file:/dev/console
 KillMode=process
 Delegate=yes
 """,

@@ -9,20 +9,22 @@ import time
 
 # Lean enough to be in user space in about two seconds of emulation.
 KERNEL_LINE = ("console=ttyS0 quiet loglevel=3 panic=-1 reboot=t tsc=reliable no_timer_check "
-               "mitigations=off nokaslr cryptomgr.notests random.trust_cpu=on hugepages=8 "
-               "systemd.show_status=0 systemd.log_level=notice systemd.unified_cgroup_hierarchy=1")
+               "mitigations=off nokaslr cryptomgr.notests random.trust_cpu=on hugepages=8")
+# What systemd reads of it.
+SYSTEMD_LINE = ("systemd.unit=guest-test.target systemd.log_target=console systemd.log_level=notice "
+                "systemd.show_status=0 systemd.default_standard_output=null")
 
 
 class MachineError(Exception):
     """The machine did not start, or did not end by itself."""
 
 
-def command(image, payload, console, init, extra=()):
+def command(image, payload, console, init):
     return ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none",
             "-M", "pc", "-cpu", "qemu64,+rdrand,+popcnt,+sse4.1,+sse4.2,+ssse3",
             "-accel", "tcg,thread=multi,tb-size=256", "-smp", "2", "-m", "768", "-no-reboot",
             "-kernel", str(image / "vmlinuz"), "-initrd", str(image / "initrd"),
-            "-append", f"{KERNEL_LINE} init={init} {' '.join(extra)}".rstrip(),
+            "-append", f"{KERNEL_LINE} {SYSTEMD_LINE} init={init}",
             "-drive", f"file={image / 'root.ext4'},format=raw,if=virtio,snapshot=on",
             "-drive", f"file={payload},format=raw,if=virtio,readonly=on",
             "-serial", f"file:{console}", "-serial", "stdio"]
@@ -65,5 +67,6 @@ def _read_lines(process, deadline, seconds):
 
 
 def tail(console, count=40):
+    """The last lines of the console that say something."""
     text = pathlib.Path(console).read_bytes().decode(errors="replace") if os.path.exists(console) else ""
-    return "\n".join(line.rstrip() for line in text.splitlines()[-count:])
+    return "\n".join([line.rstrip() for line in text.splitlines() if line.strip()][-count:])

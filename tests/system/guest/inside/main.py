@@ -1,5 +1,6 @@
 """Entry in the guest: runs the checks of one kind and reports on the second serial line."""
 
+import importlib
 import json
 import os
 import pathlib
@@ -14,10 +15,8 @@ def main(kind):
     harness.configure(settings["runtime"], systemd=kind == "systemd")
     with open("/dev/ttyS1", "w", encoding="utf-8", opener=_tty) as line:
         try:
-            if kind == "cgroup2":
-                import checks_cgroup2  # noqa: F401
-            else:
-                import checks_systemd  # noqa: F401
+            import checks_common  # noqa: F401
+            importlib.import_module(f"checks_{kind}")
             harness.run_all(settings["only"], lambda text: print(text, file=line, flush=True))
         except BaseException:
             line.write(traceback.format_exc())
