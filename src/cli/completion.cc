@@ -306,7 +306,7 @@ std::string fish_script() {
         valued.push_back(cat(line, " --", flag.name));
         for (const char letter : flag.letters) valued.push_back(cat(line, " -", letter));
       }
-    const std::string start = cat("complete -c proa -n \"__proa_at '", line, "'\"");
+    const std::string start = cat("complete -c proa -c proa-runtime -n \"__proa_at '", line, "'\"");
     for (const Command* below : command.commands) {
       commands.push_back(cat(line, " ", below->name));
       lines += cat(start, " -f -a ", below->name, described(below->summary));
@@ -328,7 +328,7 @@ std::string fish_script() {
     }
   });
   return cat(kFishStart, fish_function("__proa_takes_value", valued), fish_function("__proa_has_command", commands),
-             "\n", lines, "complete -c proa-runtime -w proa\n");
+             "\n", lines);
 }
 
 }  // namespace

@@ -22,7 +22,8 @@ Result<> check_value(const Flag& flag, std::string_view text) {
   };
   if (!flag.choices.empty() && std::ranges::find(flag.choices, text) == flag.choices.end()) {
     std::string known;
-    for (const std::string_view choice : flag.choices) known += cat(known.empty() ? "" : ", ", choice);
+    for (const std::string_view choice : flag.choices)
+      if (!choice.empty()) known += cat(known.empty() ? "" : ", ", choice);
     return fail("'", text, "' is none of ", known);
   }
   // runc takes an empty number as one not given.

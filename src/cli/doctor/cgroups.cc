@@ -19,6 +19,8 @@
 namespace proa::cli::doctor {
 namespace {
 
+constexpr std::string_view kDelegate = "delegate a cgroup to this user: systemd-run --user --scope -p Delegate=yes";
+
 struct Hosts {
   std::map<std::string, std::string> v1;  // controller -> mount point
   std::string v2;                         // mount point; empty: none
@@ -125,10 +127,8 @@ void check_making(std::vector<Check>& out, const Hosts& hosts) {
   for (const auto& [mount, controller] : folders) try_at(mount, controller);
   if (!hosts.v2.empty()) try_at(hosts.v2, "");
   if (folders.empty() && hosts.v2.empty()) return;
-  add(out, "cgroups", "making cgroups", error, is_root(),
-      {"", cat("not in ", refused),
-       is_root() ? "mount the cgroup file systems read-write"
-                 : "delegate a cgroup to this user: systemd-run --user --scope -p Delegate=yes"});
+  const std::string_view fix = is_root() ? "mount the cgroup file systems read-write" : kDelegate;
+  add(out, "cgroups", "making cgroups", error, is_root(), {"", cat("not in ", refused), fix, fix});
 }
 
 void check_delegation(std::vector<Check>& out, const Hosts& hosts) {
@@ -181,7 +181,7 @@ void check_unified_features(std::vector<Check>& out, const Hosts& hosts) {
   if (hosts.v2.empty()) return;
   const std::string folder = hosts.v2 + own_path("");
   add(out, "cgroups", "clone3 into a cgroup", try_clone_into(folder), false,
-      {"", "processes are moved after they are made", "use Linux 5.7 or newer"});
+      {"", "processes are moved after they are made", "use Linux 5.7 or newer", kDelegate});
   const bool kill = ::access((folder + "/cgroup.kill").c_str(), F_OK) == 0 || own_path("") == "/";
   out.push_back({"cgroups", "cgroup.kill", kill ? Status::kOk : Status::kGap,
                  kill ? "" : "cgroups are killed process by process", kill ? "" : "use Linux 5.14 or newer"});

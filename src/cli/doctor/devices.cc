@@ -40,7 +40,6 @@ int try_fuse() {
 }
 
 std::string kvm_fix(int error) {
-  if (error == EACCES || error == EPERM) return "add this user to the group kvm";
   if (error == ENOENT || error == ENODEV || error == ENXIO)
     return "modprobe kvm_intel or kvm_amd; turn virtualisation on in the firmware, or nesting on the host of this "
            "machine";
@@ -80,11 +79,13 @@ constexpr LimitRule kLimits[] = {
 void check_devices(std::vector<Check>& out) {
   const int kvm = in_child(try_kvm);
   add(out, "devices", "/dev/kvm", kvm, false,
-      {"machines run on the processor", "machines run translated, slower", kvm_fix(kvm)});
+      {"machines run on the processor", "machines run translated, slower", kvm_fix(kvm),
+       "add this user to the group kvm"});
   add(out, "devices", "/dev/net/tun", in_child(try_tun), false,
-      {"", "no network for machines and rootless containers", "modprobe tun; mknod /dev/net/tun c 10 200"});
+      {"", "no network for machines and rootless containers", "modprobe tun; mknod /dev/net/tun c 10 200",
+       "chmod 666 /dev/net/tun"});
   add(out, "devices", "/dev/fuse", in_child(try_fuse), false,
-      {"", "no FUSE file systems", "modprobe fuse; mknod /dev/fuse c 10 229"});
+      {"", "no FUSE file systems", "modprobe fuse; mknod /dev/fuse c 10 229", "chmod 666 /dev/fuse"});
   check_criu(out);
 }
 

@@ -49,7 +49,7 @@ void check_user_namespaces(std::vector<Check>& out) {
       fix = "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0";
   }
   const bool needed = !is_root();  // rootless containers begin with one
-  add(out, "namespaces", "user", error, needed, {"", "cannot be made", fix});
+  add(out, "namespaces", "user", error, needed, {"", "cannot be made", fix, fix});
 }
 
 void check_namespace_limits(std::vector<Check>& out) {
@@ -84,8 +84,7 @@ void check_kernel(std::vector<Check>& out) {
 void check_namespaces(std::vector<Check>& out) {
   for (const Namespace& one : kNamespaces) {
     const int error = in_child_as_root(one.attempt);
-    const std::string fix =
-        error == EPERM ? std::string("run as root, or with CAP_SYS_ADMIN") : cat("use a kernel with ", one.config);
+    const std::string fix = cat("use a kernel with ", one.config);
     add(out, "namespaces", one.name, error, one.needed, {"", "cannot be made", fix});
   }
   check_user_namespaces(out);

@@ -1,10 +1,12 @@
 #include "cli/doctor/probe.h"
 
+#include <fcntl.h>
 #include <sched.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/fd.h"
 #include "kernel/file.h"
 
 namespace proa::cli::doctor {
@@ -15,6 +17,20 @@ int wait_for(pid_t child) {
   while (::waitpid(child, &status, 0) < 0)
     if (errno != EINTR) return errno;
   return WIFEXITED(status) ? WEXITSTATUS(status) : ECHILD;
+}
+
+bool write_text(const char* path, std::string_view text) {
+  const Fd fd(::open(path, O_WRONLY | O_CLOEXEC));
+  return fd && ::write(fd.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size());
+}
+
+int become_mapped_root() {
+  const std::string uid_map = cat("0 ", ::geteuid(), " 1"), gid_map = cat("0 ", ::getegid(), " 1");
+  if (::unshare(CLONE_NEWUSER) != 0) return errno;
+  if (!write_text("/proc/self/setgroups", "deny") || !write_text("/proc/self/uid_map", uid_map) ||
+      !write_text("/proc/self/gid_map", gid_map))
+    return EPERM;
+  return 0;
 }
 
 }  // namespace
@@ -32,8 +48,8 @@ int in_child_as_root(int (*attempt)()) {
   const pid_t child = ::fork();
   if (child < 0) return errno;
   if (child == 0) {
-    if (!is_root() && ::unshare(CLONE_NEWUSER) != 0) ::_exit(errno);
-    ::_exit(attempt());
+    const int refused = is_root() ? 0 : become_mapped_root();
+    ::_exit(refused != 0 ? refused : attempt());
   }
   return wait_for(child);
 }
@@ -53,7 +69,7 @@ void add(std::vector<Check>& out, std::string_view area, std::string_view name, 
   } else {
     check.status = needed ? Status::kMissing : Status::kGap;
     check.detail = cat(words.bad, words.bad.empty() ? "" : ": ", errno_text(error));
-    check.fix = words.fix;
+    check.fix = error == EPERM || error == EACCES ? words.allow : words.fix;
   }
   out.push_back(std::move(check));
 }

@@ -1,4 +1,5 @@
 // Processes, seccomp, capabilities, security modules.
+#include <elf.h>
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
@@ -11,11 +12,12 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/sendfile.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <cstddef>
+#include <cstring>
 
 #include "base/error.h"
 #include "base/fd.h"
@@ -42,26 +44,58 @@ int try_clone3() {
   return 0;
 }
 
-// Runs this program from memory: how the runtime keeps a container from writing to its file.
+// A program of one page whose only work is exit(0).
+struct TinyProgram {
+  Elf64_Ehdr header;
+  Elf64_Phdr segment;
+  uint32_t code[3];
+};
+
+TinyProgram tiny_program() {
+  constexpr uint64_t kBase = 0x10000;
+  TinyProgram out{};
+  std::memcpy(out.header.e_ident, ELFMAG, SELFMAG);
+  out.header.e_ident[EI_CLASS] = ELFCLASS64;
+  out.header.e_ident[EI_DATA] = ELFDATA2LSB;
+  out.header.e_ident[EI_VERSION] = EV_CURRENT;
+  out.header.e_type = ET_EXEC;
+  out.header.e_version = EV_CURRENT;
+  out.header.e_entry = kBase + offsetof(TinyProgram, code);
+  out.header.e_phoff = offsetof(TinyProgram, segment);
+  out.header.e_ehsize = sizeof(Elf64_Ehdr);
+  out.header.e_phentsize = sizeof(Elf64_Phdr);
+  out.header.e_phnum = 1;
+  out.segment.p_type = PT_LOAD;
+  out.segment.p_flags = PF_R | PF_X;
+  out.segment.p_vaddr = kBase;
+  out.segment.p_filesz = out.segment.p_memsz = sizeof out;
+  out.segment.p_align = kBase;
+#if defined(__x86_64__)
+  out.header.e_machine = EM_X86_64;
+  const unsigned char code[12] = {0x31, 0xff, 0xb8, SYS_exit, 0,
+                                  0,    0,    0x0f, 0x05,     0xf4};  // edi = 0; eax = exit; syscall; hlt
+  std::memcpy(out.code, code, sizeof code);
+#elif defined(__aarch64__)
+  out.header.e_machine = EM_AARCH64;
+  const uint32_t code[3] = {0xd2800000, 0xd2800ba8, 0xd4000001};  // x0 = 0; x8 = exit; svc
+  std::memcpy(out.code, code, sizeof code);
+#endif
+  return out;
+}
+
+// Runs a program from sealed memory: how the runtime keeps containers from writing to its own file.
 int try_memfd_exec() {
-  const Fd self(::open("/proc/self/exe", O_RDONLY | O_CLOEXEC));
-  if (!self) return errno;
-  Fd copy(::memfd_create("proa-doctor", MFD_CLOEXEC | MFD_ALLOW_SEALING | 0x10U /* MFD_EXEC */));
-  if (!copy && errno == EINVAL) copy = Fd(::memfd_create("proa-doctor", MFD_CLOEXEC | MFD_ALLOW_SEALING));
-  if (!copy) return errno;
-  struct stat status{};
-  if (::fstat(self.get(), &status) != 0) return errno;
-  for (off_t left = status.st_size; left > 0;) {
-    const ssize_t sent = ::sendfile(copy.get(), self.get(), nullptr, static_cast<size_t>(left));
-    if (sent <= 0) return sent < 0 ? errno : EIO;
-    left -= sent;
-  }
-  if (::fcntl(copy.get(), F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) return errno;
-  const Fd nowhere(::open("/dev/null", O_RDWR | O_CLOEXEC));
-  ::dup2(nowhere.get(), STDOUT_FILENO);
-  char name[] = "proa", argument[] = "--version";
-  char* arguments[] = {name, argument, nullptr};
-  ::fexecve(copy.get(), arguments, ::environ);
+  constexpr unsigned kFlags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+  constexpr unsigned kExec = 0x10;  // MFD_EXEC, Linux 6.3
+  Fd program(::memfd_create("proa-doctor", kFlags | kExec));
+  if (!program && errno == EINVAL) program = Fd(::memfd_create("proa-doctor", kFlags));
+  if (!program) return errno;
+  const TinyProgram image = tiny_program();
+  if (::write(program.get(), &image, sizeof image) != sizeof image) return EIO;
+  if (::fcntl(program.get(), F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) return errno;
+  char name[] = "proa-doctor";
+  char* arguments[] = {name, nullptr};
+  ::fexecve(program.get(), arguments, ::environ);
   return errno;
 }
 
