@@ -1,5 +1,6 @@
 #include "kernel/cgroup/device_rules.h"
 
+#include <algorithm>
 #include <charconv>
 #include <optional>
 
@@ -24,6 +25,20 @@ Result<int64_t> check_number(const std::optional<int64_t>& number, const char* n
   if (!number || *number == kAnyNumber) return kAnyNumber;
   if (*number < 0 || *number > UINT32_MAX) return fail(name, ": ", *number, " is not a device number");
   return *number;
+}
+
+// A container has a dozen rules: a search beats a tree.
+template <typename Exceptions>
+auto find_match(Exceptions& exceptions, const DeviceMatch& match) {
+  return std::find_if(exceptions.begin(), exceptions.end(), [&](const auto& each) { return each.first == match; });
+}
+
+void add_access(DevicePolicy::Exceptions& exceptions, const DeviceMatch& match, unsigned access) {
+  const auto found = find_match(exceptions, match);
+  if (found == exceptions.end())
+    exceptions.emplace_back(match, access);
+  else
+    found->second |= access;
 }
 
 }  // namespace
@@ -63,26 +78,26 @@ Result<> DevicePolicy::apply(const DeviceRule& rule) {
   match.major = TRY(check_number(rule.major, "major"));
   match.minor = TRY(check_number(rule.minor, "minor"));
   if (rule.allow != allow_) {
-    exceptions_[match] |= access;
+    add_access(exceptions_, match, access);
     return {};
   }
   for (DeviceMatch wider :
        {DeviceMatch{kAnyNumber, match.minor, match.type}, DeviceMatch{match.major, kAnyNumber, match.type},
         DeviceMatch{kAnyNumber, kAnyNumber, match.type}}) {
-    const auto found = exceptions_.find(wider);
+    const auto found = find_match(exceptions_, wider);
     if (wider == match || found == exceptions_.end() || (found->second & access) == 0) continue;
     return fail("\"", line_of(match, access), "\" cannot be taken out of the earlier rule \"",
                 line_of(wider, found->second), "\"")
         .hint("give the rule for the single device no overlap with the wildcard rule before it");
   }
-  if (const auto exact = exceptions_.find(match); exact != exceptions_.end() && (exact->second &= ~access) == 0)
+  if (const auto exact = find_match(exceptions_, match); exact != exceptions_.end() && (exact->second &= ~access) == 0)
     exceptions_.erase(exact);
   return {};
 }
 
 std::vector<DevicePolicy::Step> DevicePolicy::steps_from(const DevicePolicy& from) const {
   std::vector<Step> steps;
-  static const std::map<DeviceMatch, unsigned> none;
+  static const Exceptions none;
   const auto* old = &from.exceptions_;
   // devices.list shows no exceptions from allow-all, so a cgroup in that mode is always reset.
   if (from.allow_ || from.allow_ != allow_) {
@@ -90,7 +105,7 @@ std::vector<DevicePolicy::Step> DevicePolicy::steps_from(const DevicePolicy& fro
     old = &none;
   }
   const auto bits_in = [](const auto& map, const DeviceMatch& match) {
-    const auto found = map.find(match);
+    const auto found = find_match(map, match);
     return found == map.end() ? 0u : found->second;
   };
   for (const auto& [match, access] : *old)
@@ -120,7 +135,7 @@ Result<DevicePolicy> DevicePolicy::from_list(std::string_view text) {
     match.type = line.front();
     match.major = TRY_CTX(parse_number(line.substr(2, colon - 2)), "devices.list");
     match.minor = TRY_CTX(parse_number(line.substr(colon + 1, space - colon - 1)), "devices.list");
-    policy.exceptions_[match] |= TRY_CTX(parse_access(line.substr(space + 1)), "devices.list");
+    add_access(policy.exceptions_, match, TRY_CTX(parse_access(line.substr(space + 1)), "devices.list"));
   }
   return policy;
 }

@@ -28,8 +28,9 @@ class DevicePolicy {
  public:
   bool allows_by_default() const { return allow_; }
   bool allows_all() const { return allow_ && exceptions_.empty(); }
-  // Access bits of each exception, ordered by numbers.
-  const std::map<DeviceMatch, unsigned>& exceptions() const { return exceptions_; }
+  // Access bits of each exception, in the order of the rules that made them.
+  using Exceptions = std::vector<std::pair<DeviceMatch, unsigned>>;
+  const Exceptions& exceptions() const { return exceptions_; }
 
   // Denying a part of an allowed wildcard (or the reverse) is an error: v1 would silently ignore it.
   Result<> apply(const DeviceRule& rule);
@@ -48,7 +49,7 @@ class DevicePolicy {
 
  private:
   bool allow_ = false;
-  std::map<DeviceMatch, unsigned> exceptions_;
+  Exceptions exceptions_;
 };
 
 // The devices every container may use whatever its rules say, as runc and crun have it: mknod of

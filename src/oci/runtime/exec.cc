@@ -95,6 +95,7 @@ struct Joiner {
   const Process* process = nullptr;
   uint64_t namespaces = 0;
   Fd init;       // pidfd of the container's first process
+  Fd proc;       // root of the host's procfs when there are security labels
   Fd root;       // its root, where the mount namespace is the host's
   std::vector<Fd> cgroup_entries;
   Fd stage_program;
@@ -141,6 +142,7 @@ Result<> live_inside(Joiner& joiner) {
   if (joiner.process->terminal) TRY(set_up_terminal(joiner, root.get()));
   SetupDone done;
   done.sync = joiner.sync.fd();
+  if (joiner.proc) done.proc = joiner.proc.get();
   done.cwd_as_user = TRY(enter_cwd(joiner.process->cwd));
   bool has_home = false;
   for (const std::string& entry : joiner.process->env) has_home |= entry.starts_with("HOME=") && entry.size() > 5;
@@ -149,7 +151,7 @@ Result<> live_inside(Joiner& joiner) {
   TRY(joiner.sync.send('M', encode(done)));
   Message message = TRY(joiner.sync.expect('p'));
   if (message.fds.size() != 1) return fail("no plan came with the order to go on");
-  return std::unexpected(become_stage(joiner.stage_program, message.fds.front().get(), {joiner.sync.fd()}));
+  return std::unexpected(become_stage(joiner.stage_program, message.fds.front().get(), {joiner.sync.fd(), done.proc}));
 }
 
 [[noreturn]] void run_inside(Joiner& joiner) {
@@ -181,6 +183,7 @@ struct Prepared {
   Process process;
   Joiner joiner;
   std::optional<kernel::SeccompFilter> filter;
+  std::vector<kernel::LabelWrite> labels;
 };
 
 Result<std::vector<Fd>> cgroup_entries(const ContainerState& state, const ExecOptions& options) {
@@ -210,7 +213,10 @@ Result<Prepared> prepare(const Globals& globals, const std::string& id, const Ex
   joiner.stage_program = TRY(stage_program());
   std::optional<kernel::SeccompFilter> filter;
   if (spec.linux_->seccomp) filter = TRY_CTX(kernel::compile_seccomp(*spec.linux_->seccomp), "linux.seccomp");
-  return Prepared{std::move(folder), std::move(state), std::move(spec), std::move(process), std::move(joiner), std::move(filter)};
+  std::vector<kernel::LabelWrite> labels = TRY(exec_labels(process));
+  if (!labels.empty()) joiner.proc = TRY(kernel::open("/proc", O_PATH | O_DIRECTORY));
+  return Prepared{std::move(folder), std::move(state),  std::move(spec),  std::move(process),
+                  std::move(joiner), std::move(filter), std::move(labels)};
 }
 
 Result<SetupDone> follow_setup(const Sync& sync, const ExecOptions& options, Fd& terminal) {
@@ -245,8 +251,8 @@ Result<> send_plan(const Prepared& prepared, const ExecOptions& options, const S
                          .cwd_as_user = done.cwd_as_user,
                          .preserve_fds = options.preserve_fds + listen_fds,
                          .listen_fds = listen_fds,
-                         .label_fd = done.label_fd,
-                         .label = {}});
+                         .proc = done.proc,
+                         .labels = prepared.labels});
   Fd sealed = TRY(builder.seal(done.sync));
   const int fd = sealed.get();
   TRY(sync.send('p', {}, {&fd, 1}));

@@ -15,6 +15,7 @@
 
 #include "kernel/file.h"
 #include "kernel/link.h"
+#include "kernel/lsm.h"
 #include "kernel/mount.h"
 #include "kernel/process.h"
 #include "kernel/sys.h"
@@ -59,6 +60,13 @@ Result<> enter_namespaces(InitContext& context) {
   if (!domain.empty()) TRY(kernel::check_ok(kernel::call(kSetdomainname, domain.c_str(), domain.size()), "domainname"));
   if (context.namespaces.has_new(NamespaceType::kNetwork)) TRY_CTX(kernel::loopback_up(), "loopback device");
   return {};
+}
+
+// Under SELinux the keyring must carry the container's label, or the container may not use it.
+Result<> label_keyring(const InitContext& context) {
+  const std::string label = context.spec->process ? context.spec->process->selinux_label : "";
+  if (context.keyring.empty() || label.empty() || !kernel::selinux_enabled()) return {};
+  return kernel::write_label(context.proc.get(), kernel::key_label_write(label));
 }
 
 Result<> join_keyring(const std::string& name) {
@@ -116,8 +124,10 @@ Result<> set_up(InitContext& context) {
   RootfsContext& rootfs = context.rootfs;
   TRY(enter_cgroups(context.cgroup_entries));
   if (context.await_parent) TRY(context.sync.expect('k'));
+  if (context.labelled) context.proc = TRY(kernel::open("/proc", O_PATH | O_DIRECTORY));
   TRY(kernel::check(kernel::call(kSetsid), "new session"));
   TRY(enter_namespaces(context));
+  TRY(label_keyring(context));
   TRY(join_keyring(context.keyring));
   TRY(attach_root(rootfs));
   TRY(mount_all(rootfs));
@@ -158,6 +168,7 @@ Result<SetupDone> prepare_process(InitContext& context) {
   done.sync = context.sync.fd();
   if (context.listener) done.listener = context.listener.get();
   if (!context.spec->process) return done;
+  if (context.proc) done.proc = context.proc.get();
   const Process& process = *context.spec->process;
   done.cwd_as_user = TRY(enter_cwd(process.cwd));
   bool has_home = false;
@@ -196,13 +207,13 @@ Result<> live(InitContext& context) {
   Fd plan = TRY(receive_plan(context.sync));
   if (!context.spec->hooks.start_container.empty() && context.listener) TRY(await_start_and_run_hooks(context));
   const int listener = context.listener ? context.listener.get() : -1;
-  return std::unexpected(become_stage(context.stage_program, plan.get(), {context.sync.fd(), listener, done.label_fd}));
+  return std::unexpected(become_stage(context.stage_program, plan.get(), {context.sync.fd(), listener, done.proc}));
 }
 
 }  // namespace
 
 std::string encode(const SetupDone& done) {
-  return cat(done.cwd_as_user ? 1 : 0, " ", done.sync, " ", done.listener, " ", done.label_fd, " ", done.home);
+  return cat(done.cwd_as_user ? 1 : 0, " ", done.sync, " ", done.listener, " ", done.proc, " ", done.home);
 }
 
 SetupDone decode_setup(std::string_view body) {
@@ -210,7 +221,7 @@ SetupDone decode_setup(std::string_view body) {
   int as_user = 0;
   const char* at = body.data();
   const char* const end = at + body.size();
-  for (int* field : {&as_user, &done.sync, &done.listener, &done.label_fd}) {
+  for (int* field : {&as_user, &done.sync, &done.listener, &done.proc}) {
     at = std::from_chars(at, end, *field).ptr;
     if (at < end) ++at;
   }

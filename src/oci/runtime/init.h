@@ -22,6 +22,8 @@ struct InitContext {
   Fd listener;              // start.sock; invalid when the process is to run at once
   Sync sync;                // the child's end
   bool await_parent = false;  // wait for 'k' before anything: mappings or a systemd scope are being made
+  bool labelled = false;    // a security label will be written: keep the host's procfs at hand
+  Fd proc;                  // its root
   std::string keyring;      // session keyring to join; empty: keep the runtime's
   const ContainerState* state = nullptr;  // for hooks
   pid_t pid = 0;            // ours on the host, found out when a hook needs it
@@ -31,7 +33,7 @@ struct InitContext {
 // What the child found out that the plan needs ('M').
 struct SetupDone {
   bool cwd_as_user = false;
-  int sync = -1, listener = -1, label_fd = -1;  // numbers in the child
+  int sync = -1, listener = -1, proc = -1;  // numbers in the child
   std::string home;
 };
 std::string encode(const SetupDone& done);

@@ -19,6 +19,7 @@
 #include "kernel/cgroup/cgroup.h"
 #include "kernel/file.h"
 #include "kernel/link.h"
+#include "kernel/lsm.h"
 #include "kernel/seccomp.h"
 #include "kernel/unix_socket.h"
 #include "oci/runtime/hooks.h"
@@ -137,6 +138,7 @@ class Launch {
   InitContext init_;
   Sync sync_;
   std::optional<kernel::SeccompFilter> filter_;
+  std::vector<kernel::LabelWrite> labels_;
   SetupDone done_;
 };
 
@@ -154,6 +156,8 @@ Result<> Launch::prepare_init() {
   init_.spec = &spec_;
   init_.state = &out_.state;
   init_.namespaces = TRY(plan_namespaces(*spec_.linux_));
+  if (spec_.process) labels_ = TRY(exec_labels(*spec_.process));
+  init_.labelled = !labels_.empty();
   init_.stage_program = TRY(stage_program());
   init_.await_parent = init_.namespaces.has_new(NamespaceType::kUser) || out_.state.systemd_cgroup;
   init_.runtime_hooks = !spec_.hooks.prestart.empty() || !spec_.hooks.create_runtime.empty();
@@ -300,8 +304,8 @@ Result<> Launch::send_plan() {
                    .preserve_fds = options_.preserve_fds + listen_fds,
                    .listen_fds = listen_fds,
                    .listener = stage_waits ? done_.listener : -1,
-                   .label_fd = done_.label_fd,
-                   .label = {}};
+                   .proc = done_.proc,
+                   .labels = labels_};
   PlanBuilder builder;
   plan_process(builder, plan);
   Fd sealed = TRY(builder.seal(done_.sync));
@@ -385,6 +389,12 @@ Result<> hand_over_listener(const kernel::Child& child, int remote_fd, const ker
   Fd socket = TRY(kernel::connect_unix(profile.listener_path));
   const int fd = listener.get();
   return kernel::send_fds(socket.get(), {&fd, 1}, boost::json::serialize(document));
+}
+
+Result<std::vector<kernel::LabelWrite>> exec_labels(const Process& process) {
+  if (process.apparmor_profile.empty() && process.selinux_label.empty()) return std::vector<kernel::LabelWrite>{};
+  Fd proc = TRY(kernel::open("/proc", O_PATH | O_DIRECTORY));
+  return kernel::exec_label_writes(process.apparmor_profile, process.selinux_label, proc.get());
 }
 
 std::string absolute_path(const std::string& path) {

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "base/fd.h"
+#include "kernel/lsm.h"
 #include "kernel/process.h"
 #include "oci/runtime/runtime.h"
 #include "oci/runtime/state.h"
@@ -36,6 +37,9 @@ Result<> await_stage(const Sync& sync, const kernel::Child& child, const kernel:
 Result<> run_poststart(const Spec& spec, const ContainerState& state);
 // destroy(), then the poststop hooks.
 Result<> remove_container(StateFolder& folder, const ContainerState& state);
+
+// The writes that give a process its security labels; an error when the kernel has no such module.
+Result<std::vector<kernel::LabelWrite>> exec_labels(const Process& process);
 
 // "--pid-file": written whole or not at all.
 Result<> write_pid_file(const std::string& path, pid_t pid);

@@ -10,7 +10,9 @@
 #include <array>
 #include <cstdio>
 
+#include "base/log.h"
 #include "kernel/file.h"
+#include "kernel/lsm.h"
 #include "kernel/mount.h"
 #include "oci/runtime/copy_tree.h"
 #include "oci/runtime/idmap.h"
@@ -87,6 +89,13 @@ Result<> remount(RootfsContext& context, const PreparedMount& prepared, const st
   return apply_propagation(context, prepared, destination);
 }
 
+// linux.mountLabel, where SELinux is there to enforce it.
+Result<std::string> labelled(const RootfsContext& context, const std::string& data) {
+  const std::string& label = context.spec->linux_->mount_label;
+  if (label.empty() || !kernel::selinux_enabled()) return data;
+  return kernel::with_mount_label(data, label);
+}
+
 bool has_mode(std::string_view data) { return data.starts_with("mode=") || data.find(",mode=") != std::string_view::npos; }
 
 kernel::Filesystem filesystem_of(const PreparedMount& prepared, const std::string& data) {
@@ -100,7 +109,7 @@ kernel::Filesystem filesystem_of(const PreparedMount& prepared, const std::strin
 Result<> mount_tmpfs(RootfsContext& context, const PreparedMount& prepared, const std::string& destination) {
   Fd target = TRY(make_folder_in_root(context.root.get(), destination));
   TRY(check_proc_target(destination, target.get(), false));
-  std::string data = prepared.options.data;
+  std::string data = TRY(labelled(context, prepared.options.data));
   // What the image gave the folder stays its mode.
   if (!has_mode(data)) {
     char mode[16];
@@ -195,7 +204,8 @@ Result<> mount_kernel_view(RootfsContext& context, const PreparedMount& prepared
 Result<> mount_filesystem(RootfsContext& context, const PreparedMount& prepared, const std::string& destination) {
   Fd target = TRY(make_folder_in_root(context.root.get(), destination));
   TRY(check_proc_target(destination, target.get(), false));
-  TRY(kernel::mount_filesystem(filesystem_of(prepared, prepared.options.data),
+  const std::string data = TRY(labelled(context, prepared.options.data));
+  TRY(kernel::mount_filesystem(filesystem_of(prepared, data),
                                {target.get(), context.root.get(), destination.c_str()}));
   if (!prepared.options.recursive_attr.empty()) {
     Fd mounted = TRY(kernel::open_in_root(context.root.get(), destination.c_str(), O_PATH));
@@ -242,6 +252,8 @@ Result<Fd> open_source(const PreparedMount& prepared, int user_namespace_fd) {
 
 Result<> prepare_mounts(RootfsContext& context, int user_namespace_fd) {
   const auto& mounts = context.spec->mounts;
+  if (!context.spec->linux_->mount_label.empty() && !kernel::selinux_enabled())
+    log::warning("linux.mountLabel: SELinux is not enabled here, ignored");
   context.mounts.reserve(mounts.size());
   for (size_t i = 0; i < mounts.size(); ++i) {
     PreparedMount prepared;

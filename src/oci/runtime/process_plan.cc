@@ -221,8 +221,10 @@ void plan_process(PlanBuilder& builder, const ProcessPlan& plan) {
     builder.step(Step::kReady, {}, "ready");
     builder.step(Step::kAwaitStart, {plan.listener}, "await start");
   }
-  if (plan.label_fd >= 0)
-    builder.step(SYS_write, {plan.label_fd, builder.text(plan.label), plan.label.size()}, cat("security label ", plan.label));
+  for (const kernel::LabelWrite& each : plan.labels) {
+    const auto path = builder.text(each.path);
+    builder.step(Step::kWriteLabel, {plan.proc, path, builder.text(each.text), each.text.size()}, cat("security label ", each.text));
+  }
   plan_rlimits(builder, rlimits, true);
   if (seccomp_last) plan_seccomp(builder, *plan.seccomp);
   plan_execution(builder, plan);

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "kernel/lsm.h"
 #include "kernel/seccomp.h"
 #include "oci/runtime/plan.h"
 #include "oci/spec/spec.h"
@@ -21,8 +22,8 @@ struct ProcessPlan {
   int preserve_fds = 0;
   int listen_fds = 0;         // LISTEN_FDS to hand on, with LISTEN_PID=1
   int listener = -1;          // start.sock; -1: execute at once
-  int label_fd = -1;          // /proc/self/attr/... to write `label` to right before execution
-  std::string label;
+  int proc = -1;              // root of the host's procfs, for `labels`
+  std::vector<kernel::LabelWrite> labels;
 };
 
 // Limits that this host lets us set: hard ones are clamped, with a warning, where raising them needs

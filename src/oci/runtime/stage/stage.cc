@@ -96,6 +96,15 @@ long notify_fd(int sync, long fd) {
   return got == 1 ? 0 : -EPIPE;
 }
 
+long write_label(int proc, uint64_t path, uint64_t text, uint64_t length) {
+  constexpr long kWriteOnlyCloexec = 02000001;
+  const long fd = call(__NR_openat, proc, static_cast<long>(path), kWriteOnlyCloexec);
+  if (fd < 0) return fd;
+  const long wrote = call(__NR_write, fd, static_cast<long>(text), static_cast<long>(length));
+  call(__NR_close, fd);
+  return wrote;
+}
+
 long perform(const PlanHeader& plan, const PlanStep& step, long previous) {
   const uint64_t* a = step.args;
   switch (static_cast<Step>(step.nr)) {
@@ -108,6 +117,7 @@ long perform(const PlanHeader& plan, const PlanStep& step, long previous) {
     }
     case Step::kAwaitStart: return await_start(static_cast<int>(a[0]));
     case Step::kExecute: return execute(reinterpret_cast<const uint64_t*>(a[0]), a[1], a[2]);
+    case Step::kWriteLabel: return write_label(static_cast<int>(a[0]), a[1], a[2], a[3]);
     case Step::kNotifyFd: return notify_fd(plan.sync, previous);
   }
   return call(static_cast<long>(step.nr), static_cast<long>(a[0]), static_cast<long>(a[1]), static_cast<long>(a[2]),
