@@ -3,34 +3,10 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "base/utf8.h"
+
 namespace proa::log {
 namespace {
-
-struct Rune {
-  uint32_t value = 0xfffd;
-  size_t length = 1;
-  bool valid = false;
-};
-
-// One code point from the front of a non-empty text (RFC 3629: no surrogates, no overlong forms).
-Rune decode(std::string_view text) {
-  const auto byte = [&](size_t i) { return static_cast<uint32_t>(static_cast<unsigned char>(text[i])); };
-  const uint32_t first = byte(0);
-  if (first < 0x80) return {first, 1, true};
-  const size_t length = first >= 0xf0 && first <= 0xf4  ? 4
-                        : first >= 0xe0 && first < 0xf0 ? 3
-                        : first >= 0xc2 && first < 0xe0 ? 2
-                                                        : 0;
-  if (length == 0 || text.size() < length) return {};
-  uint32_t value = first & (0xffu >> (length + 1));
-  for (size_t i = 1; i < length; ++i) {
-    if ((byte(i) & 0xc0) != 0x80) return {};
-    value = value << 6 | (byte(i) & 0x3f);
-  }
-  static constexpr uint32_t kSmallest[] = {0, 0, 0x80, 0x800, 0x10000};
-  if (value < kSmallest[length] || value > 0x10ffff || (value >= 0xd800 && value < 0xe000)) return {};
-  return {value, length, true};
-}
 
 // Code points beyond ASCII that Go does not print: controls, spaces other than U+0020, formats,
 // private use and noncharacters. Unassigned ones are taken as printable.
@@ -40,7 +16,7 @@ bool printable(uint32_t c) {
   } kHidden[] = {{0x80, 0xa0},     {0xad, 0xad},       {0x600, 0x605},     {0x61c, 0x61c},     {0x6dd, 0x6dd},
                  {0x70f, 0x70f},   {0x1680, 0x1680},   {0x180e, 0x180e},   {0x2000, 0x200f},   {0x2028, 0x202f},
                  {0x205f, 0x206f}, {0x3000, 0x3000},   {0xd800, 0xf8ff},   {0xfeff, 0xfeff},   {0xfff0, 0xfffb},
-                 {0xfffe, 0xffff}, {0x1bca0, 0x1bca3}, {0x1d173, 0x1d17a}, {0xe0000, 0xe007f}, {0xf0000, 0x10ffff}};
+                 {0xfffe, 0xffff}, {0x1bca0, 0x1bca3}, {0x1d173, 0x1d17a}, {0x40000, 0xe00ff}, {0xf0000, 0x10ffff}};
   return std::ranges::none_of(kHidden, [c](const auto& range) { return c >= range.from && c <= range.to; });
 }
 
@@ -99,7 +75,7 @@ bool needs_quotes(std::string_view text) {
 std::string go_quote(std::string_view text) {
   std::string out = "\"";
   while (!text.empty()) {
-    const Rune rune = decode(text);
+    const utf8::Rune rune = utf8::decode(text);
     if (!rune.valid)
       append_escape(out, "\\x%02x", static_cast<unsigned char>(text.front()));
     else if (rune.length == 1)
@@ -116,7 +92,7 @@ std::string go_quote(std::string_view text) {
 std::string go_json_string(std::string_view text) {
   std::string out = "\"";
   while (!text.empty()) {
-    const Rune rune = decode(text);
+    const utf8::Rune rune = utf8::decode(text);
     if (!rune.valid)
       out += "\\ufffd";
     else if (rune.length == 1)
