@@ -267,6 +267,7 @@ Result<int> exec(const Globals& globals, const std::string& id, const ExecOption
   for (std::string* path : {&options.pid_file, &options.console_socket, &options.pidfd_socket})
     if (!path->empty()) *path = absolute_path(*path);
   Prepared prepared = TRY(prepare(globals, id, options));
+  prepared.joiner.process = &prepared.process;
   if (prepared.process.terminal && options.detach && options.console_socket.empty())
     return fail("a detached process's terminal needs somebody to hold it").hint("give --console-socket PATH");
   Foreground foreground;
