@@ -194,7 +194,7 @@ TEST(ParseSpec, Seccomp) {
   EXPECT_EQ(s.default_action, "SCMP_ACT_ERRNO");
   EXPECT_EQ(s.default_errno_ret, 38u);
   EXPECT_THAT(s.architectures, ElementsAre("SCMP_ARCH_X86_64"));
-  EXPECT_THAT(s.flags, ElementsAre("SECCOMP_FILTER_FLAG_LOG"));
+  EXPECT_THAT(s.flags.value(), ElementsAre("SECCOMP_FILTER_FLAG_LOG"));
   EXPECT_EQ(s.listener_path, "/run/agent.sock");
   EXPECT_EQ(s.listener_metadata, "box");
   ASSERT_EQ(s.syscalls.size(), 1u);
