@@ -22,10 +22,11 @@ void fields(Object& in, User& out) {
   in.field("additionalGids", out.additional_gids);
 }
 
-// A set of capabilities; names that this program does not know are left out with a warning, never
-// refused (config.md, "Linux Process").
+// A set of capabilities. Names that this program does not know are left out and remembered: what they
+// mean depends on the document's version.
 struct CapabilitySet {
   uint64_t& out;
+  std::vector<std::string>& unknown;
 };
 void read(const Cursor& in, const CapabilitySet& target) {
   each_item(in, kMaxItems, [&](const Cursor& item) {
@@ -34,16 +35,16 @@ void read(const Cursor& in, const CapabilitySet& target) {
     if (const std::optional<int> number = kernel::capability_number(*name))
       target.out |= uint64_t{1} << *number;
     else
-      log::warning(item.place()->text(), ": capability ", json::quote(*name), " is not known and is ignored");
+      target.unknown.emplace_back(*name);
   });
 }
 
 void fields(Object& in, Capabilities& out) {
-  in.field("bounding", CapabilitySet{out.bounding});
-  in.field("effective", CapabilitySet{out.effective});
-  in.field("inheritable", CapabilitySet{out.inheritable});
-  in.field("permitted", CapabilitySet{out.permitted});
-  in.field("ambient", CapabilitySet{out.ambient});
+  in.field("bounding", CapabilitySet{out.bounding, out.unknown});
+  in.field("effective", CapabilitySet{out.effective, out.unknown});
+  in.field("inheritable", CapabilitySet{out.inheritable, out.unknown});
+  in.field("permitted", CapabilitySet{out.permitted, out.unknown});
+  in.field("ambient", CapabilitySet{out.ambient, out.unknown});
 }
 
 void fields(Object& in, Rlimit& out) {

@@ -194,8 +194,7 @@ TEST(ParseSpec, Seccomp) {
   EXPECT_EQ(s.default_action, "SCMP_ACT_ERRNO");
   EXPECT_EQ(s.default_errno_ret, 38u);
   EXPECT_THAT(s.architectures, ElementsAre("SCMP_ARCH_X86_64"));
-  ASSERT_TRUE(s.flags);
-  EXPECT_THAT(*s.flags, ElementsAre("SECCOMP_FILTER_FLAG_LOG"));
+  EXPECT_THAT(s.flags.value(), ElementsAre("SECCOMP_FILTER_FLAG_LOG"));
   EXPECT_EQ(s.listener_path, "/run/agent.sock");
   EXPECT_EQ(s.listener_metadata, "box");
   ASSERT_EQ(s.syscalls.size(), 1u);
@@ -312,6 +311,13 @@ TEST(ParseSpec, UnknownCapabilitiesAreLeftOut) {
       minimal_with(R"("process":{"cwd":"/","args":["a"],"capabilities":{"bounding":["CAP_MOON","CAP_KILL"]}})"));
   ASSERT_TRUE(spec) << spec.error().message();
   EXPECT_EQ(spec->process->capabilities->bounding, uint64_t{1} << 5);
+}
+
+TEST(ParseSpec, UnknownCapabilitiesAreRefusedByConfigurationsOfVersion10) {
+  const auto spec = parse_spec(
+      R"({"ociVersion":"1.0.2","root":{"path":"r"},"process":{"cwd":"/","args":["a"],"capabilities":{"bounding":["CAP_MOON"]}}})");
+  ASSERT_FALSE(spec);
+  EXPECT_EQ(spec.error().message(), "process.capabilities: capability CAP_MOON is not known");
 }
 
 TEST(ParseSpec, OfDuplicateKeysTheLastWins) {

@@ -36,6 +36,7 @@ struct User {
 // Capability sets as bit masks, bit n = capability n of linux/capability.h.
 struct Capabilities {
   uint64_t bounding = 0, effective = 0, inheritable = 0, permitted = 0, ambient = 0;
+  std::vector<std::string> unknown;  // names without a number
 };
 
 struct Rlimit {

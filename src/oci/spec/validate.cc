@@ -199,8 +199,23 @@ Result<> validate(const Process& process) {
   return {};
 }
 
+namespace {
+
+// Capabilities nobody knows: an error in 1.0, since 1.1 "MUST be logged as a warning" (config.md,
+// "Linux Process").
+Result<> check_unknown_capabilities(const Spec& spec) {
+  if (!spec.process || !spec.process->capabilities || spec.process->capabilities->unknown.empty()) return {};
+  const std::string& name = spec.process->capabilities->unknown.front();
+  if (spec.oci_version.starts_with("1.0.")) return fail("process.capabilities: capability ", name, " is not known");
+  log::warning("process.capabilities: capability ", json::quote(name), " is not known and is ignored");
+  return {};
+}
+
+}  // namespace
+
 Result<> validate(const Spec& spec) {
-  for (const auto check : {check_version, check_root, check_names, check_mounts, check_hooks}) TRY(check(spec));
+  for (const auto check : {check_version, check_root, check_names, check_mounts, check_hooks, check_unknown_capabilities})
+    TRY(check(spec));
   if (spec.process) TRY(validate(*spec.process));
   if (spec.linux_) TRY(validate(*spec.linux_));
   return {};
