@@ -1,4 +1,4 @@
-// update, ps, events: looking at and adjusting a container's cgroup.
+// Looking at a container's processes.
 #include <dirent.h>
 #include <poll.h>
 #include <signal.h>
@@ -14,24 +14,10 @@
 #include "kernel/file.h"
 #include "kernel/process.h"
 #include "oci/runtime/runtime.h"
-#include "oci/runtime/state.h"
+#include "oci/runtime/watched.h"
 
 namespace proa::oci::runtime {
 namespace {
-
-struct Watched {
-  StateFolder folder;
-  ContainerState state;
-  kernel::cgroup::Cgroup cgroup;
-};
-
-Result<Watched> open_watched(const Globals& globals, const std::string& id, bool lock) {
-  StateFolder folder = TRY(StateFolder::open(globals, id, lock));
-  ContainerState state = TRY(folder.load());
-  if (state.cgroup.hierarchies.empty()) return fail("container ", id, " has no cgroup of its own");
-  auto cgroup = TRY(kernel::cgroup::Cgroup::open(state.cgroup));
-  return Watched{std::move(folder), std::move(state), std::move(cgroup)};
-}
 
 // Column of ps(1)'s header that holds the pid.
 Result<size_t> pid_column(const std::string& header) {
@@ -43,6 +29,14 @@ Result<size_t> pid_column(const std::string& header) {
 }
 
 }  // namespace
+
+Result<Watched> open_watched(const Globals& globals, const std::string& id, bool lock) {
+  StateFolder folder = TRY(StateFolder::open(globals, id, lock));
+  ContainerState state = TRY(folder.load());
+  if (state.cgroup.hierarchies.empty()) return fail("container ", id, " has no cgroup of its own");
+  auto cgroup = TRY(kernel::cgroup::Cgroup::open(state.cgroup));
+  return Watched{std::move(folder), std::move(state), std::move(cgroup)};
+}
 
 Result<std::string> ps(const Globals& globals, const std::string& id, bool json, const std::vector<std::string>& ps_args) {
   const Watched watched = TRY(open_watched(globals, id, false));

@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "kernel/cgroup/resources.h"
+#include "kernel/resctrl.h"
 #include "kernel/seccomp.h"
 
 namespace proa::oci {
@@ -113,15 +114,10 @@ struct Device {
   std::optional<uint32_t> file_mode, uid, gid;
 };
 
+using kernel::IntelRdt;
 using kernel::Seccomp;
 using kernel::cgroup::DeviceRule;
 using kernel::cgroup::Resources;
-
-struct IntelRdt {
-  std::string clos_id, l3_cache_schema, mem_bw_schema;
-  std::vector<std::string> schemata;
-  bool enable_monitoring = false;
-};
 
 struct MemoryPolicy {
   std::string mode;  // MPOL_*
