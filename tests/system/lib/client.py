@@ -41,8 +41,8 @@ class ClientTest(SystemTest):
 
     @classmethod
     def keeps(cls, item):
-        # A folder in /run itself is a program's, for good; what is in it is looked at.
-        return bool(re.fullmatch(r"file /run/[^/]+", item)) or any(re.search(pattern, item) for pattern in cls.kept)
+        # A program's own folders in /run are for good; what is in them is looked at.
+        return bool(re.fullmatch(r"file /run/([^/]+|proa/runtime)", item)) or any(re.search(pattern, item) for pattern in cls.kept)
 
     def ignored_leftover(self, item):
         return self.keeps(item)

@@ -40,11 +40,18 @@ def _processes():
             continue
         try:
             command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+            command = command or (entry / "comm").read_text().strip()
             state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
         except (FileNotFoundError, ProcessLookupError):
             continue
-        found.append(f"process {entry.name} [{state}] {command or (entry / 'comm').read_text().strip()}")
+        found.append(f"process {entry.name} [{state}] {command}")
     return found
+
+
+def _identity(item):
+    """A process is the same one whatever it does at the moment."""
+    kind, name, *_ = item.split(maxsplit=2)
+    return f"process {name}" if kind == "process" else item
 
 
 def _entries(folder):
@@ -58,7 +65,7 @@ class Before:
 
     def __init__(self, folders=()):
         self._folders = [*map(str, folders)]
-        self._then = set(self._now())
+        self._then = {_identity(item) for item in self._now()}
 
     def _now(self):
         found = [*_mounts(), *_groups(), *_processes()]
@@ -70,7 +77,7 @@ class Before:
         """Waits up to `patience` seconds for stragglers, as an exit is reported before the kernel has undone all."""
         end = time.monotonic() + patience
         while True:
-            left = sorted(item for item in set(self._now()) - self._then if not ignore(item))
+            left = sorted(item for item in set(self._now()) if _identity(item) not in self._then and not ignore(item))
             if not left or time.monotonic() > end:
                 return left
             time.sleep(0.05)
