@@ -49,6 +49,9 @@ function(_proa_check_includes module)
   endforeach()
 endfunction()
 
+# Every unit-test program; built by what needs nothing else.
+add_custom_target(unit_tests)
+
 # proa_module(name [LIBS lib...] [SOURCES extra...]): library proa_<name> from every *.cc in this
 # folder and below, and a unit-test program <name>_test from every *_test.cc.
 function(proa_module module)
@@ -71,6 +74,7 @@ function(proa_module module)
   if(tests)
     add_executable(${module}_test ${tests})
     target_link_libraries(${module}_test PRIVATE proa_${module} ${ARG_TEST_LIBS} gmock gtest gtest_main pthread)
+    add_dependencies(unit_tests ${module}_test)
     add_test(NAME unit.${module} COMMAND ${module}_test WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
     set_tests_properties(unit.${module} PROPERTIES LABELS unit TIMEOUT 120)
   endif()
