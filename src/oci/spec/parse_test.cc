@@ -307,8 +307,8 @@ TEST(ParseSpec, ConsoleSizeIsIgnoredWithoutTerminal) {
 }
 
 TEST(ParseSpec, UnknownCapabilitiesAreLeftOut) {
-  auto spec = parse_spec(
-      minimal_with(R"("process":{"cwd":"/","args":["a"],"capabilities":{"bounding":["CAP_MOON","CAP_KILL"]}})"));
+  const auto spec = parse_spec(
+      R"({"ociVersion":"1.1.0","root":{"path":"r"},"process":{"cwd":"/","args":["a"],"capabilities":{"bounding":["CAP_MOON","CAP_KILL"]}}})");
   ASSERT_TRUE(spec) << spec.error().message();
   EXPECT_EQ(spec->process->capabilities->bounding, uint64_t{1} << 5);
 }
