@@ -36,10 +36,11 @@ int shell_status(int status) { return WIFSIGNALED(status) ? 128 + WTERMSIG(statu
 
 }  // namespace
 
-Result<Child> clone_process(uint64_t flags) {
+Result<Child> clone_process(uint64_t flags, int cgroup) {
   int pidfd = -1;
   clone_args args{};
-  args.flags = flags | CLONE_PIDFD;
+  args.flags = flags | CLONE_PIDFD | (cgroup >= 0 ? CLONE_INTO_CGROUP : 0);
+  if (cgroup >= 0) args.cgroup = static_cast<uint64_t>(cgroup);
   args.pidfd = reinterpret_cast<uint64_t>(&pidfd);
   // With CLONE_PARENT the exit signal is the caller's own (clone(2)).
   args.exit_signal = (flags & CLONE_PARENT) != 0 ? 0 : SIGCHLD;

@@ -98,6 +98,7 @@ struct Joiner {
   Fd proc;       // root of the host's procfs when there are security labels
   Fd root;       // its root, where the mount namespace is the host's
   std::vector<Fd> cgroup_entries;
+  Fd unified;    // unified cgroup to be born in
   Fd stage_program;
   Sync sync;
 };
@@ -162,15 +163,26 @@ Result<> live_inside(Joiner& joiner) {
   ::_exit(1);
 }
 
-Result<kernel::Child> start_joiner(Joiner& joiner, Sync& ours) {
+Result<kernel::Child> start_joiner(Joiner& joiner, const ContainerState& state, Sync& ours) {
   auto pair = TRY(Sync::make_pair());
   ours = std::move(pair.first);
   joiner.sync = std::move(pair.second);
-  auto child = clone_through_intermediate([&] { return join_container(joiner); },
-                                          [&] {
-                                            ours.close();
-                                            run_inside(joiner);
-                                          });
+  const auto start = [&] {
+    return clone_through_intermediate(
+        joiner.unified.get(), [&] { return join_container(joiner); },
+        [&] {
+          ours.close();
+          run_inside(joiner);
+        });
+  };
+  auto child = start();
+  // On v2 a cgroup whose children have limits takes no processes: a container that divided its own (as
+  // systemd does) is joined where its first process went.
+  if (!child && child.error().code() == EBUSY && joiner.unified) {
+    auto cgroup = TRY(kernel::cgroup::Cgroup::open(state.cgroup));
+    joiner.unified = TRY(cgroup.unified_folder_of(state.pid));
+    child = start();
+  }
   joiner.sync.close();
   joiner.cgroup_entries.clear();
   return child;
@@ -186,13 +198,16 @@ struct Prepared {
   std::vector<kernel::LabelWrite> labels;
 };
 
-Result<std::vector<Fd>> cgroup_entries(const ContainerState& state, const ExecOptions& options) {
+Result<> open_cgroup(const ContainerState& state, const ExecOptions& options, Joiner& joiner) {
   if (state.cgroup.hierarchies.empty()) {
     if (!options.cgroups.empty()) return fail("--cgroup: the container has no cgroup of its own");
-    return std::vector<Fd>{};
+    return {};
   }
   auto cgroup = TRY(kernel::cgroup::Cgroup::open(state.cgroup));
-  return cgroup.entry_files(true, options.cgroups);
+  const bool below = !options.cgroups.empty();
+  joiner.cgroup_entries = TRY(cgroup.entry_files(below, options.cgroups));
+  if (!below) joiner.unified = TRY(cgroup.unified_folder());
+  return {};
 }
 
 Result<Prepared> prepare(const Globals& globals, const std::string& id, const ExecOptions& options) {
@@ -209,7 +224,7 @@ Result<Prepared> prepare(const Globals& globals, const std::string& id, const Ex
   joiner.namespaces = namespaces_of(*spec.linux_);
   if ((joiner.namespaces & CLONE_NEWNS) == 0)
     joiner.root = TRY(kernel::open(cat("/proc/", state.pid, "/root").c_str(), O_PATH | O_DIRECTORY));
-  joiner.cgroup_entries = TRY(cgroup_entries(state, options));
+  TRY(open_cgroup(state, options, joiner));
   joiner.stage_program = TRY(stage_program());
   std::optional<kernel::SeccompFilter> filter;
   if (spec.linux_->seccomp) filter = TRY_CTX(kernel::compile_seccomp(*spec.linux_->seccomp), "linux.seccomp");
@@ -273,7 +288,7 @@ Result<int> exec(const Globals& globals, const std::string& id, const ExecOption
   Foreground foreground;
   if (!options.detach) foreground = TRY(Foreground::prepare(false));
   Sync sync;
-  kernel::Child child = TRY(start_joiner(prepared.joiner, sync));
+  kernel::Child child = TRY(start_joiner(prepared.joiner, prepared.state, sync));
   Fd terminal;
   const auto started = [&]() -> Result<> {
     const SetupDone done = TRY(follow_setup(sync, options, terminal));

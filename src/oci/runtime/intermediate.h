@@ -14,13 +14,13 @@
 
 namespace proa::oci::runtime {
 
-// `join_and_clone` runs in the intermediate process and ends with clone_process(... | CLONE_PARENT);
+// Both are born in the unified cgroup whose folder `cgroup` is (-1: the caller's). `join_and_clone` runs in the intermediate process and ends with clone_process(... | CLONE_PARENT);
 // `live` runs in the process so made and never returns. Neither outlives us while the other is set up.
 template <typename JoinAndClone, typename Live>
-Result<kernel::Child> clone_through_intermediate(JoinAndClone join_and_clone, Live live) {
+Result<kernel::Child> clone_through_intermediate(int cgroup, JoinAndClone join_and_clone, Live live) {
   // Sockets of their own: on a shared one the new process could speak before its pid is known.
   auto [ours, theirs] = TRY(Sync::make_pair());
-  kernel::Child middle = TRY(kernel::clone_process(0));
+  kernel::Child middle = TRY(kernel::clone_process(0, cgroup));
   if (middle.pid == 0) {
     ours.close();
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);

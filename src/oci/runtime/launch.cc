@@ -135,6 +135,7 @@ class Launch {
   const CreateOptions& options_;
   bool wait_;
   std::optional<Cgroup> cgroup_;
+  Fd unified_;  // folder of its unified part, to be born in
   InitContext init_;
   Sync sync_;
   std::optional<kernel::SeccompFilter> filter_;
@@ -148,7 +149,8 @@ Result<> Launch::make_cgroup() {
   out_.state.cgroup = cgroup_->location();
   if (out_.state.systemd_cgroup) return {};
   TRY(cgroup_->apply(spec_.linux_->resources.value_or(Resources{})));
-  init_.cgroup_entries = TRY_CTX(cgroup_->entry_files(), "cgroup");
+  init_.cgroup_entries = TRY_CTX(cgroup_->entry_files(false), "cgroup");
+  unified_ = TRY_CTX(cgroup_->unified_folder(), "cgroup");
   return {};
 }
 
@@ -191,12 +193,12 @@ Result<> Launch::clone() {
       TRY(join_first(init_.namespaces));
       return kernel::clone_process(init_.namespaces.at_clone | CLONE_PARENT);
     };
-    out_.child = TRY(clone_through_intermediate(join, [&] {
+    out_.child = TRY(clone_through_intermediate(unified_.get(), join, [&] {
       sync_.close();
       run_init(init_);
     }));
   } else {
-    out_.child = TRY(kernel::clone_process(init_.namespaces.at_clone));
+    out_.child = TRY(kernel::clone_process(init_.namespaces.at_clone, unified_.get()));
     if (out_.child.pid == 0) {
       sync_.close();
       run_init(init_);
