@@ -76,8 +76,9 @@ constexpr SuperblockFlag kSuperblockFlags[] = {{MS_RDONLY, "ro"},
 
 }  // namespace
 
-Result<Fd> clone_tree(int dirfd, const char* path, bool recursive) {
-  const unsigned flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (recursive ? AT_RECURSIVE : 0u);
+Result<Fd> clone_tree(int dirfd, const char* path, bool recursive, bool nofollow) {
+  const unsigned flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (recursive ? AT_RECURSIVE : 0u) |
+                         (nofollow ? AT_SYMLINK_NOFOLLOW : 0u);
   return check_fd(call(kOpenTree, dirfd, path, flags), "clone mount at ", path);
 }
 
@@ -150,8 +151,8 @@ Result<> mount_filesystem_by_path(const Filesystem& filesystem, const MountTarge
 }
 
 Result<> mount_bind_by_path(const Bind& bind, const MountTarget& target) {
-  if (bind.all.set != 0 || bind.all.clear != 0 || (bind.own.set & MOUNT_ATTR_IDMAP) != 0)
-    return fail_errno(ENOSYS, "recursive attributes and idmapped mounts").hint("Linux 5.12 or newer has them");
+  if (bind.nofollow || bind.all.set != 0 || bind.all.clear != 0 || (bind.own.set & MOUNT_ATTR_IDMAP) != 0)
+    return fail_errno(ENOSYS, "recursive attributes, idmapped mounts and mounts of links").hint("Linux 5.12 or newer has them");
   TRY(check_ok(call(kMount, bind.source, FdPath(target.fd).c_str(), nullptr, MS_BIND | (bind.recursive ? MS_REC : 0), nullptr),
                "bind ", bind.source));
   Fd mounted = TRY(open_in_root(target.root, target.path, O_PATH));
@@ -179,7 +180,7 @@ Result<> apply_attributes(int mount_fd, const Bind& bind) {
 }
 
 Result<> mount_bind(const Bind& bind, const MountTarget& target) {
-  auto made = clone_tree(AT_FDCWD, bind.source, bind.recursive);
+  auto made = clone_tree(AT_FDCWD, bind.source, bind.recursive, bind.nofollow);
   if (!made && lacks_call(made.error())) return mount_bind_by_path(bind, target);
   if (!made) return std::unexpected(std::move(made).error());
   TRY(apply_attributes(made->get(), bind));
@@ -193,10 +194,12 @@ Result<> set_propagation(const char* path, uint64_t flags) {
 Result<> unmount(const char* path, int flags) { return check_ok(call(kUmount2, path, flags), "unmount ", path); }
 
 Result<> pivot_to(int new_root) {
+  const Fd old_root = TRY(open("/", O_PATH | O_DIRECTORY));
   TRY(check_ok(call(kFchdir, new_root), "enter the new root"));
   // pivot_root(2), "pivot_root(".", ".")": the old root ends up mounted on top of the new one.
   TRY(check_ok(call(kPivotRoot, ".", "."), "pivot root"));
-  // The old root must not hand our unmounts back to the host.
+  // The old root must not hand our unmounts back to the host. "." would still be the new one.
+  TRY(check_ok(call(kFchdir, old_root.get()), "enter the old root"));
   TRY(set_propagation(".", MS_SLAVE | MS_REC));
   TRY(unmount(".", MNT_DETACH));
   return check_ok(call(kChdir, "/"), "enter the new root");

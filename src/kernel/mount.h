@@ -14,8 +14,9 @@
 
 namespace proa::kernel {
 
-// Detached copy of the mount at `path` (and those below it when `recursive`).
-Result<Fd> clone_tree(int dirfd, const char* path, bool recursive);
+// Detached copy of the mount at `path` (and those below it when `recursive`). `nofollow`: of a symlink
+// itself.
+Result<Fd> clone_tree(int dirfd, const char* path, bool recursive, bool nofollow = false);
 // ... of what `fd` (O_PATH) refers to.
 Result<Fd> clone_tree(int fd, bool recursive);
 
@@ -57,6 +58,7 @@ Result<> mount_filesystem(const Filesystem& filesystem, const MountTarget& targe
 struct Bind {
   const char* source = "";
   bool recursive = false;
+  bool nofollow = false;  // the source may be a symlink: that itself
   MountAttributes own, all;
 };
 Result<> mount_bind(const Bind& bind, const MountTarget& target);

@@ -240,10 +240,12 @@ Result<SetupDone> follow_setup(const Sync& sync, const ExecOptions& options, Fd&
     if (message.kind == 'M') return decode_setup(message.body);
     if (message.kind == 'E') return std::unexpected(decode_error(message.body));
     if (message.kind != 'T' || message.fds.size() != 1) return fail("the new process was killed while it was being set up");
-    if (options.console_socket.empty())
-      terminal = std::move(message.fds.front());
-    else
+    if (!options.console_socket.empty()) {
       TRY(send_terminal(options.console_socket, message.fds.front().get()));
+      continue;
+    }
+    terminal = std::move(message.fds.front());
+    adopt_window_size(terminal.get());
   }
 }
 

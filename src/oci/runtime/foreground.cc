@@ -56,6 +56,15 @@ Result<int> Foreground::wait(const kernel::Child& child, Fd terminal) {
   }
 }
 
+void adopt_window_size(int master) {
+  for (const int stream : {0, 1, 2}) {
+    const auto size = kernel::window_size(stream);
+    if (!size || size->rows == 0 || size->columns == 0) continue;
+    (void)kernel::set_window_size(master, *size);
+    return;
+  }
+}
+
 void restore_signal_mask() {
   if (mask_changed) ::sigprocmask(SIG_SETMASK, &caller_mask, nullptr);
 }

@@ -19,6 +19,9 @@ class Foreground {
   Fd signals_;
 };
 
+// Gives a container's terminal the size of ours, before its program asks for it.
+void adopt_window_size(int master);
+
 // The child's side: the signal mask as the caller had it.
 void restore_signal_mask();
 

@@ -22,6 +22,7 @@
 #include "kernel/lsm.h"
 #include "kernel/seccomp.h"
 #include "kernel/unix_socket.h"
+#include "oci/runtime/foreground.h"
 #include "oci/runtime/hooks.h"
 #include "oci/runtime/idmap.h"
 #include "oci/runtime/init.h"
@@ -258,10 +259,12 @@ Result<> Launch::run_runtime_hooks() {
 
 Result<> Launch::take_terminal(Message& message) {
   if (message.fds.size() != 1) return fail("process.terminal: no terminal came from the container");
-  if (options_.console_socket.empty())
+  if (options_.console_socket.empty()) {
     out_.terminal = std::move(message.fds.front());
-  else
-    TRY(send_terminal(options_.console_socket, message.fds.front().get()));
+    adopt_window_size(out_.terminal.get());
+    return {};
+  }
+  TRY(send_terminal(options_.console_socket, message.fds.front().get()));
   return {};
 }
 

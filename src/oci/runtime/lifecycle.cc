@@ -70,6 +70,7 @@ Result<> check_startable(const Opened& container, Status status, const Spec& spe
     case Status::kCreated: break;
     case Status::kStopped: return fail("cannot start a container that has stopped");
     case Status::kCreating: return fail("cannot start a container that is still being created");
+    case Status::kPaused: return fail("cannot start a container that is paused").hint("let it go on with `resume`");
     default: return fail("cannot start an already running container");
   }
   if (!spec.process) return fail("cannot start container ", container.state.id, ": its configuration has no process");
@@ -109,9 +110,8 @@ Result<> start(const Globals& globals, const std::string& id) {
   const Spec spec = TRY(container.folder.load_config());
   TRY(check_startable(container, status, spec));
   Fd connection = TRY(container.folder.connect());
-  container.state.started = true;
-  TRY(container.folder.save(container.state));
   if (::write(connection.get(), "s", 1) != 1) return fail_errno(errno, "order the start");
+  // From here on the socket is gone, which is what tells a running container from a created one.
   container.folder.forget_start();
   TRY(await_execution(connection));
   auto done = run_poststart(spec, container.state);
@@ -177,8 +177,7 @@ Result<> resume(const Globals& globals, const std::string& id) {
   const Opened container = TRY(open_container(globals, id, true));
   const Status status = TRY(current_status(container.folder, container.state));
   auto cgroup = TRY(open_cgroup(container));
-  // A paused container that was never started is both; only the freezer knows.
-  if (status != Status::kPaused && !TRY(cgroup.frozen())) return fail("container not paused");
+  if (status != Status::kPaused) return fail("container not paused");
   return cgroup.thaw();
 }
 

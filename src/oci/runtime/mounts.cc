@@ -1,5 +1,6 @@
 // The "mounts" list of config.json.
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/magic.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -49,8 +50,17 @@ kernel::Bind bind_of(const PreparedMount& prepared) {
   const MountOptions& options = prepared.options;
   return {.source = prepared.mount->source.c_str(),
           .recursive = options.is_recursive_bind(),
+          .nofollow = options.source_nofollow,
           .own = {.set = options.attr.set, .clear = options.attr.clear},
           .all = {.set = options.recursive_attr.set, .clear = options.recursive_attr.clear}};
+}
+
+// Where the host's tree is still shared, a volume hands the container's mounts back only if it says so.
+kernel::Bind bind_in_shared_tree(const RootfsContext& context, const PreparedMount& prepared) {
+  kernel::Bind bind = bind_of(prepared);
+  if (context.host_is_shared && prepared.options.propagation.empty())
+    (bind.recursive ? bind.all : bind.own).propagation = MS_SLAVE;
+  return bind;
 }
 
 Result<bool> source_is_folder(const PreparedMount& prepared) {
@@ -65,21 +75,46 @@ Result<bool> source_is_folder(const PreparedMount& prepared) {
 
 Result<> apply_propagation(const RootfsContext& context, const PreparedMount& prepared, const std::string& destination) {
   if (prepared.options.propagation.empty()) return {};
-  Fd mounted = TRY(kernel::open_in_root(context.root.get(), destination.c_str(), O_PATH));
+  const int nofollow = prepared.options.dest_nofollow ? O_NOFOLLOW : 0;
+  Fd mounted = TRY(kernel::open_in_root(context.root.get(), destination.c_str(), O_PATH | nofollow));
   const kernel::FdPath path(mounted.get());
   for (const uint64_t flags : prepared.options.propagation) TRY(kernel::set_propagation(path.c_str(), flags));
   return {};
 }
 
+// "copy-symlink": a source that is a link is made again, not followed. False when it is none.
+Result<bool> copy_link(const RootfsContext& context, const PreparedMount& prepared, const std::string& destination) {
+  char target[PATH_MAX];
+  const ssize_t length = ::readlink(prepared.mount->source.c_str(), target, sizeof target - 1);
+  if (length < 0) return false;
+  target[length] = '\0';
+  const Place place = TRY(make_parent_in_root(context.root.get(), destination));
+  if (::symlinkat(target, place.parent.get(), place.name.c_str()) == 0) return true;
+  char found[PATH_MAX];
+  const int code = errno;
+  const ssize_t same = ::readlinkat(place.parent.get(), place.name.c_str(), found, sizeof found - 1);
+  if (same == length && std::string_view(found, static_cast<size_t>(same)) == target) return true;
+  return fail_errno(code, "copy the link to ", destination);
+}
+
+Result<Fd> bind_target(const RootfsContext& context, const PreparedMount& prepared, const std::string& destination) {
+  if (prepared.options.dest_nofollow) {
+    const Place place = TRY(make_parent_in_root(context.root.get(), destination));
+    auto found = kernel::open_at(place.parent.get(), place.name.c_str(), O_PATH | O_NOFOLLOW);
+    if (found || found.error().code() != ENOENT) return found;
+  }
+  return TRY(source_is_folder(prepared)) ? make_folder_in_root(context.root.get(), destination)
+                                         : make_file_in_root(context.root.get(), destination);
+}
+
 Result<> mount_bind(RootfsContext& context, const PreparedMount& prepared, const std::string& destination) {
-  const bool folder = TRY(source_is_folder(prepared));
-  Fd target = TRY(folder ? make_folder_in_root(context.root.get(), destination)
-                         : make_file_in_root(context.root.get(), destination));
+  if (prepared.options.copy_symlink && TRY(copy_link(context, prepared, destination))) return {};
+  Fd target = TRY(bind_target(context, prepared, destination));
   TRY(check_proc_target(destination, target.get(), false));
   if (prepared.detached)
     TRY(kernel::attach(prepared.detached.get(), target.get()));
   else
-    TRY(kernel::mount_bind(bind_of(prepared), {target.get(), context.root.get(), destination.c_str()}));
+    TRY(kernel::mount_bind(bind_in_shared_tree(context, prepared), {target.get(), context.root.get(), destination.c_str()}));
   return apply_propagation(context, prepared, destination);
 }
 
@@ -242,7 +277,7 @@ Result<Fd> open_source(const PreparedMount& prepared, int user_namespace_fd) {
     map.userns_fd = map_fd;
   }
   // Taken from the host's tree, the copy must not hand the container's mounts back to it.
-  Fd tree = TRY(kernel::clone_tree(AT_FDCWD, bind.source, bind.recursive));
+  Fd tree = TRY(kernel::clone_tree(AT_FDCWD, bind.source, bind.recursive, bind.nofollow));
   TRY(kernel::set_attributes(tree.get(), "", {.propagation = MS_SLAVE}, bind.recursive));
   TRY(kernel::apply_attributes(tree.get(), bind));
   return tree;
@@ -265,6 +300,13 @@ Result<> prepare_mounts(RootfsContext& context, int user_namespace_fd) {
       prepared.detached = TRY_CTX(open_source(prepared, user_namespace_fd), "mounts[", i, "] (", mounts[i].destination, ")");
     context.mounts.push_back(std::move(prepared));
   }
+  return {};
+}
+
+Result<> restore_propagation(const RootfsContext& context) {
+  for (size_t i = 0; i < context.mounts.size(); ++i)
+    TRY_CTX(apply_propagation(context, context.mounts[i], clean_path(context.mounts[i].mount->destination)), "mounts[", i, "] (",
+            context.mounts[i].mount->destination, ")");
   return {};
 }
 

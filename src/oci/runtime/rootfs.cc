@@ -56,12 +56,16 @@ Result<> attach_root(RootfsContext& context) {
     context.attached = true;
     return {};
   }
+  // Until the root is changed nothing we mount may reach the host, whatever the root becomes later. With
+  // a shared root the volumes must stay tied to the host's mounts, so there only the root itself is untied.
   const uint64_t wanted = propagation_flags(context.spec->linux_->rootfs_propagation);
-  // Until the root is changed nothing we mount may reach the host, whatever the root becomes later.
-  const bool shared = (wanted & MS_SHARED) != 0;
-  TRY(kernel::set_propagation("/", shared || wanted == 0 ? MS_SLAVE | MS_REC : wanted));
-  if (shared) TRY_CTX(make_parent_private(context.rootfs), "root.path");
+  context.host_is_shared = (wanted & MS_SHARED) != 0;
+  if (context.host_is_shared)
+    TRY_CTX(make_parent_private(context.rootfs), "root.path");
+  else
+    TRY(kernel::set_propagation("/", (wanted == (MS_PRIVATE | MS_REC) ? MS_PRIVATE : MS_SLAVE) | MS_REC));
   context.root = TRY_CTX(kernel::clone_tree(AT_FDCWD, context.rootfs.c_str(), true), "root.path");
+  if (context.host_is_shared) TRY_CTX(kernel::set_attributes(context.root.get(), "", {.propagation = MS_SLAVE}, true), "root.path");
   TRY_CTX(kernel::attach_at(context.root.get(), context.rootfs.c_str()), "root.path");
   context.attached = true;
   return {};
@@ -88,8 +92,10 @@ Result<> enter_root(RootfsContext& context) {
   else
     TRY(kernel::pivot_to(context.root.get()));
   if (const uint64_t flags = propagation_flags(context.spec->linux_->rootfs_propagation);
-      flags != 0 && has_mount_namespace(context))
+      flags != 0 && has_mount_namespace(context)) {
     TRY_CTX(kernel::set_propagation("/", flags), "linux.rootfsPropagation");
+    if ((flags & MS_REC) != 0) TRY(restore_propagation(context));
+  }
   if (context.spec->root->readonly)
     TRY_CTX(kernel::set_attributes(context.root.get(), "", {.set = MOUNT_ATTR_RDONLY}, false), "root.readonly");
   return {};

@@ -26,6 +26,7 @@ struct RootfsContext {
   const kernel::cgroup::Location* cgroup = nullptr;  // null: no cgroup
   bool user_namespace = false;                       // devices are bound, not made
   bool no_pivot = false;
+  bool host_is_shared = false;  // linux.rootfsPropagation is shared: volumes may hand mounts back to the host
   bool attached = false;  // the root's bind mount is in place
   Fd root;         // the root's mount, from attach_root() on
   Fd proc_sys;     // the host's /proc/sys: inside, /proc may be anything
@@ -41,6 +42,8 @@ Result<> mount_all(RootfsContext& context);
 Result<> make_devices(RootfsContext& context);
 Result<> mask_paths(RootfsContext& context);
 Result<> write_sysctls(RootfsContext& context);
+// Propagation that single mounts ask for, put back after the root's was set on all of them.
+Result<> restore_propagation(const RootfsContext& context);
 // pivot_root, read-only remount, propagation.
 Result<> enter_root(RootfsContext& context);
 

@@ -14,8 +14,10 @@ Result<int> run(const Globals& globals, const std::string& id, const CreateOptio
   Foreground foreground = TRY(Foreground::prepare(!options.no_subreaper));
   Launched launched = TRY(launch(globals, id, options, false));
   const auto started = run_poststart(launched.spec, launched.state);
+  launched.folder.unlock();
   auto status = started ? foreground.wait(launched.child, std::move(launched.terminal)) : Result<int>(1);
-  if (!options.keep) TRY(remove_container(launched.folder, launched.state));
+  const bool there = TRY(launched.folder.lock_again());
+  if (there && !options.keep) TRY(remove_container(launched.folder, launched.state));
   if (!started) return std::unexpected(started.error());
   return status;
 }

@@ -152,6 +152,8 @@ Result<StateFolder> StateFolder::create(const Globals& globals, const std::strin
         .hint("choose another id, or remove it with `delete`");
   }
   auto dir = lock_folder(folder.path_, true);
+  // Between our mkdir and our lock somebody who tidies up took it for a dead creator's.
+  if (!dir && dir.error().code() == ENOENT) return create(globals, id);
   if (!dir) {
     ::rmdir(folder.path_.c_str());
     return std::unexpected(std::move(dir).error());
@@ -262,6 +264,14 @@ Result<Fd> StateFolder::connect() const {
   return socket;
 }
 
+void StateFolder::unlock() const { ::flock(dir_.get(), LOCK_UN); }
+
+Result<bool> StateFolder::lock_again() const {
+  while (::flock(dir_.get(), LOCK_EX) != 0)
+    if (errno != EINTR) return fail_errno(errno, "lock ", path_);
+  return TRY(kernel::stat_fd(dir_.get())).st_nlink != 0;
+}
+
 void StateFolder::forget_start() const { ::unlinkat(dir_.get(), kStartSocket, 0); }
 
 Result<> StateFolder::remove() {
@@ -277,14 +287,15 @@ Result<> StateFolder::remove() {
 Result<Status> current_status(const StateFolder& folder, const ContainerState& state) {
   if (state.creating) return Status::kCreating;
   if (!process_alive(state)) return Status::kStopped;
-  if (!state.started && folder.connect()) return Status::kCreated;
   if (!state.cgroup.hierarchies.empty()) {
     auto cgroup = kernel::cgroup::Cgroup::open(state.cgroup);
     if (cgroup) {
       const auto frozen = cgroup->frozen();
+      // Asked first: a frozen process would leave the connection below unanswered.
       if (frozen && *frozen) return Status::kPaused;
     }
   }
+  if (!state.started && folder.connect()) return Status::kCreated;
   return Status::kRunning;
 }
 
@@ -321,8 +332,15 @@ Result<> remove_unrecorded_cgroup(const StateFolder& folder, const ContainerStat
   if (state.no_cgroup) return {};
   const auto spec = folder.load_config();
   if (!spec || !spec->linux_) return {};
-  auto cgroup = TRY(kernel::cgroup::Cgroup::create(cgroup_request(state, *spec->linux_, spec->annotations)));
-  return remove_cgroup(cgroup);
+  // The creator's child dies with it, but takes a moment; a cgroup that others stay in is not ours.
+  auto cgroup = kernel::cgroup::Cgroup::create(cgroup_request(state, *spec->linux_, spec->annotations));
+  for (int wait_ms = 1; !cgroup && cgroup.error().code() == EBUSY && wait_ms <= 256; wait_ms *= 2) {
+    ::usleep(static_cast<useconds_t>(wait_ms) * 1000);
+    cgroup = kernel::cgroup::Cgroup::create(cgroup_request(state, *spec->linux_, spec->annotations));
+  }
+  if (!cgroup && cgroup.error().code() == EBUSY) return {};
+  if (!cgroup) return std::unexpected(std::move(cgroup).error());
+  return remove_cgroup(*cgroup);
 }
 
 }  // namespace
@@ -342,6 +360,14 @@ Result<> destroy(StateFolder& folder, const ContainerState& state) {
   return folder.remove();
 }
 
+namespace {
+
+bool is_unfinished(const Result<ContainerState>& state) {
+  return state ? state->creating : state.error().code() == ENOENT;
+}
+
+}  // namespace
+
 Result<std::vector<std::string>> container_ids(const Globals& globals) {
   const std::string root = TRY(state_root(globals));
   DIR* dir = ::opendir(root.c_str());
@@ -356,11 +382,11 @@ Result<std::vector<std::string>> container_ids(const Globals& globals) {
     if (entry->d_type != DT_DIR || !check_id(id)) continue;
     auto folder = StateFolder::open(globals, id, false);
     if (!folder) continue;
-    auto state = folder->load();
-    const bool unfinished = (state && state->creating) || (!state && state.error().code() == ENOENT);
-    if (unfinished) {
+    if (is_unfinished(folder->load())) {
       auto locked = lock_folder(folder->path(), false);
-      if (locked) {
+      // Once more under the lock: its creator may just have finished.
+      auto state = folder->load();
+      if (locked && is_unfinished(state)) {
         log::info("taking away container ", id, ", whose creation was cut short");
         const auto done = destroy(*folder, state ? *state : ContainerState{});
         if (!done) log::warning("container ", id, ": ", done.error().message());

@@ -66,6 +66,11 @@ class StateFolder {
   Result<Fd> connect() const;
   void forget_start() const;
 
+  // For a `run` that waits: others may change the container meanwhile. lock_again() is false when it
+  // was removed.
+  void unlock() const;
+  Result<bool> lock_again() const;
+
   // Removes the folder and all in it.
   Result<> remove();
 
