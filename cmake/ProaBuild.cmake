@@ -33,7 +33,8 @@ endif()
 set(PROA_USES_base "")
 set(PROA_USES_kernel base)
 set(PROA_USES_oci kernel base)
-set(PROA_USES_shim kernel base)
+# The shim links no libc and no C++ runtime: nothing below it would do.
+set(PROA_USES_shim "")
 set(PROA_USES_cli oci kernel base)
 
 function(_proa_check_includes module)

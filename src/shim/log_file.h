@@ -1,0 +1,53 @@
+// A log file that rotates: FILE, and the older FILE.1, FILE.2, ...
+//
+// Errors after open() are not handed on: a container must not stop because its log's disk is full.
+// What could not be written is counted, and a record is never left torn.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "shim/text.h"
+
+namespace proa::shim {
+
+class LogFile {
+ public:
+  // Rotation keeps every file at most `max_size` bytes (0: no limit) unless one write is longer, and
+  // at most `max_files` of them, the current one included. `path` is absolute.
+  // `lines`: a last line that a killed writer left unfinished is ended before anything is added.
+  Result<> open(std::string_view path, uint64_t max_size, unsigned max_files, bool lines);
+  bool is_open() const { return fd_ >= 0; }
+
+  void write(std::string_view bytes);
+  // Whether `bytes` more would not fit beside the `pending` ones that are about to be written.
+  bool is_full(uint64_t pending, uint64_t bytes) const {
+    return max_size_ != 0 && size_ + pending != 0 && size_ + pending + bytes > max_size_;
+  }
+  void rotate();
+  // Opens the path anew, for when someone else has moved the file away; keeps the old one if that fails.
+  Result<> reopen();
+  // Removes the file if this object made it and nothing was written: a create that failed leaves nothing.
+  void discard_if_new();
+
+  uint64_t room() const { return max_size_ == 0 ? UINT64_MAX : max_size_ > size_ ? max_size_ - size_ : 0; }
+  uint64_t written() const { return written_; }
+  uint64_t lost() const { return lost_; }
+  uint64_t rotations() const { return rotations_; }
+
+ private:
+  Result<int> open_file(bool* made);
+  void end_torn_line();
+
+  Path path_;
+  int fd_ = -1;
+  bool made_ = false, lines_ = true;
+  unsigned max_files_ = 1;
+  uint64_t max_size_ = 0, size_ = 0;
+  uint64_t written_ = 0, lost_ = 0, rotations_ = 0;
+};
+
+// Removes FILE and its rotated forerunners; returns the first failure after trying all.
+Result<> remove_logs(std::string_view path);
+
+}  // namespace proa::shim
