@@ -1,6 +1,8 @@
 #include "base/json.h"
 
+#include <algorithm>
 #include <boost/json.hpp>
+#include <cmath>
 
 namespace proa::json {
 namespace bj = boost::json;
@@ -49,6 +51,15 @@ void pretty(std::string& out, const bj::value& value, int depth) {
   }
 }
 
+// A number too large for a double is parsed as infinity, which no JSON text can stand for.
+bool all_finite(const bj::value& value) {
+  if (const double* number = value.if_double()) return std::isfinite(*number);
+  if (const auto* array = value.if_array()) return std::ranges::all_of(*array, all_finite);
+  if (const auto* object = value.if_object())
+    return std::ranges::all_of(*object, [](const auto& member) { return all_finite(member.value()); });
+  return true;
+}
+
 }  // namespace
 
 Result<bj::value> parse(std::string_view text, const ParseLimits& limits) {
@@ -69,7 +80,9 @@ Result<bj::value> parse(std::string_view text, const ParseLimits& limits) {
       position(text, used, line, column);
       return fail("not valid JSON at line ", line, ", column ", column, ": ", ec.message());
     }
-    return parser.release();
+    bj::value value = parser.release();
+    if (!all_finite(value)) return fail("not valid JSON: a number is out of range");
+    return value;
   } catch (const std::exception& error) {
     return fail("JSON: ", error.what());
   }

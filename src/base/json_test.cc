@@ -53,5 +53,10 @@ TEST(Json, Pretty) {
 
 TEST(Json, Quote) { EXPECT_EQ(quote("a\"\\\n\x01é"), "\"a\\\"\\\\\\n\\u0001é\""); }
 
+TEST(Json, NumbersOutOfRangeAreErrors) {
+  for (const char* text : {"1e3018", "[1, -1e999]", "{\"a\": {\"b\": 1e400}}"}) EXPECT_FALSE(parse(text)) << text;
+  EXPECT_TRUE(parse("1e308"));
+}
+
 }  // namespace
 }  // namespace proa::json
