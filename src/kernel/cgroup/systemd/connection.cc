@@ -135,17 +135,18 @@ Result<Connection> Connection::over(Fd socket, bool bus) {
   return connection;
 }
 
-// D-Bus specification, "Authentication Protocol": EXTERNAL, by the socket's credentials.
+// D-Bus specification, "Authentication Protocol": EXTERNAL, by the socket's credentials. BEGIN goes along
+// at once: systemd leaves a short message unread that arrives together with BEGIN.
 Result<> Connection::authenticate() {
   start_clock();
   const timeval limit{.tv_sec = kTimeoutMs / 1000, .tv_usec = 0};
   ::setsockopt(socket_.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
   std::string hex;
   for (const char digit : cat(uid_outside())) hex.append("3").push_back(digit);
-  TRY(send_all(cat(std::string_view("\0", 1), "AUTH EXTERNAL ", hex, "\r\n")));
+  TRY(send_all(cat(std::string_view("\0", 1), "AUTH EXTERNAL ", hex, "\r\nBEGIN\r\n")));
   const std::string answer = TRY(receive_line());
   if (!answer.starts_with("OK")) return fail("refused: \"", answer.substr(0, 80), "\"");
-  return send_all("BEGIN\r\n");
+  return {};
 }
 
 Result<> Connection::greet_bus() {
