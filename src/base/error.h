@@ -36,7 +36,7 @@ void append(std::string& out, T number) {
 
 // Joins strings, characters and integers. Not for hot loops that could append in place.
 template <typename... Parts>
-std::string cat(const Parts&... parts) {
+[[gnu::noinline]] std::string cat(const Parts&... parts) {
   std::string out;
   (detail::append(out, parts), ...);
   return out;
@@ -90,11 +90,11 @@ class [[nodiscard]] Failure {
 };
 
 template <typename... Parts>
-Failure fail(const Parts&... parts) {
+[[gnu::cold, gnu::noinline]] Failure fail(const Parts&... parts) {
   return Failure(Error(cat(parts...)));
 }
 template <typename... Parts>
-Failure fail_errno(int code, const Parts&... parts) {
+[[gnu::cold, gnu::noinline]] Failure fail_errno(int code, const Parts&... parts) {
   return Failure(Error::from_errno(code, cat(parts...)));
 }
 

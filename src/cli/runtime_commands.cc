@@ -4,9 +4,9 @@
 #include <unistd.h>
 
 #include <cstdlib>
-#include <filesystem>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "cli/print.h"
 #include "cli/tables.h"
 #include "cli/values.h"
@@ -38,9 +38,8 @@ std::string absolute(const std::string& path) {
 Result<std::string> state_root(const Invocation& in) {
   const std::string* given = in.last_of(kRuntimeRoot, "root");
   if (given == nullptr) return std::string();
-  std::string root = std::filesystem::path(absolute(given->empty() ? "." : *given)).lexically_normal();
-  while (root.size() > 1 && root.back() == '/') root.pop_back();
-  if (root == "/") return fail("flag --root: must not be /");
+  std::string root = clean_path(absolute(given->empty() ? "." : *given));
+  if (root.empty()) return fail("flag --root: must not be /");
   return root;
 }
 

@@ -7,17 +7,15 @@
 #include <algorithm>
 #include <array>
 
+#include "base/text.h"
 #include "kernel/cgroup/folder.h"
-#include "kernel/cgroup/text.h"
 #include "kernel/file.h"
 #include "kernel/sys.h"
 
 namespace proa::kernel {
 namespace {
 
-using cgroup::cut;
 using cgroup::Folder;
-using cgroup::parse_number;
 
 constexpr CallShape kStatfs{SYS_statfs, "statfs", "sp"};
 constexpr CallShape kMkdirat{SYS_mkdirat, "mkdirat", "dso"};

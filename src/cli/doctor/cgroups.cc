@@ -10,10 +10,10 @@
 
 #include <algorithm>
 #include <map>
-#include <sstream>
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/text.h"
 #include "cli/doctor/probe.h"
 
 namespace proa::cli::doctor {
@@ -27,38 +27,36 @@ struct Hosts {
   std::vector<std::string> v2_controllers;
 };
 
-std::vector<std::string> split(const std::string& text, char separator) {
+std::vector<std::string> split_texts(const std::string& text, char separator) {
   std::vector<std::string> parts;
-  std::istringstream in(text);
-  for (std::string part; std::getline(in, part, separator);)
-    if (!part.empty()) parts.push_back(part);
+  for (const std::string_view part : split(text, separator)) parts.emplace_back(part);
   return parts;
 }
 
 // /proc/self/mountinfo: fields up to " - ", then type, source and super options (proc(5)).
 Hosts find_hosts() {
   Hosts found;
-  for (const std::string& line : split(read_small("/proc/self/mountinfo").value_or(""), '\n')) {
+  for (const std::string& line : split_texts(read_small("/proc/self/mountinfo").value_or(""), '\n')) {
     const size_t dash = line.find(" - ");
     if (dash == std::string::npos) continue;
-    const auto before = split(line.substr(0, dash), ' ');
-    const auto after = split(line.substr(dash + 3), ' ');
+    const auto before = split_texts(line.substr(0, dash), ' ');
+    const auto after = split_texts(line.substr(dash + 3), ' ');
     if (before.size() < 5 || after.size() < 3) continue;
     if (after[0] == "cgroup2" && found.v2.empty()) found.v2 = before[4];
     if (after[0] != "cgroup") continue;
-    for (const std::string& option : split(after[2], ','))
+    for (const std::string& option : split_texts(after[2], ','))
       if (option != "rw" && option != "ro") found.v1.emplace(option, before[4]);
   }
-  if (!found.v2.empty()) found.v2_controllers = split(read_small(found.v2 + "/cgroup.controllers").value_or(""), ' ');
+  if (!found.v2.empty()) found.v2_controllers = split_texts(read_small(found.v2 + "/cgroup.controllers").value_or(""), ' ');
   return found;
 }
 
 // Where this process is in the unified hierarchy, or below `controller`'s.
 std::string own_path(const std::string& controller) {
-  for (const std::string& line : split(read_small("/proc/self/cgroup").value_or(""), '\n')) {
+  for (const std::string& line : split_texts(read_small("/proc/self/cgroup").value_or(""), '\n')) {
     const size_t first = line.find(':'), second = line.find(':', first + 1);
     if (second == std::string::npos) continue;
-    const auto names = split(line.substr(first + 1, second - first - 1), ',');
+    const auto names = split_texts(line.substr(first + 1, second - first - 1), ',');
     const bool same = controller.empty() ? names.empty() : std::ranges::find(names, controller) != names.end();
     if (same) return line.substr(second + 1);
   }

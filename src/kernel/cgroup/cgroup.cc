@@ -13,7 +13,7 @@
 #include "kernel/cgroup/limits.h"
 #include "kernel/cgroup/state.h"
 #include "kernel/cgroup/systemd.h"
-#include "kernel/cgroup/text.h"
+#include "base/text.h"
 #include "kernel/file.h"
 
 namespace proa::kernel::cgroup {

@@ -6,7 +6,7 @@
 
 #include <algorithm>
 
-#include "kernel/cgroup/text.h"
+#include "base/text.h"
 #include "kernel/file.h"
 #include "kernel/sys.h"
 
@@ -142,22 +142,6 @@ Result<Host> find_host(const std::string& root, bool relative) {
   std::erase_if(host.mounts, [](const Mount& mount) { return mount.folder.empty(); });
   if (!host.pure_v2 && host.mounts.size() == 1 && host.mounts.front().controllers.empty()) host.pure_v2 = true;
   return host;
-}
-
-std::string clean_path(std::string_view path) {
-  const bool absolute = path.starts_with('/');
-  std::vector<std::string_view> parts;
-  while (!path.empty()) {
-    const std::string_view part = cut(path, '/');
-    if (part == "..") {
-      if (!parts.empty()) parts.pop_back();
-    } else if (!part.empty() && part != ".") {
-      parts.push_back(part);
-    }
-  }
-  std::string out;
-  for (const std::string_view part : parts) out.append(out.empty() && !absolute ? "" : "/").append(part);
-  return out;
 }
 
 std::string inner_path(const Host& host, const Mount& mount, const std::string& cleaned) {

@@ -36,10 +36,6 @@ Result<> parse_mounts(std::string_view mountinfo, const std::string& root, std::
 // Whether `list` ("cpu,cpuacct") names `controller`.
 bool names_controller(std::string_view list, std::string_view controller);
 
-// linux.cgroupsPath made safe: "." and ".." resolved as text without leaving the top; absolute stays
-// absolute, relative stays relative. "" for a path that names nothing ("/", "..").
-std::string clean_path(std::string_view path);
-
 // Where a container's cgroup is below a mount: "/a/b".
 std::string inner_path(const Host& host, const Mount& mount, const std::string& cleaned);
 

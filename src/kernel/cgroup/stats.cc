@@ -3,7 +3,7 @@
 #include "kernel/cgroup/controllers.h"
 #include "kernel/cgroup/state.h"
 #include "kernel/cgroup/stats_read.h"
-#include "kernel/cgroup/text.h"
+#include "base/text.h"
 
 namespace proa::kernel::cgroup {
 

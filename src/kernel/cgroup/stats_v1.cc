@@ -3,7 +3,7 @@
 #include <span>
 
 #include "kernel/cgroup/stats_read.h"
-#include "kernel/cgroup/text.h"
+#include "base/text.h"
 
 namespace proa::kernel::cgroup::v1 {
 namespace {

@@ -1,5 +1,5 @@
 #include "kernel/cgroup/stats_read.h"
-#include "kernel/cgroup/text.h"
+#include "base/text.h"
 
 namespace proa::kernel::cgroup::v2 {
 namespace {

@@ -77,7 +77,7 @@ Result<> make_link(int dev, const char* target, const char* name) {
 // A /dev that is bound from elsewhere is complete already and not ours to fill.
 bool dev_is_bound(const RootfsContext& context) {
   for (const PreparedMount& each : context.mounts)
-    if (clean_path(each.mount->destination) == "/dev" && (each.options.is_bind() || each.mount->type == "bind")) return true;
+    if (place_in_root(each.mount->destination) == "/dev" && (each.options.is_bind() || each.mount->type == "bind")) return true;
   return false;
 }
 
@@ -85,7 +85,7 @@ Result<> make_links(const RootfsContext& context, int dev) {
   for (const Link& link : kLinks) TRY(make_link(dev, link.target, link.name));
   if (kernel::path_exists("/proc/kcore")) TRY(make_link(dev, "/proc/kcore", "core"));
   for (const PreparedMount& each : context.mounts) {
-    if (clean_path(each.mount->destination) != "/dev/pts" || each.mount->type != "devpts") continue;
+    if (place_in_root(each.mount->destination) != "/dev/pts" || each.mount->type != "devpts") continue;
     // The image's ptmx node would open the host's terminals.
     if (::unlinkat(dev, "ptmx", 0) != 0 && errno != ENOENT) return fail_errno(errno, "replace /dev/ptmx");
     TRY(make_link(dev, "pts/ptmx", "ptmx"));

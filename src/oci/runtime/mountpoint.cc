@@ -6,6 +6,7 @@
 
 #include <vector>
 
+#include "base/text.h"
 #include "kernel/file.h"
 
 namespace proa::oci::runtime {
@@ -24,7 +25,7 @@ std::string link_target(const Fd& parent, const std::string& parent_path, const 
   const ssize_t length = ::readlinkat(parent.get(), name.c_str(), buffer, sizeof buffer);
   if (length <= 0 || length == sizeof buffer) return {};
   const std::string_view target(buffer, static_cast<size_t>(length));
-  return clean_path(target.front() == '/' ? std::string(target) : cat(parent_path, "/", target));
+  return place_in_root(target.front() == '/' ? std::string(target) : cat(parent_path, "/", target));
 }
 
 // Missing folders are made one by one, each below a descriptor of the one before. A dangling link is
@@ -58,35 +59,23 @@ Result<Fd> make_file(int root, const std::string& path, int links_left) {
 
 }  // namespace
 
-std::string clean_path(std::string_view path) {
-  std::vector<std::string_view> parts;
-  while (!path.empty()) {
-    const size_t slash = path.find('/');
-    const std::string_view part = path.substr(0, slash);
-    path = slash == std::string_view::npos ? std::string_view{} : path.substr(slash + 1);
-    if (part.empty() || part == ".") continue;
-    if (part != "..")
-      parts.push_back(part);
-    else if (!parts.empty())
-      parts.pop_back();
-  }
-  std::string out;
-  for (const std::string_view part : parts) out.append("/").append(part);
-  return out.empty() ? "/" : out;
+std::string place_in_root(std::string_view path) {
+  const std::string place = clean_path(cat("/", path));
+  return place.empty() ? "/" : place;
 }
 
-Result<Fd> make_folder_in_root(int root, const std::string& path) { return make_folder(root, clean_path(path), kMaxLinks); }
+Result<Fd> make_folder_in_root(int root, const std::string& path) { return make_folder(root, place_in_root(path), kMaxLinks); }
 
-Result<Fd> make_file_in_root(int root, const std::string& path) { return make_file(root, clean_path(path), kMaxLinks); }
+Result<Fd> make_file_in_root(int root, const std::string& path) { return make_file(root, place_in_root(path), kMaxLinks); }
 
 Result<Place> make_parent_in_root(int root, const std::string& path) {
-  const std::string clean = clean_path(path);
+  const std::string clean = place_in_root(path);
   if (clean == "/") return fail_errno(EINVAL, path);
   return Place{TRY(make_folder(root, parent_of(clean), kMaxLinks)), clean.substr(clean.rfind('/') + 1)};
 }
 
 Result<Fd> make_plain_folder(int root, const std::string& path) {
-  const std::string clean = clean_path(path);
+  const std::string clean = place_in_root(path);
   const char* relative = clean == "/" ? "." : clean.c_str() + 1;
   auto found = kernel::open_beneath_no_links(root, relative, O_PATH | O_DIRECTORY);
   if (found || found.error().code() != ENOENT) {

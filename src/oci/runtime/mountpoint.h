@@ -11,8 +11,8 @@
 
 namespace proa::oci::runtime {
 
-// Lexically cleaned, absolute: "//a/./b/../c" is "/a/c".
-std::string clean_path(std::string_view path);
+// `path` as seen from the root: absolute and clean; the root itself is "/".
+std::string place_in_root(std::string_view path);
 
 // The folder at `path` (O_PATH), made with its parents (0755) where missing.
 Result<Fd> make_folder_in_root(int root, const std::string& path);

@@ -251,7 +251,7 @@ Result<> mount_filesystem(RootfsContext& context, const PreparedMount& prepared,
 }
 
 Result<> mount_one(RootfsContext& context, const PreparedMount& prepared) {
-  const std::string destination = clean_path(prepared.mount->destination);
+  const std::string destination = place_in_root(prepared.mount->destination);
   const std::string& type = prepared.mount->type;
   if (prepared.options.is_remount()) return remount(context, prepared, destination);
   if (prepared.options.is_bind() || type == "bind") return mount_bind(context, prepared, destination);
@@ -305,7 +305,7 @@ Result<> prepare_mounts(RootfsContext& context, int user_namespace_fd) {
 
 Result<> restore_propagation(const RootfsContext& context) {
   for (size_t i = 0; i < context.mounts.size(); ++i)
-    TRY_CTX(apply_propagation(context, context.mounts[i], clean_path(context.mounts[i].mount->destination)), "mounts[", i, "] (",
+    TRY_CTX(apply_propagation(context, context.mounts[i], place_in_root(context.mounts[i].mount->destination)), "mounts[", i, "] (",
             context.mounts[i].mount->destination, ")");
   return {};
 }

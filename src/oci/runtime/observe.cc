@@ -8,8 +8,8 @@
 #include <boost/json.hpp>
 #include <charconv>
 #include <cstdio>
-#include <sstream>
 
+#include "base/text.h"
 #include "kernel/cgroup/cgroup.h"
 #include "kernel/file.h"
 #include "kernel/process.h"
@@ -20,11 +20,10 @@ namespace proa::oci::runtime {
 namespace {
 
 // Column of ps(1)'s header that holds the pid.
-Result<size_t> pid_column(const std::string& header) {
-  std::istringstream words(header);
-  std::string word;
-  for (size_t column = 0; words >> word; ++column)
-    if (word == "PID") return column;
+Result<size_t> pid_column(std::string_view header) {
+  const std::vector<std::string_view> words = split(header, ' ');
+  for (size_t column = 0; column < words.size(); ++column)
+    if (words[column] == "PID") return column;
   return fail("ps: couldn't find PID field in ps output");
 }
 
@@ -51,18 +50,15 @@ Result<std::string> ps(const Globals& globals, const std::string& id, bool json,
   const auto result = TRY(kernel::run_command(
       {.path = "/bin/ps", .argv = argv, .env = {"PATH=/usr/bin:/bin"}, .input = {}, .timeout_ms = 10'000, .cwd = {}, .output_limit = 64u << 20}));
   if (result.status != 0) return fail("ps: ", result.output);
-  std::istringstream lines(result.output);
-  std::string line, out;
-  std::getline(lines, line);
-  const size_t column = TRY(pid_column(line));
-  out = line + "\n";
-  while (std::getline(lines, line)) {
-    std::istringstream words(line);
-    std::string word;
-    for (size_t i = 0; i <= column && words >> word; ++i) {}
-    pid_t pid = 0;
-    std::from_chars(word.data(), word.data() + word.size(), pid);
-    if (std::binary_search(pids.begin(), pids.end(), pid)) out += line + "\n";
+  std::string_view lines = result.output;
+  const std::string_view header = cut(lines, '\n');
+  const size_t column = TRY(pid_column(header));
+  std::string out = cat(header, "\n");
+  while (!lines.empty()) {
+    const std::string_view line = cut(lines, '\n');
+    const std::vector<std::string_view> words = split(line, ' ');
+    const auto pid = column < words.size() ? parse_number<pid_t>(words[column]) : std::nullopt;
+    if (pid && std::binary_search(pids.begin(), pids.end(), *pid)) out += cat(line, "\n");
   }
   return out;
 }

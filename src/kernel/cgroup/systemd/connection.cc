@@ -11,7 +11,7 @@
 #include <cstddef>
 #include <cstring>
 
-#include "kernel/cgroup/text.h"
+#include "base/text.h"
 #include "kernel/file.h"
 
 namespace proa::kernel::cgroup::dbus {

@@ -3,7 +3,7 @@
 #include <array>
 #include <limits>
 
-#include "kernel/cgroup/text.h"
+#include "base/text.h"
 
 namespace proa::kernel::cgroup::dbus {
 namespace {

@@ -6,7 +6,7 @@
 #include "kernel/cgroup/device_rules.h"
 #include "kernel/cgroup/stats_read.h"
 #include "kernel/cgroup/systemd/gvariant.h"
-#include "kernel/cgroup/text.h"
+#include "base/text.h"
 #include "kernel/cgroup/v2.h"
 
 namespace proa::kernel::cgroup::systemd {
