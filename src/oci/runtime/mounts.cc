@@ -296,8 +296,14 @@ Result<> prepare_mounts(RootfsContext& context, int user_namespace_fd) {
     prepared.options = TRY_CTX(parse_mount_options(mounts[i], &*context.spec->linux_), "mounts[", i, "]");
     const bool bind = (prepared.options.is_bind() || mounts[i].type == "bind") && !prepared.options.is_remount();
     const bool here = context.user_namespace || prepared.options.idmap != IdMapMode::kNone;
-    if (bind && here)
-      prepared.detached = TRY_CTX(open_source(prepared, user_namespace_fd), "mounts[", i, "] (", mounts[i].destination, ")");
+    if (bind && here) {
+      auto source = open_source(prepared, user_namespace_fd);
+      // Without privileges mounts can be copied only later, in the namespace that is to be ours.
+      if (source)
+        prepared.detached = *std::move(source);
+      else if (source.error().code() != EPERM || prepared.options.idmap != IdMapMode::kNone)
+        return std::unexpected(std::move(source).error().with_context(cat("mounts[", i, "] (", mounts[i].destination, ")")));
+    }
     context.mounts.push_back(std::move(prepared));
   }
   return {};
