@@ -31,15 +31,6 @@
 #include "oci/runtime/process_plan.h"
 
 namespace proa::oci::runtime {
-namespace {
-
-using kernel::cgroup::Cgroup;
-
-struct Bundle {
-  std::string path, config;
-  Spec spec;
-  std::string rootfs;
-};
 
 Result<std::string> real_path(const std::string& path) {
   char buffer[PATH_MAX];
@@ -69,6 +60,10 @@ Result<Bundle> read_bundle(const CreateOptions& options) {
 bool is_rootless(const Globals& globals) {
   return globals.rootless == Rootless::kYes || (globals.rootless == Rootless::kAuto && ::geteuid() != 0);
 }
+
+namespace {
+
+using kernel::cgroup::Cgroup;
 
 Result<> check_options(const Bundle& bundle, const CreateOptions& options, bool rootless, bool foreground) {
   const bool terminal = bundle.spec.process && bundle.spec.process->terminal;

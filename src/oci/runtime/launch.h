@@ -14,6 +14,17 @@
 
 namespace proa::oci::runtime {
 
+// A bundle as `create`, `run` and `restore` read it.
+struct Bundle {
+  std::string path, config;  // absolute folder; text of the configuration
+  Spec spec;                 // linux_ is there
+  std::string rootfs;        // absolute, without links
+};
+// With links followed; errors name it.
+Result<std::string> real_path(const std::string& path);
+Result<Bundle> read_bundle(const CreateOptions& options);
+bool is_rootless(const Globals& globals);
+
 struct Launched {
   StateFolder folder;
   ContainerState state;

@@ -177,8 +177,7 @@ Result<> mount_cgroup_v1(RootfsContext& context, const PreparedMount& prepared, 
                                           .attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC}));
   TRY(kernel::attach(tmpfs.get(), target));
   for (const auto& hierarchy : context.cgroup->hierarchies) {
-    std::string name = hierarchy.controllers.empty() ? "unified" : hierarchy.controllers;
-    if (name.starts_with("name=")) name.erase(0, 5);
+    const std::string name = cgroup_folder_name(hierarchy);
     TRY(kernel::make_dir_at(tmpfs.get(), name.c_str(), 0755));
     Fd folder = TRY(kernel::open_beneath_no_links(tmpfs.get(), name.c_str(), O_PATH | O_DIRECTORY));
     Fd bound = TRY(kernel::clone_tree(AT_FDCWD, hierarchy.path.c_str(), false));
@@ -205,11 +204,6 @@ Result<> mount_cgroup_v2(RootfsContext& context, const PreparedMount& prepared, 
   Fd bound = TRY(kernel::clone_tree(AT_FDCWD, source, false));
   TRY(kernel::set_attributes(bound.get(), "", {.set = prepared.options.attr.set, .clear = prepared.options.attr.clear}, false));
   return kernel::attach(bound.get(), target);
-}
-
-bool host_is_unified() {
-  struct statfs info{};
-  return ::statfs("/sys/fs/cgroup", &info) == 0 && info.f_type == CGROUP2_SUPER_MAGIC;
 }
 
 Result<> mount_cgroup(RootfsContext& context, const PreparedMount& prepared, const std::string& destination) {
@@ -284,6 +278,16 @@ Result<Fd> open_source(const PreparedMount& prepared, int user_namespace_fd) {
 }
 
 }  // namespace
+
+bool host_is_unified() {
+  struct statfs info{};
+  return ::statfs("/sys/fs/cgroup", &info) == 0 && info.f_type == CGROUP2_SUPER_MAGIC;
+}
+
+std::string cgroup_folder_name(const kernel::cgroup::Location::Hierarchy& hierarchy) {
+  if (hierarchy.controllers.empty()) return "unified";
+  return hierarchy.controllers.starts_with("name=") ? hierarchy.controllers.substr(5) : hierarchy.controllers;
+}
 
 Result<> prepare_mounts(RootfsContext& context, int user_namespace_fd) {
   const auto& mounts = context.spec->mounts;

@@ -47,6 +47,11 @@ Result<> restore_propagation(const RootfsContext& context);
 // pivot_root, read-only remount, propagation.
 Result<> enter_root(RootfsContext& context);
 
+// The host has the unified hierarchy alone.
+bool host_is_unified();
+// The hierarchy's folder in a container's /sys/fs/cgroup: "cpu,cpuacct", "systemd", "unified".
+std::string cgroup_folder_name(const kernel::cgroup::Location::Hierarchy& hierarchy);
+
 // Binds the terminal `pty_slave` over /dev/console.
 Result<> bind_console(RootfsContext& context, int pty_slave);
 

@@ -1,24 +1,14 @@
 // `spec`: writes a starting config.json.
 #include "oci/spec/template.h"
 
-#include <linux/magic.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "kernel/file.h"
+#include "oci/runtime/rootfs.h"
 #include "oci/runtime/runtime.h"
 
 namespace proa::oci::runtime {
-namespace {
-
-bool host_is_unified() {
-  struct statfs info{};
-  return ::statfs("/sys/fs/cgroup", &info) == 0 && info.f_type == CGROUP2_SUPER_MAGIC;
-}
-
-}  // namespace
-
 Result<> write_template(const std::string& bundle, bool rootless) {
   const std::string text = TRY(template_config(
       {.rootless = rootless, .uid = ::geteuid(), .gid = ::getegid(), .unified_cgroup = host_is_unified()}));
