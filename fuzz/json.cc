@@ -14,7 +14,7 @@ namespace bj = boost::json;
 // Doubles to thirteen digits: Boost.JSON 1.81 reads them to a few units in the last place only.
 bool same(const bj::value& a, const bj::value& b) {
   if (a.is_double() && b.is_double())
-    return std::abs(a.get_double() - b.get_double()) <= std::abs(a.get_double()) * 1e-13;
+    return std::abs(a.get_double() - b.get_double()) <= std::abs(a.get_double()) * 1e-13 + 1e-300;
   if (a.is_array() && b.is_array()) return std::ranges::equal(a.get_array(), b.get_array(), same);
   if (!a.is_object() || !b.is_object()) return a == b;
   return std::ranges::equal(a.get_object(), b.get_object(), [](const auto& x, const auto& y) {
