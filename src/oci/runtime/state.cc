@@ -316,12 +316,12 @@ Result<> remove_cgroup(kernel::cgroup::Cgroup& cgroup) {
   return {};
 }
 
-// A creator that died may have made the cgroup and not told: making it again says where it is.
+// A creator that died may have made the cgroup and not told: its request says where it is.
 Result<> remove_unrecorded_cgroup(const StateFolder& folder, const ContainerState& state) {
   if (state.no_cgroup) return {};
   const auto spec = folder.load_config();
   if (!spec || !spec->linux_) return {};
-  auto cgroup = TRY(kernel::cgroup::Cgroup::create(cgroup_request(state, *spec->linux_, spec->annotations)));
+  auto cgroup = TRY(kernel::cgroup::Cgroup::find(cgroup_request(state, *spec->linux_, spec->annotations)));
   return remove_cgroup(cgroup);
 }
 
