@@ -158,6 +158,24 @@ Result<Cgroup> Cgroup::create(const Request& request) {
   return Cgroup(std::move(state));
 }
 
+Result<Cgroup> Cgroup::find(const Request& request) {
+  auto state = std::make_unique<State>();
+  state->location.rootless = request.rootless;
+  state->request = request;
+  std::string cleaned = clean_path(request.cgroups_path.empty() ? request.id : request.cgroups_path);
+  if (request.driver == Driver::kSystemd) {
+    TRY(systemd::choose_unit(request, state->location));
+    cleaned = TRY(systemd::usual_path(request));
+  }
+  const Host host = TRY(find_host(request.filesystem_root, !cleaned.starts_with('/')));
+  for (const Mount& mount : host.mounts) {
+    std::string path = cat(mount.folder, inner_path(host, mount, cleaned));
+    if (!cleaned.empty() && path_exists(path.c_str()))
+      state->location.hierarchies.push_back({mount.controllers, std::move(path), 1});
+  }
+  return Cgroup(std::move(state));
+}
+
 Result<Cgroup> Cgroup::open(Location location, std::string filesystem_root) {
   auto state = std::make_unique<State>();
   state->location = std::move(location);
@@ -170,8 +188,10 @@ Result<> Cgroup::apply(const Resources& resources) {
 }
 
 Result<> Cgroup::update(const Resources& resources) {
-  if (!state_->location.systemd_unit.empty())
-    TRY(systemd::update_unit(state_->request.filesystem_root, state_->location, resources));
+  if (!state_->location.systemd_unit.empty()) {
+    const Resources whole = complete_limits(state_->location, resources);
+    TRY(systemd::update_unit(state_->request.filesystem_root, state_->location, whole));
+  }
   return write_limits(state_->location, resources, {});
 }
 

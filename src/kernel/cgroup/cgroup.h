@@ -64,6 +64,9 @@ class Cgroup {
   // Makes the folders (cgroupfs) or only decides the unit's name (systemd, made by attach()). On
   // failure nothing is left. A folder that is already there is fine while no process is in it.
   static Result<Cgroup> create(const Request& request);
+  // Where create() (and a scope's start) would have put it, as far as it is there; for cleaning up after a
+  // creator that died before it could tell. Makes and checks nothing.
+  static Result<Cgroup> find(const Request& request);
   // Trusts `location`: nothing is looked up. `filesystem_root` as in Request.
   static Result<Cgroup> open(Location location, std::string filesystem_root = {});
   Cgroup(Cgroup&&) noexcept;

@@ -89,6 +89,20 @@ TEST_F(CgroupV1, LeavesNothingWhenOneHierarchyFails) {
   for (const char* name : {"cpu", "memory", "blkio", "systemd"}) EXPECT_FALSE(fs_.exists(std::string(name) + "/box"));
 }
 
+TEST_F(CgroupV1, FindTakesWhatADeadCreatorLeft) {
+  fs_.make("memory/box");
+  fs_.make("pids/box/sub");
+  fs_.write_file("pids/box/sub/cgroup.procs", "42");
+  auto found = Cgroup::find(fs_.request());
+  ASSERT_TRUE(found.has_value()) << found.error().message();
+  EXPECT_EQ(found->location().hierarchies.size(), 2u);
+  EXPECT_FALSE(found->remove().has_value());
+  fs_.write_file("pids/box/sub/cgroup.procs", "");
+  ASSERT_TRUE(found->remove().has_value());
+  EXPECT_FALSE(fs_.exists("memory/box"));
+  EXPECT_FALSE(fs_.exists("pids/box"));
+}
+
 TEST_F(CgroupV1, EmptyPathIsTheIdBelowTheCallersOwn) {
   FakeCgroupfs fs;
   fs.add_v1("memory", "/mine");

@@ -5,6 +5,7 @@
 #include "kernel/cgroup/controllers.h"
 #include "kernel/cgroup/device_program.h"
 #include "kernel/cgroup/device_rules.h"
+#include "kernel/cgroup/text.h"
 #include "kernel/cgroup/v1.h"
 #include "kernel/cgroup/v2.h"
 #include "kernel/file.h"
@@ -137,7 +138,40 @@ Result<> write_unified(const Location& location, const std::map<std::string, std
   return v2::set_unified(Folder(unified->path), values);
 }
 
+void complete_cpu(const Location& location, CpuResources& cpu) {
+  const bool quota = cpu.quota.value_or(0) != 0, period = cpu.period.value_or(0) != 0;
+  if (quota == period) return;
+  const auto target = find_target(location, "cpu", "cpu", "cpu");
+  if (!target) return;
+  if (!target->v2) {
+    const auto current_period = target->folder.number("cpu.cfs_period_us");
+    const auto current_quota = target->folder.number("cpu.cfs_quota_us");
+    if (!period && current_period) cpu.period = *current_period;
+    if (!quota && current_quota) cpu.quota = *current_quota == UINT64_MAX ? -1 : static_cast<int64_t>(*current_quota);
+    return;
+  }
+  const std::string current = target->folder.get("cpu.max").value_or("");
+  std::string_view rest = current;
+  const std::string_view limit = cut(rest, ' ');
+  if (!period) cpu.period = parse_number<uint64_t>(rest);
+  if (!quota) cpu.quota = limit == "max" ? std::optional<int64_t>(-1) : parse_number<int64_t>(limit);
+}
+
+void complete_memory(const Location& location, MemoryResources& memory) {
+  if (memory.swap.value_or(0) <= 0 || memory.limit.value_or(0) != 0) return;
+  const auto target = find_target(location, "memory", "memory", "memory");
+  if (!target) return;
+  const auto current = target->folder.number(target->v2 ? "memory.max" : "memory.limit_in_bytes");
+  if (current) memory.limit = *current > INT64_MAX ? -1 : static_cast<int64_t>(*current);
+}
+
 }  // namespace
+
+Resources complete_limits(const Location& location, Resources resources) {
+  if (resources.cpu) complete_cpu(location, *resources.cpu);
+  if (resources.memory) complete_memory(location, *resources.memory);
+  return resources;
+}
 
 Result<> write_limits(const Location& location, const Resources& resources, const LimitOptions& options) {
   const bool fresh = options.fresh;

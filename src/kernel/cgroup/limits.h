@@ -13,4 +13,8 @@ struct LimitOptions {
 
 Result<> write_limits(const Location& location, const Resources& resources, const LimitOptions& options);
 
+// The same limits with what they depend on filled in from the cgroup, for whoever cannot leave a half as
+// it is: a quota its period, a period its quota, memory+swap the memory limit.
+Resources complete_limits(const Location& location, Resources resources);
+
 }  // namespace proa::kernel::cgroup

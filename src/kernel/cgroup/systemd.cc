@@ -124,6 +124,12 @@ Result<> choose_unit(const Request& request, Location& location) {
   return {};
 }
 
+Result<std::string> usual_path(const Request& request) {
+  const UnitName name = TRY(unit_name(request));
+  if (name.is_slice()) return expand_slice(name.unit);
+  return cat(TRY(expand_slice(name.slice)), "/", name.unit);
+}
+
 Result<> start_unit(const Request& request, pid_t pid, const Resources& resources, Location& location) {
   const UnitName name = TRY(unit_name(request));
   std::vector<Property> properties = TRY(unit_properties(request, name, pid));

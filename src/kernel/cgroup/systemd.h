@@ -12,6 +12,8 @@ namespace proa::kernel::cgroup::systemd {
 
 // The unit's name, from linux.cgroupsPath. Asks nobody.
 Result<> choose_unit(const Request& request, Location& location);
+// Where the unit's cgroup is below the mounts, unless the manager is one of a user's.
+Result<std::string> usual_path(const Request& request);
 // Starts the scope with `pid` in it and fills in the hierarchies. On failure nothing is left.
 Result<> start_unit(const Request& request, pid_t pid, const Resources& resources, Location& location);
 // Tells the manager, so that its next daemon-reload does not write old limits back.

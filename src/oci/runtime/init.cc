@@ -13,6 +13,7 @@
 #include <charconv>
 #include <string_view>
 
+#include "base/text.h"
 #include "kernel/file.h"
 #include "kernel/link.h"
 #include "kernel/lsm.h"
@@ -120,10 +121,18 @@ Result<> run_setup_hooks(InitContext& context) {
   return run_hooks("createContainer", hooks.create_container, hook_state(context));
 }
 
+void decode_hierarchies(std::string_view body, kernel::cgroup::Location& location) {
+  location.hierarchies.clear();
+  while (!body.empty()) {
+    const std::string_view controllers = cut(body, '\n');
+    location.hierarchies.push_back({.controllers = std::string(controllers), .path = std::string(cut(body, '\n'))});
+  }
+}
+
 Result<> set_up(InitContext& context) {
   RootfsContext& rootfs = context.rootfs;
   TRY(enter_cgroups(context.cgroup_entries));
-  if (context.await_parent) TRY(context.sync.expect('k'));
+  if (context.await_parent) decode_hierarchies(TRY(context.sync.expect('k')).body, context.cgroup);
   if (context.labelled) context.proc = TRY(kernel::open("/proc", O_PATH | O_DIRECTORY));
   TRY(kernel::check(kernel::call(kSetsid), "new session"));
   TRY(enter_namespaces(context));
@@ -211,6 +220,12 @@ Result<> live(InitContext& context) {
 }
 
 }  // namespace
+
+std::string encode_hierarchies(const kernel::cgroup::Location& location) {
+  std::string out;
+  for (const auto& each : location.hierarchies) out += cat(each.controllers, "\n", each.path, "\n");
+  return out;
+}
 
 std::string encode(const SetupDone& done) {
   return cat(done.cwd_as_user ? 1 : 0, " ", done.sync, " ", done.listener, " ", done.proc, " ", done.home);

@@ -17,6 +17,7 @@ struct InitContext {
   const Spec* spec = nullptr;
   NamespacePlan namespaces;
   RootfsContext rootfs;
+  kernel::cgroup::Location cgroup;  // what rootfs.cgroup points to
   std::vector<Fd> cgroup_entries;  // files to write "0" to
   Fd stage_program;
   Fd listener;              // start.sock; invalid when the process is to run at once
@@ -38,6 +39,9 @@ struct SetupDone {
 };
 std::string encode(const SetupDone& done);
 SetupDone decode_setup(std::string_view body);
+
+// Places of the cgroup's hierarchies, for the child that waits for a systemd scope.
+std::string encode_hierarchies(const kernel::cgroup::Location& location);
 
 // Never returns: ends as the stage, or reports the error and exits.
 [[noreturn]] void run_init(InitContext& context);

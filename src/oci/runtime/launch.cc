@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -122,6 +123,7 @@ class Launch {
   Result<> run_runtime_hooks();
   Result<> take_terminal(Message& message);
   Result<> move_net_devices();
+  Result<> delegate_cgroup();
   bool joins_or_makes(NamespaceType type) const { return spec_.linux_->find(type) != nullptr; }
   const kernel::Seccomp* profile() const { return spec_.linux_->seccomp ? &*spec_.linux_->seccomp : nullptr; }
 
@@ -164,7 +166,8 @@ Result<> Launch::prepare_init() {
   RootfsContext& rootfs = init_.rootfs;
   rootfs.spec = &spec_;
   rootfs.rootfs = bundle_.rootfs;
-  rootfs.cgroup = out_.state.no_cgroup ? nullptr : &out_.state.cgroup;
+  init_.cgroup = out_.state.cgroup;
+  rootfs.cgroup = out_.state.no_cgroup ? nullptr : &init_.cgroup;
   rootfs.user_namespace = joins_or_makes(NamespaceType::kUser);
   rootfs.no_pivot = options_.no_pivot;
   Fd mapping;
@@ -214,7 +217,22 @@ Result<> Launch::finish_namespaces() {
     out_.state.cgroup = cgroup_->location();
   }
   if (init_.namespaces.has_new(NamespaceType::kUser)) TRY(write_mappings(out_.child.pid, *spec_.linux_));
-  if (init_.await_parent) TRY(sync_.send('k'));
+  TRY(delegate_cgroup());
+  // Where a systemd scope is, the child can only learn now; it mounts it.
+  if (init_.await_parent) TRY(sync_.send('k', encode_hierarchies(out_.state.cgroup)));
+  return {};
+}
+
+// config-linux.md, "Cgroup ownership": the container's root owns its cgroup when it has a user namespace,
+// a cgroup namespace, and a writable view.
+Result<> Launch::delegate_cgroup() {
+  if (!cgroup_ || !init_.namespaces.has_new(NamespaceType::kUser) || !joins_or_makes(NamespaceType::kCgroup)) return {};
+  bool writable = false;
+  for (const PreparedMount& each : init_.rootfs.mounts)
+    writable |= (each.mount->type == "cgroup" || each.mount->type == "cgroup2") && (each.options.flags & MS_RDONLY) == 0;
+  if (!writable) return {};
+  for (const IdMapping& each : spec_.linux_->uid_mappings)
+    if (each.container_id == 0) return cgroup_->delegate(each.host_id);
   return {};
 }
 

@@ -327,36 +327,54 @@ Result<> remove_cgroup(kernel::cgroup::Cgroup& cgroup) {
   return {};
 }
 
-// A creator that died may have made the cgroup and not told: making it again says where it is.
+// A creator that died may have made the cgroup and not told: its request says where it is.
 Result<> remove_unrecorded_cgroup(const StateFolder& folder, const ContainerState& state) {
   if (state.no_cgroup) return {};
   const auto spec = folder.load_config();
   if (!spec || !spec->linux_) return {};
   // The creator's child dies with it, but takes a moment; a cgroup that others stay in is not ours.
-  auto cgroup = kernel::cgroup::Cgroup::create(cgroup_request(state, *spec->linux_, spec->annotations));
-  for (int wait_ms = 1; !cgroup && cgroup.error().code() == EBUSY && wait_ms <= 256; wait_ms *= 2) {
+  auto cgroup = TRY(kernel::cgroup::Cgroup::find(cgroup_request(state, *spec->linux_, spec->annotations)));
+  for (int wait_ms = 1; wait_ms <= 256; wait_ms *= 2) {
+    const auto removed = cgroup.remove();
+    if (removed || removed.error().code() != EBUSY) return removed;
     ::usleep(static_cast<useconds_t>(wait_ms) * 1000);
-    cgroup = kernel::cgroup::Cgroup::create(cgroup_request(state, *spec->linux_, spec->annotations));
   }
-  if (!cgroup && cgroup.error().code() == EBUSY) return {};
-  if (!cgroup) return std::unexpected(std::move(cgroup).error());
-  return remove_cgroup(*cgroup);
+  return {};
+}
+
+}  // namespace
+
+namespace {
+
+Result<> destroy_cgroup(const StateFolder& folder, const ContainerState& state) {
+  if (state.cgroup.hierarchies.empty() && state.cgroup.systemd_unit.empty())
+    return state.creating ? remove_unrecorded_cgroup(folder, state) : Result<>{};
+  auto cgroup = TRY(kernel::cgroup::Cgroup::open(state.cgroup));
+  return remove_cgroup(cgroup);
+}
+
+Result<> destroy_resctrl(const ContainerState& state) {
+  for (const std::string& group : {state.resctrl_monitor, state.resctrl_group})
+    if (!group.empty() && ::rmdir(group.c_str()) != 0 && errno != ENOENT) return fail_errno(errno, "remove ", group);
+  return {};
+}
+
+Result<> destroy_host_mounts(const ContainerState& state) {
+  if (state.host_mounts && ::umount2(state.rootfs.c_str(), MNT_DETACH) != 0 && errno != EINVAL && errno != ENOENT)
+    return fail_errno(errno, "unmount ", state.rootfs);
+  return {};
 }
 
 }  // namespace
 
 Result<> destroy(StateFolder& folder, const ContainerState& state) {
   TRY(kill_init(state));
-  if (!state.cgroup.hierarchies.empty() || !state.cgroup.systemd_unit.empty()) {
-    auto cgroup = TRY(kernel::cgroup::Cgroup::open(state.cgroup));
-    TRY(remove_cgroup(cgroup));
-  } else if (state.creating) {
-    TRY(remove_unrecorded_cgroup(folder, state));
-  }
-  for (const std::string& group : {state.resctrl_monitor, state.resctrl_group})
-    if (!group.empty() && ::rmdir(group.c_str()) != 0 && errno != ENOENT) return fail_errno(errno, "remove ", group);
-  if (state.host_mounts && ::umount2(state.rootfs.c_str(), MNT_DETACH) != 0 && errno != EINVAL && errno != ENOENT)
-    return fail_errno(errno, "unmount ", state.rootfs);
+  auto cgroup = destroy_cgroup(folder, state);
+  // What never came to be (a path that is no path, a systemd that is not there) must not keep the rest alive.
+  if (!cgroup && !state.creating) return cgroup;
+  if (!cgroup) log::debug("container ", state.id, ": ", cgroup.error().message());
+  TRY(destroy_resctrl(state));
+  TRY(destroy_host_mounts(state));
   return folder.remove();
 }
 

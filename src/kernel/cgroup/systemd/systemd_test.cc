@@ -511,6 +511,43 @@ TEST_F(SystemdDriver, AScopeThatIsGoneIsRemoved) {
   EXPECT_TRUE(group->remove().has_value());
 }
 
+TEST_F(SystemdDriver, AnUpdateOfHalfABandwidthTellsTheWhole) {
+  auto group = Cgroup::create(request_);
+  ASSERT_TRUE(group->attach(77, resources_).has_value());
+  fs_.write_file("system.slice/proa-box.scope/cpu.max", "max 50000");
+  Resources half;
+  half.cpu.emplace().quota = 25000;
+  ASSERT_TRUE(group->update(half).has_value());
+  // 25000 of 50000 us are 500 ms of a second, not the 250 of the default period.
+  dbus::Writer number;
+  number.variant(Value::number(500'000));
+  EXPECT_NE(manager_.bodies().back().find(number.bytes().substr(number.bytes().size() - 8)), std::string::npos);
+  EXPECT_EQ(fs_.read("system.slice/proa-box.scope/cpu.max"), "25000 50000");
+}
+
+TEST_F(SystemdDriver, FoundAgainAndStoppedAfterItsCreatorDied) {
+  auto group = Cgroup::create(request_);
+  ASSERT_TRUE(group->attach(77, resources_).has_value());
+  auto found = Cgroup::find(request_);
+  ASSERT_TRUE(found.has_value()) << found.error().message();
+  EXPECT_EQ(found->location().hierarchies.size(), 1u);
+  ASSERT_TRUE(found->remove().has_value());
+  EXPECT_EQ(manager_.calls().at(1), "StopUnit proa-box.scope");
+}
+
+TEST_F(SystemdDriver, OverABusItSaysHelloAndAsksForSignals) {
+  Fd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  (fs_.root() + "/run/systemd/private").copy(address.sun_path, sizeof address.sun_path - 1);
+  ASSERT_EQ(::connect(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+  auto connection = dbus::Connection::over(std::move(socket), true);
+  ASSERT_TRUE(connection.has_value()) << connection.error().message();
+  ASSERT_EQ(manager_.calls().size(), 2u);
+  EXPECT_EQ(manager_.calls()[0], "Hello ?");
+  EXPECT_TRUE(manager_.calls()[1].starts_with("AddMatch type='signal'"));
+}
+
 TEST_F(SystemdDriver, AScopeInUseIsNotStopped) {
   auto group = Cgroup::create(request_);
   ASSERT_TRUE(group->attach(77, resources_).has_value());
