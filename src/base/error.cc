@@ -4,9 +4,14 @@
 
 namespace proa {
 
+// In the middle of a line, so in lower case; engines look for these words in lower case too.
 std::string errno_text(int code) {
-  const char* text = strerrordesc_np(code);
-  return text != nullptr ? std::string(text) : cat("error ", code);
+  const char* known = strerrordesc_np(code);
+  if (known == nullptr) return cat("error ", code);
+  std::string text = known;
+  const auto is_upper = [](char c) { return c >= 'A' && c <= 'Z'; };
+  if (is_upper(text[0]) && !is_upper(text[1])) text[0] = static_cast<char>(text[0] - 'A' + 'a');
+  return text;
 }
 
 Error Error::from_errno(int code, std::string_view what) {

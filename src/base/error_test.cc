@@ -47,9 +47,9 @@ TEST(Error, ContextGoesInFrontAndKeepsHint) {
 TEST(Error, ErrnoKeepsItsNumber) {
   const auto result = twice_wrapped();
   ASSERT_FALSE(result);
-  EXPECT_EQ(result.error().message(), "read config: open /x: No such file or directory");
+  EXPECT_EQ(result.error().message(), "read config: open /x: no such file or directory");
   EXPECT_EQ(result.error().code(), ENOENT);
-  EXPECT_EQ(Error::from_errno(EPERM, "").message(), "Operation not permitted");
+  EXPECT_EQ(Error::from_errno(EPERM, "").message(), "operation not permitted");
   EXPECT_EQ(errno_text(123456), "error 123456");
 }
 

@@ -94,7 +94,7 @@ TEST(Log, BadPathIsAnErrorThatNamesIt) {
   EXPECT_EQ(in_child([] {
               const auto done = configure({.file = "/nonexistent/folder/log"});
               if (done) return 1;
-              return done.error().message() == "open log file /nonexistent/folder/log: No such file or directory" ? 0
+              return done.error().message() == "open log file /nonexistent/folder/log: no such file or directory" ? 0
                                                                                                                   : 2;
             }),
             0);

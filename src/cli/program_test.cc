@@ -119,7 +119,7 @@ TEST_F(ProgramTest, ExitStatuses) {
 
 TEST_F(ProgramTest, BadLogFlags) {
   EXPECT_EQ(run({"proa-runtime", "--log", "/nonexistent/x", "list"}), 1);
-  EXPECT_THAT(err_, HasSubstr("open log file /nonexistent/x: No such file or directory"));
+  EXPECT_THAT(err_, HasSubstr("open log file /nonexistent/x: no such file or directory"));
   EXPECT_EQ(run({"proa-runtime", "--log", "syslog:x", "list"}), 1);
   EXPECT_THAT(err_, HasSubstr("flag --log: only files are supported"));
   EXPECT_EQ(run({"proa-runtime", "--log", cat("file:", folder_, "/log"), "list"}), 0);

@@ -84,7 +84,7 @@ TEST(Capability, SaysWhichCouldNotBeDropped) {
   ScopedGate scope(gate);
   const Result<> result = limit_bounding_capabilities(0);
   ASSERT_FALSE(result);
-  EXPECT_EQ(result.error().message(), "drop CAP_KILL from the bounding set: Operation not permitted");
+  EXPECT_EQ(result.error().message(), "drop CAP_KILL from the bounding set: operation not permitted");
 }
 
 TEST(Capability, AmbientOnesThatCannotBeRaisedComeBack) {

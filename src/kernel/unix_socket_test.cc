@@ -105,7 +105,7 @@ INSTANTIATE_TEST_SUITE_P(Lengths, ConnectUnix, ::testing::Values(1, 90, 104, 107
 
 TEST(ConnectUnixErrors, NameThePath) {
   const Result<Fd> missing = connect_unix("/nonexistent/console.sock");
-  EXPECT_EQ(missing.error().message(), "connect to socket /nonexistent/console.sock: No such file or directory");
+  EXPECT_EQ(missing.error().message(), "connect to socket /nonexistent/console.sock: no such file or directory");
   EXPECT_FALSE(connect_unix(""));
   EXPECT_EQ(connect_unix("/" + std::string(300, 'x')).error().code(), ENAMETOOLONG);
 }

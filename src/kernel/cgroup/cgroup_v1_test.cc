@@ -337,7 +337,7 @@ TEST_F(CgroupV1, AFileTheKernelLacksIsNamedByItsField) {
   Resources resources;
   resources.block_io.emplace().leaf_weight = 200;
   EXPECT_EQ(error_of(resources), cat("linux.resources.blockIO.leafWeight: this kernel has no blkio.leaf_weight in ",
-                                     fs_.top(), "/blkio/box: No such file or directory"));
+                                     fs_.top(), "/blkio/box: no such file or directory"));
 }
 
 TEST_F(CgroupV1, AValueTheKernelRefusesIsNamedByItsField) {

@@ -5,7 +5,7 @@
 #include "kernel/cgroup/controllers.h"
 #include "kernel/cgroup/device_program.h"
 #include "kernel/cgroup/device_rules.h"
-#include "kernel/cgroup/text.h"
+#include "base/text.h"
 #include "kernel/cgroup/v1.h"
 #include "kernel/cgroup/v2.h"
 #include "kernel/file.h"

@@ -489,7 +489,7 @@ class Devices(MountTest):
         self.assertNotIn("kmsg\n", text + "\n")
         if Path("/sys/dev/char/10:229").exists():
             self.assertIn("fuse read", text)
-        self.assertIn("Operation not permitted", text)
+        self.assertIn("peration not permitted", text)
 
     @unittest.skipUnless(is_proa(), "runc 1.1 has other rules")
     def test_existing_file_is_not_overwritten(self):
