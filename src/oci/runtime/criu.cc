@@ -147,6 +147,12 @@ Result<Session> Session::start(const Start& start) {
   return session;
 }
 
+Session::Session(Session&& other) noexcept
+    : program_(std::move(other.program_)),
+      child_{std::exchange(other.child_.pid, 0), std::move(other.child_.pidfd)},
+      sync_(std::move(other.sync_)),
+      socket_(std::move(other.socket_)) {}
+
 Session::~Session() {
   if (child_.pid <= 0) return;
   // The closed connection is criu's order to stop.

@@ -42,7 +42,7 @@ class Session {
  public:
   // A process that has prepared itself and waits to become criu.
   static Result<Session> start(const Start& start);
-  Session(Session&&) noexcept = default;
+  Session(Session&& other) noexcept;
   Session& operator=(Session&&) = delete;
   ~Session();
 

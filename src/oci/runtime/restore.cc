@@ -338,8 +338,10 @@ Result<int> restore(const Globals& globals, const std::string& id, const CreateO
   }
   Foreground foreground = TRY(Foreground::prepare(!options.no_subreaper));
   Launched restored = TRY(bring_back(globals, id, options, saved));
+  restored.folder.unlock();
   auto status = foreground.wait(restored.child, std::move(restored.terminal));
-  if (!options.keep) TRY(remove_container(restored.folder, restored.state));
+  const bool there = TRY(restored.folder.lock_again());
+  if (there && !options.keep) TRY(remove_container(restored.folder, restored.state));
   return status;
 }
 
