@@ -43,6 +43,19 @@ def cgroup_namespace():
 
 
 @check
+def cgroup_namespace_by_path():
+    """What the mount shows ends at the root of the namespace that is joined."""
+    with limited({"memory": {"limit": 64 * MIB}}) as first:
+        first.start()
+        joined = {"type": "cgroup", "path": f"/proc/{first.pid()}/ns/cgroup"}
+        with Container("ls /sys/fs/cgroup; cat /sys/fs/cgroup/memory.max",
+                       namespaces=("pid", "mount", "ipc", "uts", "network", joined)) as second:
+            out = second.run().ok().out.split()
+            expect_in("/sys/fs/cgroup inside", out, "cgroup.procs")
+            expect_equal("memory.max inside", out[-1], str(64 * MIB))
+
+
+@check
 def cgroup_mount_is_read_only():
     with Container("echo 1 >/sys/fs/cgroup/pids.max || echo refused") as c:
         expect_in("output", c.run().ok().out, "refused")

@@ -174,7 +174,8 @@ def make_config(args, resources=None, cgroups_path=None, namespaces=NAMESPACES, 
              "options": ["nosuid", "noexec", "nodev", "relatime", "ro"]},
             {"destination": "/tmp", "type": "tmpfs", "source": "tmpfs", "options": ["mode=1777"]},
         ],
-        "linux": {"namespaces": [{"type": n} for n in namespaces], "resources": resources or {}},
+        "linux": {"namespaces": [n if isinstance(n, dict) else {"type": n} for n in namespaces],
+                  "resources": resources or {}},
     }
     if "uts" not in namespaces:
         del config["hostname"]
