@@ -77,8 +77,8 @@ constexpr SuperblockFlag kSuperblockFlags[] = {{MS_RDONLY, "ro"},
 }  // namespace
 
 Result<Fd> clone_tree(int dirfd, const char* path, bool recursive, bool nofollow) {
-  const unsigned flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (recursive ? AT_RECURSIVE : 0u) |
-                         (nofollow ? AT_SYMLINK_NOFOLLOW : 0u);
+  const unsigned flags =
+      OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (recursive ? AT_RECURSIVE : 0u) | (nofollow ? AT_SYMLINK_NOFOLLOW : 0u);
   return check_fd(call(kOpenTree, dirfd, path, flags), "clone mount at ", path);
 }
 
@@ -123,9 +123,8 @@ struct AttributeFlag {
   uint64_t attribute, flag;
 };
 constexpr AttributeFlag kAttributeFlags[] = {
-    {MOUNT_ATTR_RDONLY, MS_RDONLY},         {MOUNT_ATTR_NOSUID, MS_NOSUID},
-    {MOUNT_ATTR_NODEV, MS_NODEV},           {MOUNT_ATTR_NOEXEC, MS_NOEXEC},
-    {MOUNT_ATTR_NODIRATIME, MS_NODIRATIME}, {MOUNT_ATTR_NOSYMFOLLOW, MS_NOSYMFOLLOW},
+    {MOUNT_ATTR_RDONLY, MS_RDONLY}, {MOUNT_ATTR_NOSUID, MS_NOSUID},         {MOUNT_ATTR_NODEV, MS_NODEV},
+    {MOUNT_ATTR_NOEXEC, MS_NOEXEC}, {MOUNT_ATTR_NODIRATIME, MS_NODIRATIME}, {MOUNT_ATTR_NOSYMFOLLOW, MS_NOSYMFOLLOW},
 };
 
 // mount(2)'s bits for MOUNT_ATTR_*; the access time is a field of values there, bits here.
@@ -144,22 +143,25 @@ bool lacks_call(const Error& error) { return error.code() == ENOSYS; }
 
 Result<> mount_filesystem_by_path(const Filesystem& filesystem, const MountTarget& target) {
   const std::string options(filesystem.options);
-  return check_ok(call(kMount, filesystem.source == nullptr ? filesystem.type : filesystem.source,
-                       FdPath(target.fd).c_str(), filesystem.type,
-                       filesystem.superblock | mount_flags_of(filesystem.attributes), options.c_str()),
-                  "mount ", filesystem.type);
+  return check_ok(
+      call(kMount, filesystem.source == nullptr ? filesystem.type : filesystem.source, FdPath(target.fd).c_str(),
+           filesystem.type, filesystem.superblock | mount_flags_of(filesystem.attributes), options.c_str()),
+      "mount ", filesystem.type);
 }
 
 Result<> mount_bind_by_path(const Bind& bind, const MountTarget& target) {
   if (bind.nofollow || bind.all.set != 0 || bind.all.clear != 0 || (bind.own.set & MOUNT_ATTR_IDMAP) != 0)
-    return fail_errno(ENOSYS, "recursive attributes, idmapped mounts and mounts of links").hint("Linux 5.12 or newer has them");
-  TRY(check_ok(call(kMount, bind.source, FdPath(target.fd).c_str(), nullptr, MS_BIND | (bind.recursive ? MS_REC : 0), nullptr),
-               "bind ", bind.source));
+    return fail_errno(ENOSYS, "recursive attributes, idmapped mounts and mounts of links")
+        .hint("Linux 5.12 or newer has them");
+  TRY(check_ok(
+      call(kMount, bind.source, FdPath(target.fd).c_str(), nullptr, MS_BIND | (bind.recursive ? MS_REC : 0), nullptr),
+      "bind ", bind.source));
   Fd mounted = TRY(open_in_root(target.root, target.path, O_PATH));
   const FdPath path(mounted.get());
   if (bind.own.set != 0 || bind.own.clear != 0)
-    TRY(check_ok(call(kMount, nullptr, path.c_str(), nullptr, MS_REMOUNT | MS_BIND | mount_flags_of(bind.own.set), nullptr),
-                 "remount ", bind.source));
+    TRY(check_ok(
+        call(kMount, nullptr, path.c_str(), nullptr, MS_REMOUNT | MS_BIND | mount_flags_of(bind.own.set), nullptr),
+        "remount ", bind.source));
   return bind.own.propagation == 0 ? Result<>{} : set_propagation(path.c_str(), bind.own.propagation);
 }
 

@@ -184,10 +184,10 @@ TEST(Netlink, ErrorCarriesTheKernelsExplanation) {
   Result<> result = set_link_up(route, 4);
   ASSERT_FALSE(result);
   EXPECT_EQ(result.error().code(), EOPNOTSUPP);
-  EXPECT_EQ(result.error().message(), "bring up device 4: device is wired down: Operation not supported");
+  EXPECT_EQ(result.error().message(), "bring up device 4: device is wired down: operation not supported");
   kernel.answer({acknowledgement(-ENODEV)});
   result = set_link_up(route, 4);
-  EXPECT_EQ(result.error().message(), "bring up device 4: No such device");
+  EXPECT_EQ(result.error().message(), "bring up device 4: no such device");
 }
 
 TEST(Netlink, AnswersToEarlierRequestsAreSkipped) {

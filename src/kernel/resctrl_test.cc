@@ -210,7 +210,7 @@ TEST(Resctrl, TheKernelsReasonIsInTheError) {
   FakeResctrl fs;
   fs.full = true;
   fs.write("info/last_cmd_status", "Out of CLOSIDs");
-  EXPECT_TRUE(error_of(fs, {}).ends_with("No space left on device (Out of CLOSIDs)")) << error_of(fs, {});
+  EXPECT_TRUE(error_of(fs, {}).ends_with("no space left on device (Out of CLOSIDs)")) << error_of(fs, {});
 }
 
 TEST(Resctrl, UpdateWritesWhatIsGiven) {

@@ -47,7 +47,8 @@ Hosts find_hosts() {
     for (const std::string& option : split_texts(after[2], ','))
       if (option != "rw" && option != "ro") found.v1.emplace(option, before[4]);
   }
-  if (!found.v2.empty()) found.v2_controllers = split_texts(read_small(found.v2 + "/cgroup.controllers").value_or(""), ' ');
+  if (!found.v2.empty())
+    found.v2_controllers = split_texts(read_small(found.v2 + "/cgroup.controllers").value_or(""), ' ');
   return found;
 }
 

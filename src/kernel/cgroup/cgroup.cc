@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "base/text.h"
 #include "kernel/cgroup/controllers.h"
 #include "kernel/cgroup/folder.h"
 #include "kernel/cgroup/freezer.h"
@@ -13,7 +14,6 @@
 #include "kernel/cgroup/limits.h"
 #include "kernel/cgroup/state.h"
 #include "kernel/cgroup/systemd.h"
-#include "base/text.h"
 #include "kernel/file.h"
 
 namespace proa::kernel::cgroup {

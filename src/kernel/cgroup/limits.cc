@@ -2,10 +2,10 @@
 
 #include <fcntl.h>
 
+#include "base/text.h"
 #include "kernel/cgroup/controllers.h"
 #include "kernel/cgroup/device_program.h"
 #include "kernel/cgroup/device_rules.h"
-#include "base/text.h"
 #include "kernel/cgroup/v1.h"
 #include "kernel/cgroup/v2.h"
 #include "kernel/file.h"

@@ -1,9 +1,9 @@
 #include "kernel/cgroup/stats.h"
 
+#include "base/text.h"
 #include "kernel/cgroup/controllers.h"
 #include "kernel/cgroup/state.h"
 #include "kernel/cgroup/stats_read.h"
-#include "base/text.h"
 
 namespace proa::kernel::cgroup {
 

@@ -2,8 +2,8 @@
 
 #include <span>
 
-#include "kernel/cgroup/stats_read.h"
 #include "base/text.h"
+#include "kernel/cgroup/stats_read.h"
 
 namespace proa::kernel::cgroup::v1 {
 namespace {

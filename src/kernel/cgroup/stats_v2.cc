@@ -1,5 +1,5 @@
-#include "kernel/cgroup/stats_read.h"
 #include "base/text.h"
+#include "kernel/cgroup/stats_read.h"
 
 namespace proa::kernel::cgroup::v2 {
 namespace {

@@ -119,7 +119,7 @@ Result<> add_mounts(const Checkpoint& work, criu::Options& out) {
     out.ext_mnt.emplace_back(place.empty() ? name : place, name);
   };
   for (const Mount& mount : work.spec.mounts) {
-    const std::string destination = clean_path(mount.destination);
+    const std::string destination = place_in_root(mount.destination);
     if (criu::is_bind(mount, linux_)) add(destination, destination);
     if (!criu::binds_cgroups(mount, linux_)) continue;
     for (const auto& hierarchy : work.state.cgroup.hierarchies) {

@@ -37,7 +37,8 @@ Result<> set_owner_and_mode(const Place& place, const Node& node) {
 Result<> bind_node(RootfsContext& context, const Node& node) {
   struct stat info{};
   if (::stat(node.path, &info) != 0) return fail_errno(errno, "bind from the host");
-  if (node.type != 'p' && (info.st_mode & S_IFMT) == node_type(node.type) && info.st_rdev != makedev(node.major, node.minor))
+  if (node.type != 'p' && (info.st_mode & S_IFMT) == node_type(node.type) &&
+      info.st_rdev != makedev(node.major, node.minor))
     return fail("the host's node has other numbers (", major(info.st_rdev), ":", minor(info.st_rdev), ")");
   Fd target = TRY(make_file_in_root(context.root.get(), node.path));
   return kernel::mount_bind({.source = node.path}, {target.get(), context.root.get(), node.path});
@@ -51,7 +52,8 @@ Result<> make_node(RootfsContext& context, const Place& place, const Node& node)
     if (errno != EEXIST) return fail_errno(errno, "make node");
     // Asked for again, or in the image: taken if it is the same device, refused if it is not.
     struct stat info{};
-    if (::fstatat(place.parent.get(), place.name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) return fail_errno(errno, "stat");
+    if (::fstatat(place.parent.get(), place.name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0)
+      return fail_errno(errno, "stat");
     const bool same = (info.st_mode & S_IFMT) == node_type(node.type) &&
                       (node.type == 'p' || info.st_rdev == makedev(node.major, node.minor));
     if (!same) return fail_errno(EEXIST, "another file is there");
@@ -77,7 +79,8 @@ Result<> make_link(int dev, const char* target, const char* name) {
 // A /dev that is bound from elsewhere is complete already and not ours to fill.
 bool dev_is_bound(const RootfsContext& context) {
   for (const PreparedMount& each : context.mounts)
-    if (place_in_root(each.mount->destination) == "/dev" && (each.options.is_bind() || each.mount->type == "bind")) return true;
+    if (place_in_root(each.mount->destination) == "/dev" && (each.options.is_bind() || each.mount->type == "bind"))
+      return true;
   return false;
 }
 
@@ -102,7 +105,8 @@ Result<> make_devices(RootfsContext& context) {
   Place dev{TRY(make_folder_in_root(context.root.get(), "/dev")), {}};
   for (const DefaultDevice& device : kDefaultDevices) {
     dev.name = std::strrchr(device.path, '/') + 1;
-    TRY_CTX(make_node(context, dev, {device.path, 'c', device.major, device.minor, device.file_mode, 0, 0}), device.path);
+    TRY_CTX(make_node(context, dev, {device.path, 'c', device.major, device.minor, device.file_mode, 0, 0}),
+            device.path);
   }
   const auto& devices = context.spec->linux_->devices;
   for (size_t i = 0; i < devices.size(); ++i) {

@@ -34,7 +34,8 @@ Result<> parse_user(std::string_view text, User& user) {
     return ec == std::errc() && end == part.data() + part.size();
   };
   const size_t colon = text.find(':');
-  if (!number(text.substr(0, colon), user.uid) || (colon != std::string_view::npos && !number(text.substr(colon + 1), user.gid)))
+  if (!number(text.substr(0, colon), user.uid) ||
+      (colon != std::string_view::npos && !number(text.substr(colon + 1), user.gid)))
     return fail("--user: expected UID[:GID] in numbers, found ", text);
   return {};
 }
@@ -56,7 +57,8 @@ Result<> add_capabilities(const std::vector<std::string>& names, std::optional<C
 
 Result<Process> process_from_flags(const Spec& spec, const ExecOptions& options) {
   if (!spec.process) return fail("the container has no process to take the environment from; use --process");
-  if (options.args.empty()) return fail("a command is needed").hint("`exec ID COMMAND [ARGUMENT...]`, or --process FILE");
+  if (options.args.empty())
+    return fail("a command is needed").hint("`exec ID COMMAND [ARGUMENT...]`, or --process FILE");
   Process process = *spec.process;
   process.args = options.args;
   process.terminal = options.tty;
@@ -94,11 +96,11 @@ uint64_t namespaces_of(const Linux& linux_) {
 struct Joiner {
   const Process* process = nullptr;
   uint64_t namespaces = 0;
-  Fd init;       // pidfd of the container's first process
-  Fd proc;       // root of the host's procfs when there are security labels
-  Fd root;       // its root, where the mount namespace is the host's
+  Fd init;  // pidfd of the container's first process
+  Fd proc;  // root of the host's procfs when there are security labels
+  Fd root;  // its root, where the mount namespace is the host's
   std::vector<Fd> cgroup_entries;
-  Fd unified;    // unified cgroup to be born in
+  Fd unified;  // unified cgroup to be born in
   Fd stage_program;
   Sync sync;
 };
@@ -126,10 +128,12 @@ Result<> set_up_terminal(const Joiner& joiner, int root) {
   Fd devpts = TRY_CTX(kernel::open_in_root(root, "/dev/pts", O_PATH | O_DIRECTORY), "terminal");
   kernel::PtyPair pty = TRY_CTX(kernel::open_pty(devpts.get()), "terminal");
   if (joiner.process->console_size)
-    TRY(kernel::set_window_size(pty.slave.get(), {joiner.process->console_size->height, joiner.process->console_size->width}));
+    TRY(kernel::set_window_size(pty.slave.get(),
+                                {joiner.process->console_size->height, joiner.process->console_size->width}));
   const int master = pty.master.get();
   TRY(joiner.sync.send('T', {}, {&master, 1}));
-  if (::fchown(pty.slave.get(), joiner.process->user.uid, static_cast<gid_t>(-1)) != 0 && errno != EPERM && errno != EINVAL)
+  if (::fchown(pty.slave.get(), joiner.process->user.uid, static_cast<gid_t>(-1)) != 0 && errno != EPERM &&
+      errno != EINVAL)
     return fail_errno(errno, "terminal: set owner");
   TRY(kernel::set_controlling_terminal(pty.slave.get()));
   return kernel::use_as_standard_streams(pty.slave.get());
@@ -214,7 +218,8 @@ Result<Prepared> prepare(const Globals& globals, const std::string& id, const Ex
   StateFolder folder = TRY(StateFolder::open(globals, id, false));
   ContainerState state = TRY(folder.load());
   const Status status = TRY(current_status(folder, state));
-  if (status == Status::kStopped || status == Status::kCreating) return fail("cannot exec in a ", status_name(status), " container");
+  if (status == Status::kStopped || status == Status::kCreating)
+    return fail("cannot exec in a ", status_name(status), " container");
   if (status == Status::kPaused && !options.ignore_paused)
     return fail("cannot exec in a paused container (use --ignore-paused to override)");
   Spec spec = TRY(folder.load_config());
@@ -239,7 +244,8 @@ Result<SetupDone> follow_setup(const Sync& sync, const ExecOptions& options, Fd&
     Message message = TRY(sync.receive());
     if (message.kind == 'M') return decode_setup(message.body);
     if (message.kind == 'E') return std::unexpected(decode_error(message.body));
-    if (message.kind != 'T' || message.fds.size() != 1) return fail("the new process was killed while it was being set up");
+    if (message.kind != 'T' || message.fds.size() != 1)
+      return fail("the new process was killed while it was being set up");
     if (!options.console_socket.empty()) {
       TRY(send_terminal(options.console_socket, message.fds.front().get()));
       continue;
@@ -251,13 +257,17 @@ Result<SetupDone> follow_setup(const Sync& sync, const ExecOptions& options, Fd&
 
 Result<> set_oom_score(const Process& process, pid_t pid) {
   if (!process.oom_score_adj) return {};
-  auto written = kernel::write_file(cat("/proc/", pid, "/oom_score_adj").c_str(), std::to_string(*process.oom_score_adj));
+  auto written =
+      kernel::write_file(cat("/proc/", pid, "/oom_score_adj").c_str(), std::to_string(*process.oom_score_adj));
   if (!written && written.error().code() != EACCES && written.error().code() != EPERM) return written;
-  if (!written) log::warning("process.oomScoreAdj: ", *process.oom_score_adj, " is lower than this host lets us set; left as it is");
+  if (!written)
+    log::warning("process.oomScoreAdj: ", *process.oom_score_adj,
+                 " is lower than this host lets us set; left as it is");
   return {};
 }
 
-Result<> send_plan(const Prepared& prepared, const ExecOptions& options, const SetupDone& done, const Sync& sync, const kernel::Child& child) {
+Result<> send_plan(const Prepared& prepared, const ExecOptions& options, const SetupDone& done, const Sync& sync,
+                   const kernel::Child& child) {
   const int listen_fds = activation_fds();
   PlanBuilder builder;
   plan_process(builder, {.process = &prepared.process,

@@ -32,7 +32,8 @@ Result<Foreground> Foreground::prepare(bool subreaper) {
   if (subreaper) ::prctl(PR_SET_CHILD_SUBREAPER, 1);
   sigset_t all;
   ::sigfillset(&all);
-  for (const int number : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGTTIN, SIGTTOU, SIGTSTP}) ::sigdelset(&all, number);
+  for (const int number : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGTTIN, SIGTTOU, SIGTSTP})
+    ::sigdelset(&all, number);
   if (::sigprocmask(SIG_SETMASK, &all, &caller_mask) != 0) return fail_errno(errno, "block signals");
   mask_changed = true;
   out.signals_ = Fd(::signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK));

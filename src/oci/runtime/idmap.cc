@@ -23,15 +23,13 @@ Result<> run_mapper(const char* program, pid_t pid, std::span<const IdMapping> m
   std::vector<std::string> argv{program, std::to_string(pid)};
   for (const IdMapping& each : mappings)
     for (const uint32_t number : {each.container_id, each.host_id, each.size}) argv.push_back(std::to_string(number));
-  const auto result = TRY_CTX(kernel::run_command({.path = cat("/usr/bin/", program),
-                                                   .argv = argv,
-                                                   .env = {},
-                                                   .input = {},
-                                                   .timeout_ms = 10'000,
-                                                   .cwd = {}}),
-                              program);
+  const auto result = TRY_CTX(
+      kernel::run_command(
+          {.path = cat("/usr/bin/", program), .argv = argv, .env = {}, .input = {}, .timeout_ms = 10'000, .cwd = {}}),
+      program);
   if (result.status != 0)
-    return fail(program, ": ", result.output).hint("check /etc/subuid and /etc/subgid, and that the package uidmap is installed");
+    return fail(program, ": ", result.output)
+        .hint("check /etc/subuid and /etc/subgid, and that the package uidmap is installed");
   return {};
 }
 

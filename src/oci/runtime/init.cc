@@ -80,11 +80,13 @@ Result<> join_keyring(const std::string& name) {
 
 // The pty is of the container's own devpts, opened through descriptors only; its master goes out.
 Result<> set_up_terminal(InitContext& context) {
-  Fd devpts = TRY_CTX(kernel::open_in_root(context.rootfs.root.get(), "/dev/pts", O_PATH | O_DIRECTORY), "process.terminal");
+  Fd devpts =
+      TRY_CTX(kernel::open_in_root(context.rootfs.root.get(), "/dev/pts", O_PATH | O_DIRECTORY), "process.terminal");
   kernel::PtyPair pty = TRY_CTX(kernel::open_pty(devpts.get()), "process.terminal");
   if (context.spec->process->console_size) {
     const ConsoleSize& size = *context.spec->process->console_size;
-    TRY_CTX(kernel::set_window_size(pty.slave.get(), {.rows = size.height, .columns = size.width}), "process.consoleSize");
+    TRY_CTX(kernel::set_window_size(pty.slave.get(), {.rows = size.height, .columns = size.width}),
+            "process.consoleSize");
   }
   const int master = pty.master.get();
   TRY(context.sync.send('T', {}, {&master, 1}));

@@ -18,17 +18,17 @@ struct InitContext {
   NamespacePlan namespaces;
   RootfsContext rootfs;
   kernel::cgroup::Location cgroup;  // what rootfs.cgroup points to
-  std::vector<Fd> cgroup_entries;  // files to write "0" to
+  std::vector<Fd> cgroup_entries;   // files to write "0" to
   Fd stage_program;
-  Fd listener;              // start.sock; invalid when the process is to run at once
-  Sync sync;                // the child's end
-  bool await_parent = false;  // wait for 'k' before anything: mappings or a systemd scope are being made
-  bool labelled = false;    // a security label will be written: keep the host's procfs at hand
-  Fd proc;                  // its root
-  std::string keyring;      // session keyring to join; empty: keep the runtime's
+  Fd listener;                            // start.sock; invalid when the process is to run at once
+  Sync sync;                              // the child's end
+  bool await_parent = false;              // wait for 'k' before anything: mappings or a systemd scope are being made
+  bool labelled = false;                  // a security label will be written: keep the host's procfs at hand
+  Fd proc;                                // its root
+  std::string keyring;                    // session keyring to join; empty: keep the runtime's
   const ContainerState* state = nullptr;  // for hooks
-  pid_t pid = 0;            // ours on the host, found out when a hook needs it
-  bool runtime_hooks = false;  // prestart or createRuntime: stop for the runtime to run them
+  pid_t pid = 0;                          // ours on the host, found out when a hook needs it
+  bool runtime_hooks = false;             // prestart or createRuntime: stop for the runtime to run them
 };
 
 // What the child found out that the plan needs ('M').

@@ -14,8 +14,9 @@
 
 namespace proa::oci::runtime {
 
-// Both are born in the unified cgroup whose folder `cgroup` is (-1: the caller's). `join_and_clone` runs in the intermediate process and ends with clone_process(... | CLONE_PARENT);
-// `live` runs in the process so made and never returns. Neither outlives us while the other is set up.
+// Both are born in the unified cgroup whose folder `cgroup` is (-1: the caller's). `join_and_clone` runs in the
+// intermediate process and ends with clone_process(... | CLONE_PARENT); `live` runs in the process so made and never
+// returns. Neither outlives us while the other is set up.
 template <typename JoinAndClone, typename Live>
 Result<kernel::Child> clone_through_intermediate(int cgroup, JoinAndClone join_and_clone, Live live) {
   // Sockets of their own: on a shared one the new process could speak before its pid is known.

@@ -12,8 +12,8 @@
 
 #include <boost/json.hpp>
 #include <climits>
-#include <cstring>
 #include <cstdlib>
+#include <cstring>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -54,7 +54,8 @@ Result<Bundle> read_bundle(const CreateOptions& options) {
   const std::string& root = bundle.spec.root->path;
   bundle.rootfs = TRY_CTX(real_path(root.starts_with('/') ? root : cat(bundle.path, "/", root)), "root.path");
   struct stat info{};
-  if (::stat(bundle.rootfs.c_str(), &info) != 0 || !S_ISDIR(info.st_mode)) return fail("root.path: ", bundle.rootfs, " is not a folder");
+  if (::stat(bundle.rootfs.c_str(), &info) != 0 || !S_ISDIR(info.st_mode))
+    return fail("root.path: ", bundle.rootfs, " is not a folder");
   return bundle;
 }
 
@@ -69,13 +70,16 @@ using kernel::cgroup::Cgroup;
 Result<> check_options(const Bundle& bundle, const CreateOptions& options, bool rootless, bool foreground) {
   const bool terminal = bundle.spec.process && bundle.spec.process->terminal;
   if (rootless && bundle.spec.linux_->find(NamespaceType::kUser) == nullptr)
-    return fail("linux.namespaces: a rootless container needs a user namespace").hint("`proa runtime spec --rootless` writes one");
+    return fail("linux.namespaces: a rootless container needs a user namespace")
+        .hint("`proa runtime spec --rootless` writes one");
   if (terminal && options.console_socket.empty() && !foreground)
-    return fail("process.terminal: a detached container's terminal needs somebody to hold it").hint("give --console-socket PATH");
+    return fail("process.terminal: a detached container's terminal needs somebody to hold it")
+        .hint("give --console-socket PATH");
   if (!terminal && !options.console_socket.empty())
     return fail("--console-socket is only for containers with process.terminal set");
   for (int fd = 3; fd < 3 + options.preserve_fds; ++fd)
-    if (::fcntl(fd, F_GETFD) < 0) return fail("--preserve-fds ", options.preserve_fds, ": descriptor ", fd, " is not open");
+    if (::fcntl(fd, F_GETFD) < 0)
+      return fail("--preserve-fds ", options.preserve_fds, ": descriptor ", fd, " is not open");
   return {};
 }
 
@@ -177,7 +181,8 @@ Result<> Launch::prepare_init() {
     bool idmap = false;
     for (const std::string& option : mount.options) idmap |= option == "idmap" || option == "ridmap";
     if (!idmap || !mount.uid_mappings.empty() || map_fd >= 0 || !rootfs.user_namespace) continue;
-    mapping = TRY_CTX(make_mapping_namespace(spec_.linux_->uid_mappings, spec_.linux_->gid_mappings), "linux.uidMappings");
+    mapping =
+        TRY_CTX(make_mapping_namespace(spec_.linux_->uid_mappings, spec_.linux_->gid_mappings), "linux.uidMappings");
     map_fd = mapping.get();
   }
   return prepare_mounts(rootfs, map_fd);
@@ -229,7 +234,8 @@ Result<> Launch::delegate_cgroup() {
   if (!cgroup_ || !init_.namespaces.has_new(NamespaceType::kUser) || !joins_or_makes(NamespaceType::kCgroup)) return {};
   bool writable = false;
   for (const PreparedMount& each : init_.rootfs.mounts)
-    writable |= (each.mount->type == "cgroup" || each.mount->type == "cgroup2") && (each.options.flags & MS_RDONLY) == 0;
+    writable |=
+        (each.mount->type == "cgroup" || each.mount->type == "cgroup2") && (each.options.flags & MS_RDONLY) == 0;
   if (!writable) return {};
   for (const IdMapping& each : spec_.linux_->uid_mappings)
     if (each.container_id == 0) return cgroup_->delegate(each.host_id);
@@ -249,7 +255,8 @@ Result<> Launch::prepare_process() {
   if (profile() != nullptr) {
     std::vector<std::string> skipped;
     filter_ = TRY_CTX(kernel::compile_seccomp(*profile(), &skipped), "linux.seccomp");
-    for (const std::string& name : skipped) log::debug("linux.seccomp: system call ", name, " is not known here, skipped");
+    for (const std::string& name : skipped)
+      log::debug("linux.seccomp: system call ", name, " is not known here, skipped");
   }
   TRY(move_net_devices());
   if (spec_.process && spec_.process->oom_score_adj) {
@@ -334,7 +341,8 @@ Result<> Launch::send_plan() {
 
 }  // namespace
 
-Result<Launched> launch(const Globals& globals, const std::string& id, const CreateOptions& given, bool wait_for_start) {
+Result<Launched> launch(const Globals& globals, const std::string& id, const CreateOptions& given,
+                        bool wait_for_start) {
   CreateOptions options = given;
   for (std::string* path : {&options.pid_file, &options.console_socket, &options.pidfd_socket})
     if (!path->empty()) *path = absolute_path(*path);
@@ -344,7 +352,11 @@ Result<Launched> launch(const Globals& globals, const std::string& id, const Cre
   // Relative paths in the configuration are relative to the bundle.
   if (::chdir(bundle.path.c_str()) != 0) return fail_errno(errno, "enter bundle ", bundle.path);
 
-  Launched out{.folder = TRY(StateFolder::create(globals, id)), .state = {}, .spec = std::move(bundle.spec), .child = {}, .terminal = {}};
+  Launched out{.folder = TRY(StateFolder::create(globals, id)),
+               .state = {},
+               .spec = std::move(bundle.spec),
+               .child = {},
+               .terminal = {}};
   out.state = {.id = id,
                .oci_version = out.spec.oci_version,
                .bundle = bundle.path,
@@ -374,7 +386,8 @@ Result<Launched> launch(const Globals& globals, const std::string& id, const Cre
   return out;
 }
 
-Result<> await_stage(const Sync& sync, const kernel::Child& child, const kernel::Seccomp* profile, const ContainerState& state) {
+Result<> await_stage(const Sync& sync, const kernel::Child& child, const kernel::Seccomp* profile,
+                     const ContainerState& state) {
   for (;;) {
     Message message = TRY(sync.receive());
     switch (message.kind) {
@@ -395,7 +408,8 @@ Result<> await_stage(const Sync& sync, const kernel::Child& child, const kernel:
   }
 }
 
-Result<> hand_over_listener(const kernel::Child& child, int remote_fd, const kernel::Seccomp& profile, const ContainerState& state) {
+Result<> hand_over_listener(const kernel::Child& child, int remote_fd, const kernel::Seccomp& profile,
+                            const ContainerState& state) {
   const long copied = ::syscall(SYS_pidfd_getfd, child.pidfd.get(), remote_fd, 0);
   if (copied < 0) return fail_errno(errno, "fetch the listener");
   Fd listener(static_cast<int>(copied));

@@ -34,7 +34,8 @@ struct Launched {
 };
 
 // `wait_for_start` false: the process runs when this returns. On failure nothing is left.
-Result<Launched> launch(const Globals& globals, const std::string& id, const CreateOptions& options, bool wait_for_start);
+Result<Launched> launch(const Globals& globals, const std::string& id, const CreateOptions& options,
+                        bool wait_for_start);
 
 // A seccomp listener of process `child`, handed to the agent at the profile's listenerPath with the
 // ContainerProcessState of the runtime-spec.
@@ -42,7 +43,8 @@ Result<> hand_over_listener(const kernel::Child& child, int remote_fd, const ker
                             const ContainerState& state);
 
 // Waits until the stage says ready (R) or has executed the program (end of stream).
-Result<> await_stage(const Sync& sync, const kernel::Child& child, const kernel::Seccomp* profile, const ContainerState& state);
+Result<> await_stage(const Sync& sync, const kernel::Child& child, const kernel::Seccomp* profile,
+                     const ContainerState& state);
 
 // After the program runs: poststart hooks, as strict as the configuration's version asks.
 Result<> run_poststart(const Spec& spec, const ContainerState& state);

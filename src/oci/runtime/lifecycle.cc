@@ -137,7 +137,8 @@ Result<> kill(const Globals& globals, const std::string& id, std::string_view si
   const bool shares_pids = spec && spec->linux_ && spec->linux_->find(NamespaceType::kPid) == nullptr;
   if (number == SIGKILL && shares_pids && has_cgroup) return TRY(open_cgroup(container)).signal_all(SIGKILL);
   Fd pidfd = TRY(kernel::pidfd_open(container.state.pid));
-  if (TRY(kernel::process_start_time(container.state.pid)) != container.state.start_time) return fail("container not running");
+  if (TRY(kernel::process_start_time(container.state.pid)) != container.state.start_time)
+    return fail("container not running");
   TRY(kernel::send_signal(pidfd.get(), number));
   // A frozen process dies only when thawed.
   if (number == SIGKILL && status == Status::kPaused) return TRY(open_cgroup(container)).thaw();
@@ -169,7 +170,8 @@ Result<> remove(const Globals& globals, const std::string& id, bool force) {
 Result<> pause(const Globals& globals, const std::string& id) {
   const Opened container = TRY(open_container(globals, id, true));
   const Status status = TRY(current_status(container.folder, container.state));
-  if (status != Status::kRunning && status != Status::kCreated) return fail("container not running or created: ", status_name(status));
+  if (status != Status::kRunning && status != Status::kCreated)
+    return fail("container not running or created: ", status_name(status));
   return TRY(open_cgroup(container)).freeze();
 }
 
@@ -183,7 +185,8 @@ Result<> resume(const Globals& globals, const std::string& id) {
 
 Result<std::string> list(const Globals& globals, const ListOptions& options) {
   bj::array entries;
-  std::string table = options.quiet ? "" : "ID          PID         STATUS      BUNDLE      CREATED                          OWNER\n";
+  std::string table =
+      options.quiet ? "" : "ID          PID         STATUS      BUNDLE      CREATED                          OWNER\n";
   for (const std::string& id : TRY(container_ids(globals))) {
     auto container = open_container(globals, id, false);
     if (!container) {

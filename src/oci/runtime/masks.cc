@@ -23,7 +23,8 @@ Result<Fd> open_existing(const RootfsContext& context, const std::string& path) 
 Result<Fd> open_null() {
   Fd null = TRY(kernel::open("/dev/null", O_PATH | O_NOFOLLOW));
   const struct stat info = TRY(kernel::stat_fd(null.get()));
-  if (!S_ISCHR(info.st_mode) || info.st_rdev != makedev(1, 3)) return fail("/dev/null of the host is not the null device");
+  if (!S_ISCHR(info.st_mode) || info.st_rdev != makedev(1, 3))
+    return fail("/dev/null of the host is not the null device");
   return null;
 }
 
@@ -74,7 +75,8 @@ Result<> make_readonly(const RootfsContext& context, const std::string& path) {
 Result<> mask_paths(RootfsContext& context) {
   const Linux& linux_ = *context.spec->linux_;
   for (size_t i = 0; i < linux_.readonly_paths.size(); ++i)
-    TRY_CTX(make_readonly(context, linux_.readonly_paths[i]), "linux.readonlyPaths[", i, "] (", linux_.readonly_paths[i], ")");
+    TRY_CTX(make_readonly(context, linux_.readonly_paths[i]), "linux.readonlyPaths[", i, "] (",
+            linux_.readonly_paths[i], ")");
   Covers covers;
   for (size_t i = 0; i < linux_.masked_paths.size(); ++i)
     TRY_CTX(mask(context, linux_.masked_paths[i], covers), "linux.maskedPaths[", i, "] (", linux_.masked_paths[i], ")");

@@ -64,9 +64,13 @@ std::string place_in_root(std::string_view path) {
   return place.empty() ? "/" : place;
 }
 
-Result<Fd> make_folder_in_root(int root, const std::string& path) { return make_folder(root, place_in_root(path), kMaxLinks); }
+Result<Fd> make_folder_in_root(int root, const std::string& path) {
+  return make_folder(root, place_in_root(path), kMaxLinks);
+}
 
-Result<Fd> make_file_in_root(int root, const std::string& path) { return make_file(root, place_in_root(path), kMaxLinks); }
+Result<Fd> make_file_in_root(int root, const std::string& path) {
+  return make_file(root, place_in_root(path), kMaxLinks);
+}
 
 Result<Place> make_parent_in_root(int root, const std::string& path) {
   const std::string clean = place_in_root(path);

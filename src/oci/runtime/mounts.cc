@@ -27,10 +27,18 @@ constexpr uint64_t kSuperblockFlags = MS_RDONLY | MS_SYNCHRONOUS | MS_DIRSYNC | 
 
 // Files of /proc that may be mounted over (lxcfs and the like); anything else below /proc could
 // trick the runtime or the container's tools.
-constexpr std::array<std::string_view, 12> kProcFiles = {
-    "/proc/cpuinfo", "/proc/diskstats", "/proc/meminfo",   "/proc/stat",    "/proc/swaps",                "/proc/uptime",
-    "/proc/loadavg", "/proc/slabinfo",  "/proc/net/dev",   "/proc/sys/kernel/ns_last_pid", "/proc/sys/crypto/fips_enabled",
-    "/proc/interrupts"};
+constexpr std::array<std::string_view, 12> kProcFiles = {"/proc/cpuinfo",
+                                                         "/proc/diskstats",
+                                                         "/proc/meminfo",
+                                                         "/proc/stat",
+                                                         "/proc/swaps",
+                                                         "/proc/uptime",
+                                                         "/proc/loadavg",
+                                                         "/proc/slabinfo",
+                                                         "/proc/net/dev",
+                                                         "/proc/sys/kernel/ns_last_pid",
+                                                         "/proc/sys/crypto/fips_enabled",
+                                                         "/proc/interrupts"};
 
 bool on_procfs(int fd) {
   struct statfs info{};
@@ -73,7 +81,8 @@ Result<bool> source_is_folder(const PreparedMount& prepared) {
   return S_ISDIR(info.st_mode);
 }
 
-Result<> apply_propagation(const RootfsContext& context, const PreparedMount& prepared, const std::string& destination) {
+Result<> apply_propagation(const RootfsContext& context, const PreparedMount& prepared,
+                           const std::string& destination) {
   if (prepared.options.propagation.empty()) return {};
   const int nofollow = prepared.options.dest_nofollow ? O_NOFOLLOW : 0;
   Fd mounted = TRY(kernel::open_in_root(context.root.get(), destination.c_str(), O_PATH | nofollow));
@@ -114,7 +123,8 @@ Result<> mount_bind(RootfsContext& context, const PreparedMount& prepared, const
   if (prepared.detached)
     TRY(kernel::attach(prepared.detached.get(), target.get()));
   else
-    TRY(kernel::mount_bind(bind_in_shared_tree(context, prepared), {target.get(), context.root.get(), destination.c_str()}));
+    TRY(kernel::mount_bind(bind_in_shared_tree(context, prepared),
+                           {target.get(), context.root.get(), destination.c_str()}));
   return apply_propagation(context, prepared, destination);
 }
 
@@ -131,7 +141,9 @@ Result<std::string> labelled(const RootfsContext& context, const std::string& da
   return kernel::with_mount_label(data, label);
 }
 
-bool has_mode(std::string_view data) { return data.starts_with("mode=") || data.find(",mode=") != std::string_view::npos; }
+bool has_mode(std::string_view data) {
+  return data.starts_with("mode=") || data.find(",mode=") != std::string_view::npos;
+}
 
 kernel::Filesystem filesystem_of(const PreparedMount& prepared, const std::string& data) {
   return {.type = prepared.mount->type.c_str(),
@@ -181,7 +193,8 @@ Result<> mount_cgroup_v1(RootfsContext& context, const PreparedMount& prepared, 
     TRY(kernel::make_dir_at(tmpfs.get(), name.c_str(), 0755));
     Fd folder = TRY(kernel::open_beneath_no_links(tmpfs.get(), name.c_str(), O_PATH | O_DIRECTORY));
     Fd bound = TRY(kernel::clone_tree(AT_FDCWD, hierarchy.path.c_str(), false));
-    TRY(kernel::set_attributes(bound.get(), "", {.set = prepared.options.attr.set, .clear = prepared.options.attr.clear}, false));
+    TRY(kernel::set_attributes(bound.get(), "",
+                               {.set = prepared.options.attr.set, .clear = prepared.options.attr.clear}, false));
     TRY(kernel::attach(bound.get(), folder.get()));
     // Controllers mounted together are also found under each one's name.
     if (name.find(',') == std::string::npos) continue;
@@ -203,15 +216,90 @@ Result<Fd> cgroup_v2_view(const RootfsContext& context) {
   const Namespace* own = context.spec->linux_->find(NamespaceType::kCgroup);
   if (own == nullptr) return kernel::clone_tree(AT_FDCWD, "/sys/fs/cgroup", false);
   const bool known = context.cgroup != nullptr && !context.cgroup->hierarchies.empty();
-  if (own->path.empty() && known) return kernel::clone_tree(AT_FDCWD, context.cgroup->hierarchies.front().path.c_str(), false);
+  if (own->path.empty() && known)
+    return kernel::clone_tree(AT_FDCWD, context.cgroup->hierarchies.front().path.c_str(), false);
   return kernel::make_filesystem({.type = "cgroup2", .source = "cgroup"});
 }
 
 Result<> mount_cgroup_v2(RootfsContext& context, const PreparedMount& prepared, int target) {
   Fd view = TRY(cgroup_v2_view(context));
-  TRY(kernel::set_attributes(view.get(), "", {.set = prepared.options.attr.set, .clear = prepared.options.attr.clear}, false));
+  TRY(kernel::set_attributes(view.get(), "", {.set = prepared.options.attr.set, .clear = prepared.options.attr.clear},
+                             false));
   return kernel::attach(view.get(), target);
 }
+
+Result<> mount_cgroup(RootfsContext& context, const PreparedMount& prepared, const std::string& destination) {
+  Fd target = TRY(make_folder_in_root(context.root.get(), destination));
+  if (host_is_unified())
+    TRY(mount_cgroup_v2(context, prepared, target.get()));
+  else if (context.cgroup != nullptr)
+    TRY(mount_cgroup_v1(context, prepared, target.get()));
+  return apply_propagation(context, prepared, destination);
+}
+
+// proc and sysfs: on a plain folder only. A user namespace that does not own the network namespace may
+// not mount sysfs; it gets the host's, as every runtime gives it.
+Result<> mount_kernel_view(RootfsContext& context, const PreparedMount& prepared, const std::string& destination) {
+  Fd target = TRY(make_plain_folder(context.root.get(), destination));
+  TRY(check_proc_target(destination, target.get(), prepared.mount->type == "proc"));
+  const kernel::MountTarget place{target.get(), context.root.get(), destination.c_str()};
+  auto mounted = kernel::mount_filesystem(filesystem_of(prepared, prepared.options.data), place);
+  if (!mounted && mounted.error().code() == EPERM && prepared.mount->type == "sysfs" && context.user_namespace) {
+    kernel::Bind host{.source = "/sys", .recursive = true, .own = {.set = prepared.options.attr.set}};
+    mounted = kernel::mount_bind(host, place);
+  }
+  if (!mounted) return mounted;
+  return apply_propagation(context, prepared, destination);
+}
+
+Result<> mount_filesystem(RootfsContext& context, const PreparedMount& prepared, const std::string& destination) {
+  Fd target = TRY(make_folder_in_root(context.root.get(), destination));
+  TRY(check_proc_target(destination, target.get(), false));
+  const std::string data = TRY(labelled(context, prepared.options.data));
+  TRY(kernel::mount_filesystem(filesystem_of(prepared, data), {target.get(), context.root.get(), destination.c_str()}));
+  if (!prepared.options.recursive_attr.empty()) {
+    Fd mounted = TRY(kernel::open_in_root(context.root.get(), destination.c_str(), O_PATH));
+    TRY(kernel::set_attributes(
+        mounted.get(), "", {.set = prepared.options.recursive_attr.set, .clear = prepared.options.recursive_attr.clear},
+        true));
+  }
+  return apply_propagation(context, prepared, destination);
+}
+
+Result<> mount_one(RootfsContext& context, const PreparedMount& prepared) {
+  const std::string destination = place_in_root(prepared.mount->destination);
+  const std::string& type = prepared.mount->type;
+  if (prepared.options.is_remount()) return remount(context, prepared, destination);
+  if (prepared.options.is_bind() || type == "bind") return mount_bind(context, prepared, destination);
+  if (type == "proc" || type == "sysfs") return mount_kernel_view(context, prepared, destination);
+  if (type == "tmpfs") return mount_tmpfs(context, prepared, destination);
+  if (type == "cgroup" || type == "cgroup2") return mount_cgroup(context, prepared, destination);
+  return mount_filesystem(context, prepared, destination);
+}
+
+// The detached copy of a bind source, with everything decided that the container must not decide.
+Result<Fd> open_source(const PreparedMount& prepared, int user_namespace_fd) {
+  kernel::Bind bind = bind_of(prepared);
+  Fd mapping;
+  if (prepared.options.idmap != IdMapMode::kNone) {
+    int map_fd = user_namespace_fd;
+    if (!prepared.options.uid_mappings.empty()) {
+      mapping = TRY(make_mapping_namespace(prepared.options.uid_mappings, prepared.options.gid_mappings));
+      map_fd = mapping.get();
+    }
+    if (map_fd < 0) return fail("idmap needs mappings: give uidMappings and gidMappings, or a user namespace");
+    kernel::MountAttributes& map = prepared.options.idmap == IdMapMode::kRecursive ? bind.all : bind.own;
+    map.set |= MOUNT_ATTR_IDMAP;
+    map.userns_fd = map_fd;
+  }
+  // Taken from the host's tree, the copy must not hand the container's mounts back to it.
+  Fd tree = TRY(kernel::clone_tree(AT_FDCWD, bind.source, bind.recursive, bind.nofollow));
+  TRY(kernel::set_attributes(tree.get(), "", {.propagation = MS_SLAVE}, bind.recursive));
+  TRY(kernel::apply_attributes(tree.get(), bind));
+  return tree;
+}
+
+}  // namespace
 
 bool host_is_unified() {
   struct statfs info{};
@@ -240,7 +328,8 @@ Result<> prepare_mounts(RootfsContext& context, int user_namespace_fd) {
       if (source)
         prepared.detached = *std::move(source);
       else if (source.error().code() != EPERM || prepared.options.idmap != IdMapMode::kNone)
-        return std::unexpected(std::move(source).error().with_context(cat("mounts[", i, "] (", mounts[i].destination, ")")));
+        return std::unexpected(
+            std::move(source).error().with_context(cat("mounts[", i, "] (", mounts[i].destination, ")")));
     }
     context.mounts.push_back(std::move(prepared));
   }
@@ -249,8 +338,8 @@ Result<> prepare_mounts(RootfsContext& context, int user_namespace_fd) {
 
 Result<> restore_propagation(const RootfsContext& context) {
   for (size_t i = 0; i < context.mounts.size(); ++i)
-    TRY_CTX(apply_propagation(context, context.mounts[i], place_in_root(context.mounts[i].mount->destination)), "mounts[", i, "] (",
-            context.mounts[i].mount->destination, ")");
+    TRY_CTX(apply_propagation(context, context.mounts[i], place_in_root(context.mounts[i].mount->destination)),
+            "mounts[", i, "] (", context.mounts[i].mount->destination, ")");
   return {};
 }
 

@@ -72,16 +72,18 @@ Result<NamespacePlan> plan_namespaces(const Linux& linux_) {
       plan.at_clone |= clone_flag(entry.type);
   }
   std::partition(plan.join.begin(), plan.join.end(),
-                        [](const NamespaceToJoin& each) { return each.type == NamespaceType::kUser; });
+                 [](const NamespaceToJoin& each) { return each.type == NamespaceType::kUser; });
   for (const NamespaceToJoin& each : plan.join)
-    plan.intermediate |= each.type == NamespaceType::kUser || each.type == NamespaceType::kPid || plan.has_new(NamespaceType::kUser);
+    plan.intermediate |=
+        each.type == NamespaceType::kUser || each.type == NamespaceType::kPid || plan.has_new(NamespaceType::kUser);
   return plan;
 }
 
 namespace {
 
 Result<> join_one(const NamespaceToJoin& each) {
-  TRY_CTX(kernel::join_namespaces(each.fd.get(), clone_flag(each.type)), "join ", namespace_name(each.type), " namespace ", each.path);
+  TRY_CTX(kernel::join_namespaces(each.fd.get(), clone_flag(each.type)), "join ", namespace_name(each.type),
+          " namespace ", each.path);
   return {};
 }
 
@@ -93,7 +95,8 @@ Result<> join_first(NamespacePlan& plan) {
   // With the host's rights first: most namespaces belong to the host. A mount namespace comes last, since
   // paths mean something else in it.
   for (NamespaceToJoin& each : plan.join) {
-    if (each.type == NamespaceType::kUser || each.type == NamespaceType::kMount || !join_one(each)) rest.push_back(std::move(each));
+    if (each.type == NamespaceType::kUser || each.type == NamespaceType::kMount || !join_one(each))
+      rest.push_back(std::move(each));
   }
   plan.join = std::move(rest);
   if (!joins_user) return {};
@@ -113,7 +116,7 @@ Result<> join_first(NamespacePlan& plan) {
 
 Result<> join_rest(NamespacePlan& plan) {
   std::partition(plan.join.begin(), plan.join.end(),
-                        [](const NamespaceToJoin& each) { return each.type != NamespaceType::kMount; });
+                 [](const NamespaceToJoin& each) { return each.type != NamespaceType::kMount; });
   for (const NamespaceToJoin& each : plan.join) TRY(join_one(each));
   return {};
 }
@@ -121,7 +124,8 @@ Result<> join_rest(NamespacePlan& plan) {
 Result<> enter_new_time_namespace(const Linux& linux_) {
   TRY_CTX(kernel::unshare(CLONE_NEWTIME), "time namespace");
   std::string offsets;
-  for (const auto& [clock, offset] : linux_.time_offsets) offsets += cat(clock, " ", offset.secs, " ", offset.nanosecs, "\n");
+  for (const auto& [clock, offset] : linux_.time_offsets)
+    offsets += cat(clock, " ", offset.secs, " ", offset.nanosecs, "\n");
   if (!offsets.empty()) TRY_CTX(kernel::write_file("/proc/self/timens_offsets", offsets), "linux.timeOffsets");
   Fd own = TRY(kernel::open("/proc/self/ns/time_for_children", O_RDONLY));
   return kernel::join_namespaces(own.get(), CLONE_NEWTIME);

@@ -37,7 +37,8 @@ Result<Watched> open_watched(const Globals& globals, const std::string& id, bool
   return Watched{std::move(folder), std::move(state), std::move(cgroup)};
 }
 
-Result<std::string> ps(const Globals& globals, const std::string& id, bool json, const std::vector<std::string>& ps_args) {
+Result<std::string> ps(const Globals& globals, const std::string& id, bool json,
+                       const std::vector<std::string>& ps_args) {
   const Watched watched = TRY(open_watched(globals, id, false));
   std::vector<pid_t> pids = TRY(watched.cgroup.processes());
   std::sort(pids.begin(), pids.end());
@@ -47,8 +48,13 @@ Result<std::string> ps(const Globals& globals, const std::string& id, bool json,
     argv.push_back("-ef");
   else
     argv.insert(argv.end(), ps_args.begin(), ps_args.end());
-  const auto result = TRY(kernel::run_command(
-      {.path = "/bin/ps", .argv = argv, .env = {"PATH=/usr/bin:/bin"}, .input = {}, .timeout_ms = 10'000, .cwd = {}, .output_limit = 64u << 20}));
+  const auto result = TRY(kernel::run_command({.path = "/bin/ps",
+                                               .argv = argv,
+                                               .env = {"PATH=/usr/bin:/bin"},
+                                               .input = {},
+                                               .timeout_ms = 10'000,
+                                               .cwd = {},
+                                               .output_limit = 64u << 20}));
   if (result.status != 0) return fail("ps: ", result.output);
   std::string_view lines = result.output;
   const std::string_view header = cut(lines, '\n');

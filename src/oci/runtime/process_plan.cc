@@ -58,7 +58,8 @@ void plan_scheduling(PlanBuilder& builder, const ProcessPlan& plan) {
     builder.step(SYS_sched_setattr, {0, builder.bytes(&attr, sizeof attr), 0}, "process.scheduler");
   }
   if (plan.linux_ != nullptr && plan.linux_->personality) {
-    uint64_t persona = kernel::number_of(kernel::personality_domain_names(), plan.linux_->personality->domain).value_or(0);
+    uint64_t persona =
+        kernel::number_of(kernel::personality_domain_names(), plan.linux_->personality->domain).value_or(0);
     for (const std::string& flag : plan.linux_->personality->flags)
       persona |= kernel::number_of(kernel::personality_flag_names(), flag).value_or(0);
     builder.step(SYS_personality, {persona}, "linux.personality");
@@ -68,7 +69,8 @@ void plan_scheduling(PlanBuilder& builder, const ProcessPlan& plan) {
     uint64_t mode = kernel::number_of(kernel::memory_policy_mode_names(), policy.mode).value_or(0);
     for (const std::string& flag : policy.flags)
       mode |= kernel::number_of(kernel::memory_policy_flag_names(), flag).value_or(0);
-    const std::vector<uint64_t> nodes = parse_number_list(policy.nodes, kMaxMemoryNodes).value_or(std::vector<uint64_t>{});
+    const std::vector<uint64_t> nodes =
+        parse_number_list(policy.nodes, kMaxMemoryNodes).value_or(std::vector<uint64_t>{});
     const auto mask = builder.bytes(nodes.data(), nodes.size() * sizeof nodes[0]);
     // The kernel reads one bit less than it is told.
     const uint64_t bits = nodes.empty() ? 0 : nodes.size() * 64 + 1;
@@ -104,11 +106,13 @@ void plan_capabilities(PlanBuilder& builder, const Capabilities& sets) {
                                           {high(sets.effective), high(sets.permitted), high(sets.inheritable)}};
   const auto header_at = builder.bytes(&header, sizeof header);
   builder.step(SYS_capset, {header_at, builder.bytes(data, sizeof data)}, "process.capabilities");
-  builder.step(SYS_prctl, {PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0}, "process.capabilities.ambient", kMayFail);
+  builder.step(SYS_prctl, {PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0}, "process.capabilities.ambient",
+               kMayFail);
   // The kernel allows those that are permitted and inheritable; runtime-spec has the others fail silently.
   for (int number = 0; number < 64; ++number)
     if ((sets.ambient >> number & 1) != 0)
-      builder.step(SYS_prctl, {PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, number, 0, 0}, "process.capabilities.ambient", kMayFail);
+      builder.step(SYS_prctl, {PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, number, 0, 0}, "process.capabilities.ambient",
+                   kMayFail);
 }
 
 void plan_seccomp(PlanBuilder& builder, const kernel::SeccompFilter& filter) {
@@ -166,8 +170,9 @@ std::vector<Rlimit> permitted_rlimits(const std::vector<Rlimit>& wanted) {
   for (Rlimit& limit : out) {
     rlimit own{};
     if (::getrlimit(static_cast<__rlimit_resource>(limit.resource), &own) != 0 || limit.hard <= own.rlim_max) continue;
-    log::warning("process.rlimits: ", kernel::name_of(kernel::rlimit_names(), static_cast<uint64_t>(limit.resource)), " hard limit ",
-                 limit.hard, " is over the host's ", own.rlim_max, ", which cannot be raised without CAP_SYS_RESOURCE; clamped");
+    log::warning("process.rlimits: ", kernel::name_of(kernel::rlimit_names(), static_cast<uint64_t>(limit.resource)),
+                 " hard limit ", limit.hard, " is over the host's ", own.rlim_max,
+                 ", which cannot be raised without CAP_SYS_RESOURCE; clamped");
     limit.hard = own.rlim_max;
     limit.soft = std::min(limit.soft, limit.hard);
   }
@@ -223,7 +228,8 @@ void plan_process(PlanBuilder& builder, const ProcessPlan& plan) {
   }
   for (const kernel::LabelWrite& each : plan.labels) {
     const auto path = builder.text(each.path);
-    builder.step(Step::kWriteLabel, {plan.proc, path, builder.text(each.text), each.text.size()}, cat("security label ", each.text));
+    builder.step(Step::kWriteLabel, {plan.proc, path, builder.text(each.text), each.text.size()},
+                 cat("security label ", each.text));
   }
   plan_rlimits(builder, rlimits, true);
   if (seccomp_last) plan_seccomp(builder, *plan.seccomp);

@@ -18,11 +18,11 @@ struct ProcessPlan {
   const kernel::SeccompFilter* seccomp = nullptr;  // null for none
   std::string home;                                // $HOME when the configuration gives none
   bool user_namespace = false;
-  bool cwd_as_user = false;   // the working folder could not be entered as root
+  bool cwd_as_user = false;  // the working folder could not be entered as root
   int preserve_fds = 0;
-  int listen_fds = 0;         // LISTEN_FDS to hand on, with LISTEN_PID=1
-  int listener = -1;          // start.sock; -1: execute at once
-  int proc = -1;              // root of the host's procfs, for `labels`
+  int listen_fds = 0;  // LISTEN_FDS to hand on, with LISTEN_PID=1
+  int listener = -1;   // start.sock; -1: execute at once
+  int proc = -1;       // root of the host's procfs, for `labels`
   std::vector<kernel::LabelWrite> labels;
 };
 

@@ -141,7 +141,7 @@ Result<> Restore::add_namespaces() {
 void Restore::add_mounts() {
   Fd root(::open(bundle_.rootfs.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   for (const Mount& mount : out_.spec.mounts) {
-    const std::string destination = clean_path(mount.destination);
+    const std::string destination = place_in_root(mount.destination);
     if (criu::is_bind(mount, linux_)) {
       const std::string source = absolute_source(bundle_.path, mount);
       request_.ext_mnt.emplace_back(destination, source);

@@ -15,7 +15,7 @@ namespace {
 // criu brings a tmpfs back with all that is in it, mount points too.
 bool on_tmpfs(const Spec& spec, const std::string& destination) {
   for (const Mount& each : spec.mounts)
-    if (each.type == "tmpfs" && destination.starts_with(clean_path(each.destination) + "/")) return true;
+    if (each.type == "tmpfs" && destination.starts_with(place_in_root(each.destination) + "/")) return true;
   return false;
 }
 
@@ -30,7 +30,7 @@ Result<> bind_for_now(int root, const std::string& source, const std::string& de
 }
 
 Result<bool> prepare_mount(const Spec& spec, const std::string& bundle, int root, const Mount& mount) {
-  const std::string destination = clean_path(mount.destination);
+  const std::string destination = place_in_root(mount.destination);
   if (mount.type == "cgroup" || mount.type == "cgroup2" || on_tmpfs(spec, destination)) return false;
   if (criu::is_bind(mount, *spec.linux_)) {
     TRY(bind_for_now(root, absolute_source(bundle, mount), destination));
@@ -55,7 +55,7 @@ Result<> prepare_root_for_restore(const Spec& spec, const std::string& bundle, c
   for (size_t i = 0; i < spec.mounts.size(); ++i) {
     const Mount& mount = spec.mounts[i];
     if (TRY_CTX(prepare_mount(spec, bundle, tree.get(), mount), "mounts[", i, "] (", mount.destination, ")"))
-      bound.push_back(clean_path(mount.destination));
+      bound.push_back(place_in_root(mount.destination));
   }
   for (auto each = bound.rbegin(); each != bound.rend(); ++each) {
     Fd mounted = TRY(kernel::open_in_root(tree.get(), each->c_str(), O_PATH));

@@ -15,10 +15,10 @@ struct Propagation {
   std::string_view name;
   uint64_t flags;
 };
-constexpr Propagation kPropagations[] = {
-    {"shared", MS_SHARED},          {"rshared", MS_SHARED | MS_REC},   {"slave", MS_SLAVE},
-    {"rslave", MS_SLAVE | MS_REC},  {"private", MS_PRIVATE},           {"rprivate", MS_PRIVATE | MS_REC},
-    {"unbindable", MS_UNBINDABLE},  {"runbindable", MS_UNBINDABLE | MS_REC}};
+constexpr Propagation kPropagations[] = {{"shared", MS_SHARED},         {"rshared", MS_SHARED | MS_REC},
+                                         {"slave", MS_SLAVE},           {"rslave", MS_SLAVE | MS_REC},
+                                         {"private", MS_PRIVATE},       {"rprivate", MS_PRIVATE | MS_REC},
+                                         {"unbindable", MS_UNBINDABLE}, {"runbindable", MS_UNBINDABLE | MS_REC}};
 
 uint64_t propagation_flags(std::string_view name) {
   for (const Propagation& each : kPropagations)
@@ -65,7 +65,8 @@ Result<> attach_root(RootfsContext& context) {
   else
     TRY(kernel::set_propagation("/", (wanted == (MS_PRIVATE | MS_REC) ? MS_PRIVATE : MS_SLAVE) | MS_REC));
   context.root = TRY_CTX(kernel::clone_tree(AT_FDCWD, context.rootfs.c_str(), true), "root.path");
-  if (context.host_is_shared) TRY_CTX(kernel::set_attributes(context.root.get(), "", {.propagation = MS_SLAVE}, true), "root.path");
+  if (context.host_is_shared)
+    TRY_CTX(kernel::set_attributes(context.root.get(), "", {.propagation = MS_SLAVE}, true), "root.path");
   TRY_CTX(kernel::attach_at(context.root.get(), context.rootfs.c_str()), "root.path");
   context.attached = true;
   return {};
@@ -78,7 +79,8 @@ Result<> write_sysctls(RootfsContext& context) {
     const size_t first = key.find_first_of("./");
     if (first != std::string::npos && key[first] == '.')
       for (char& c : path) c = c == '.' ? '/' : c == '/' ? '.' : c;
-    Fd file = TRY_CTX(kernel::open_beneath_no_links(context.proc_sys.get(), path.c_str(), O_WRONLY), "linux.sysctl.", key);
+    Fd file =
+        TRY_CTX(kernel::open_beneath_no_links(context.proc_sys.get(), path.c_str(), O_WRONLY), "linux.sysctl.", key);
     TRY_CTX(kernel::write_all(file.get(), value), "linux.sysctl.", key, "=", value);
   }
   return {};

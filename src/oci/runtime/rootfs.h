@@ -27,9 +27,9 @@ struct RootfsContext {
   bool user_namespace = false;                       // devices are bound, not made
   bool no_pivot = false;
   bool host_is_shared = false;  // linux.rootfsPropagation is shared: volumes may hand mounts back to the host
-  bool attached = false;  // the root's bind mount is in place
-  Fd root;         // the root's mount, from attach_root() on
-  Fd proc_sys;     // the host's /proc/sys: inside, /proc may be anything
+  bool attached = false;        // the root's bind mount is in place
+  Fd root;                      // the root's mount, from attach_root() on
+  Fd proc_sys;                  // the host's /proc/sys: inside, /proc may be anything
 };
 
 // In the runtime, before the namespaces are made: reads mount options and, when the container's user

@@ -40,7 +40,10 @@ bj::object location_object(const kernel::cgroup::Location& location) {
   bj::array hierarchies;
   for (const auto& hierarchy : location.hierarchies)
     hierarchies.push_back({{"controllers", hierarchy.controllers}, {"path", hierarchy.path}, {"made", hierarchy.made}});
-  return {{"hierarchies", std::move(hierarchies)}, {"unit", location.systemd_unit}, {"userManager", location.systemd_user_manager}, {"rootless", location.rootless}};
+  return {{"hierarchies", std::move(hierarchies)},
+          {"unit", location.systemd_unit},
+          {"userManager", location.systemd_user_manager},
+          {"rootless", location.rootless}};
 }
 
 kernel::cgroup::Location location_of(const bj::object& object) {
@@ -166,8 +169,8 @@ Result<StateFolder> StateFolder::open(const Globals& globals, const std::string&
   TRY(check_id(id));
   StateFolder folder;
   folder.path_ = folder_path(TRY(state_root(globals)), id);
-  auto dir = lock ? lock_folder(folder.path_, true)
-                  : kernel::open(folder.path_.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  auto dir =
+      lock ? lock_folder(folder.path_, true) : kernel::open(folder.path_.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
   if (!dir) {
     // runc's words; engines look for them.
     if (dir.error().code() == ENOENT) return fail_errno(ENOENT, "container does not exist: ", id);

@@ -79,7 +79,8 @@ Result<Message> Sync::expect(char kind) const {
 }
 
 void Sync::send_error(const Error& error) const {
-  std::string body = cat(error.code(), " ", error.message().substr(0, kMaxMessage / 2), "\n", error.hint().substr(0, kMaxMessage / 4));
+  std::string body =
+      cat(error.code(), " ", error.message().substr(0, kMaxMessage / 2), "\n", error.hint().substr(0, kMaxMessage / 4));
   (void)send('E', body);
 }
 
@@ -90,7 +91,8 @@ Error decode_error(std::string_view body) {
   if (!body.empty()) body.remove_prefix(1);
   const size_t newline = body.find('\n');
   Error error(std::string(body.substr(0, newline)), code);
-  if (newline != std::string_view::npos && newline + 1 < body.size()) return std::move(error).hint(body.substr(newline + 1));
+  if (newline != std::string_view::npos && newline + 1 < body.size())
+    return std::move(error).hint(body.substr(newline + 1));
   return error;
 }
 

@@ -214,7 +214,8 @@ Result<> check_unknown_capabilities(const Spec& spec) {
 }  // namespace
 
 Result<> validate(const Spec& spec) {
-  for (const auto check : {check_version, check_root, check_names, check_mounts, check_hooks, check_unknown_capabilities})
+  for (const auto check :
+       {check_version, check_root, check_names, check_mounts, check_hooks, check_unknown_capabilities})
     TRY(check(spec));
   if (spec.process) TRY(validate(*spec.process));
   if (spec.linux_) TRY(validate(*spec.linux_));

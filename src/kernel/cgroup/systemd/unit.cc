@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <array>
 
+#include "base/text.h"
 #include "kernel/cgroup/device_rules.h"
 #include "kernel/cgroup/stats_read.h"
 #include "kernel/cgroup/systemd/gvariant.h"
-#include "base/text.h"
 #include "kernel/cgroup/v2.h"
 
 namespace proa::kernel::cgroup::systemd {

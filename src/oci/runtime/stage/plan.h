@@ -19,8 +19,8 @@ enum class Step : int64_t {
   kAwaitStart = -2,  // accept on args[0] until a peer sends "s"; that connection takes reports from then on
   kExecute = -3,     // args: candidate paths (null-terminated array), argv, envp
   kNotifyFd = -4,  // report the result of the step before (a seccomp listener): "N" + int32 on `sync`, wait for a byte
-  kWriteLabel = -5, // args: root of a procfs, path below it, text, length: open, write, close. The kernel
-                    // takes such a write only from the memory image that opened the file (proc_pid_attr(5)).
+  kWriteLabel = -5,  // args: root of a procfs, path below it, text, length: open, write, close. The kernel
+                     // takes such a write only from the memory image that opened the file (proc_pid_attr(5)).
 };
 
 enum StepFlags : uint32_t {

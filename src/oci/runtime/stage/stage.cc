@@ -145,7 +145,8 @@ extern "C" [[noreturn]] void stage_main(const long* stack) {
   long previous = 0;
   for (uint32_t i = 0; i < plan.steps; ++i) {
     previous = perform(plan, steps[i], previous);
-    if (previous < 0 && (steps[i].flags & kMayFail) == 0) give_up(reinterpret_cast<const char*>(kPlanBase + steps[i].label), -previous);
+    if (previous < 0 && (steps[i].flags & kMayFail) == 0)
+      give_up(reinterpret_cast<const char*>(kPlanBase + steps[i].label), -previous);
   }
   quit(125);
 }
