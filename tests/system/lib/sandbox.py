@@ -8,7 +8,6 @@ a hybrid host has controllers that only its real root can hand out, is shared wi
 
 import ctypes
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from pathlib import Path
 from . import cgroups
 
 GROUP_PREFIX = "proa-test."
+FOLDER_PREFIX = "proa-test-"
 SKIPPED = 77  # tells CTest
 _INSIDE = "PROA_TEST_SANDBOX"
 _PR_SET_PDEATHSIG = 1
@@ -62,6 +62,25 @@ def require_root():
         sys.exit(SKIPPED)
 
 
+def _end(*_):
+    """Ends by an exception, so that sandboxes are closed."""
+    sys.exit(128 + signal.SIGTERM)
+
+
+def _alive(pid):
+    return pid.isdigit() and Path(f"/proc/{pid}").exists()
+
+
+def _sweep_folders():
+    """Removes the empty mount points of sandboxes whose maker was killed."""
+    for stale in Path(tempfile.gettempdir()).glob(f"{FOLDER_PREFIX}*-*"):
+        if not _alive(stale.name.split("-")[2]):
+            try:
+                stale.rmdir()
+            except OSError:
+                pass  # not empty, so not one of ours, or another sweep was faster
+
+
 class Sandbox:
     """Use as a context manager; run() may be called once.
 
@@ -71,7 +90,9 @@ class Sandbox:
     def __init__(self, network=True, cgroup2=True):
         require_root()
         self._network = network
-        self._folder = Path(tempfile.mkdtemp(prefix="proa-test-"))
+        signal.signal(signal.SIGTERM, _end)
+        _sweep_folders()
+        self._folder = Path(tempfile.mkdtemp(prefix=f"{FOLDER_PREFIX}{os.getpid()}-"))
         self._groups = {}
         self._mounts = []
         self._shared = {}
@@ -95,7 +116,7 @@ class Sandbox:
     def _sweep(parent):
         """Removes the groups of sandboxes whose maker was killed."""
         for stale in parent.glob(f"{GROUP_PREFIX}*"):
-            if not Path(f"/proc/{stale.name.split('.')[1]}").exists():
+            if not _alive(stale.name.split(".")[1]):
                 cgroups.remove_tree(stale)
 
     def __enter__(self):
@@ -108,7 +129,7 @@ class Sandbox:
         for group in self._groups.values():
             cgroups.remove_tree(group)
         self._remove_shared()
-        shutil.rmtree(self._folder, ignore_errors=True)  # only the mount point: the tmpfs was mounted inside
+        self._folder.rmdir()  # empty: what it held was on the tmpfs mounted inside
 
     def _remove_shared(self):
         """Removes new groups of the shared v2 tree, if they are empty and stay so: another test may just be filling one."""
@@ -167,6 +188,11 @@ class Sandbox:
             self._thaw()  # a v1-frozen process does not even die of SIGKILL
             child.kill()
             stdout, stderr = child.communicate()
+        except BaseException:
+            self._thaw()
+            child.kill()
+            child.wait()
+            raise
         return Outcome(child.returncode, stdout or "", stderr or "", timed_out, self.groups_left())
 
 
