@@ -112,6 +112,7 @@ struct SpawnPlan {
   char** argv;
   char** env;
   int in, out;
+  int program_fd, kept_fd;
   volatile int failure;
 };
 
@@ -124,8 +125,10 @@ int spawned(void* argument) {
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
   if (::dup2(plan->in, 0) >= 0 && ::dup2(plan->out, 1) >= 0 && ::dup2(plan->out, 2) >= 0 &&
       ::syscall(SYS_close_range, 3u, ~0u, static_cast<unsigned>(CLOSE_RANGE_CLOEXEC)) == 0 &&
-      (plan->cwd == nullptr || ::chdir(plan->cwd) == 0))
-    ::execve(plan->path, plan->argv, plan->env);
+      (plan->kept_fd < 0 || ::fcntl(plan->kept_fd, F_SETFD, 0) == 0) && (plan->cwd == nullptr || ::chdir(plan->cwd) == 0)) {
+    if (plan->program_fd >= 0) ::syscall(SYS_execveat, plan->program_fd, "", plan->argv, plan->env, AT_EMPTY_PATH);
+    if (plan->program_fd < 0) ::execve(plan->path, plan->argv, plan->env);
+  }
   plan->failure = errno;
   ::_exit(127);
 }
@@ -189,6 +192,8 @@ Result<CommandResult> run_command(const Command& command) {
                  .env = env.data(),
                  .in = in.read.get(),
                  .out = out.write.get(),
+                 .program_fd = command.program_fd,
+                 .kept_fd = command.kept_fd,
                  .failure = 0};
   alignas(16) char stack[16 * 1024];
   int pidfd_number = -1;

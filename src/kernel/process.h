@@ -49,6 +49,8 @@ struct Command {
   std::optional<int> timeout_ms;  // SIGKILL after it
   std::string cwd;
   size_t output_limit = 64 * 1024;  // bytes kept of stdout and stderr together
+  int program_fd = -1;              // executed instead of `path`, which then is only its name in errors
+  int kept_fd = -1;                 // one more descriptor to inherit, under its number
 };
 struct CommandResult {
   int status = 0;  // as wait_child

@@ -21,14 +21,17 @@ size_t utf8_length(std::string_view text) {
   return length;
 }
 
-Result<> run_hook(const Hook& hook, std::string_view state) {
-  const kernel::CommandResult result =
-      TRY(kernel::run_command({.path = hook.path,
-                               .argv = hook.args.empty() ? std::vector{hook.path} : hook.args,
-                               .env = hook.env,
-                               .input = state,
-                               .timeout_ms = hook.timeout ? std::optional(*hook.timeout * 1000) : std::nullopt,
-                               .cwd = {}}));
+kernel::Command command_of(const Hook& hook, std::string_view state) {
+  return {.path = hook.path,
+          .argv = hook.args.empty() ? std::vector{hook.path} : hook.args,
+          .env = hook.env,
+          .input = state,
+          .timeout_ms = hook.timeout ? std::optional(*hook.timeout * 1000) : std::nullopt,
+          .cwd = {}};
+}
+
+Result<> run_hook(const Hook& hook, const kernel::Command& command) {
+  const kernel::CommandResult result = TRY(kernel::run_command(command));
   if (result.timed_out) return fail(hook.path, ": no end after ", *hook.timeout, " s, killed");
   if (result.status == 0) return {};
   const std::string output = summarize_output(result.output);
@@ -60,13 +63,23 @@ std::string summarize_output(std::string_view output, size_t limit) {
 }
 
 Result<> run_hooks(std::string_view name, const std::vector<Hook>& hooks, std::string_view state) {
-  for (size_t i = 0; i < hooks.size(); ++i) TRY_CTX(run_hook(hooks[i], state), "hooks.", name, "[", i, "]");
+  for (size_t i = 0; i < hooks.size(); ++i)
+    TRY_CTX(run_hook(hooks[i], command_of(hooks[i], state)), "hooks.", name, "[", i, "]");
   return {};
+}
+
+Result<> run_hook_by_stage(const Hook& hook, std::string_view state, int program, int plan) {
+  kernel::Command command = command_of(hook, state);
+  command.argv = {"proa-stage", std::to_string(plan)};
+  command.env.clear();  // the plan has the hook's
+  command.program_fd = program;
+  command.kept_fd = plan;
+  return run_hook(hook, command);
 }
 
 void run_hooks_warning(std::string_view name, const std::vector<Hook>& hooks, std::string_view state) {
   for (size_t i = 0; i < hooks.size(); ++i) {
-    const auto done = run_hook(hooks[i], state);
+    const auto done = run_hook(hooks[i], command_of(hooks[i], state));
     if (!done) log::warning("hooks.", name, "[", i, "]: ", done.error().message());
   }
 }

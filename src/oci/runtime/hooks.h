@@ -17,6 +17,9 @@ Result<> run_hooks(std::string_view name, const std::vector<Hook>& hooks, std::s
 // The same for the lists whose failures are only warned of (poststart, poststop).
 void run_hooks_warning(std::string_view name, const std::vector<Hook>& hooks, std::string_view state);
 
+// One hook with the rights of the container: `program` is the stage, `plan` the hook as a plan for it.
+Result<> run_hook_by_stage(const Hook& hook, std::string_view state, int program, int plan);
+
 // What a hook printed, fit for an error's one line: its end, control characters and broken UTF-8
 // taken out, at most `limit` bytes.
 std::string summarize_output(std::string_view output, size_t limit = 512);

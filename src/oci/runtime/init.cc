@@ -25,6 +25,7 @@
 #include "oci/runtime/foreground.h"
 #include "oci/runtime/hooks.h"
 #include "oci/runtime/plan.h"
+#include "oci/runtime/process_plan.h"
 
 namespace proa::oci::runtime {
 namespace {
@@ -197,7 +198,8 @@ Result<Fd> receive_plan(const Sync& sync) {
 }
 
 // With startContainer hooks it is we who wait for the start, since the stage runs no programs.
-Result<> await_start_and_run_hooks(InitContext& context) {
+Result<> await_start(InitContext& context) {
+  ::prctl(PR_SET_PDEATHSIG, 0);
   TRY(context.sync.send('R'));
   Fd starter;
   while (!starter) {
@@ -208,7 +210,33 @@ Result<> await_start_and_run_hooks(InitContext& context) {
   // From now on the starter hears our reports, under the number the plan knows.
   if (::dup3(starter.get(), context.sync.fd(), O_CLOEXEC) < 0) return fail_errno(errno, "report to the starter");
   context.listener.reset();
-  return run_hooks("startContainer", context.spec->hooks.start_container, hook_state(context));
+  return {};
+}
+
+// These hooks are programs of the image: they run with what the container's process may do, no more.
+Result<> run_start_hook(const InitContext& context, const Hook& hook) {
+  Process process = *context.spec->process;
+  process.args = hook.args.empty() ? std::vector{hook.path} : hook.args;
+  process.env = hook.env;
+  PlanBuilder builder;
+  plan_process(builder, {.process = &process,
+                         .linux_ = &*context.spec->linux_,
+                         .program = hook.path,
+                         .home = {},
+                         .user_namespace = context.spec->linux_->find(NamespaceType::kUser) != nullptr,
+                         .labels = {}});
+  const Fd plan = TRY(builder.seal(-1));
+  return run_hook_by_stage(hook, hook_state(context), context.stage_program.get(), plan.get());
+}
+
+Result<> run_start_hooks(InitContext& context) {
+  const auto& hooks = context.spec->hooks.start_container;
+  if (hooks.empty() || !context.spec->process) return {};
+  if (context.listener) TRY(await_start(context));
+  // What they start may look at us: we are still the host's program.
+  ::prctl(PR_SET_DUMPABLE, 0);
+  for (size_t i = 0; i < hooks.size(); ++i) TRY_CTX(run_start_hook(context, hooks[i]), "hooks.startContainer[", i, "]");
+  return {};
 }
 
 Result<> live(InitContext& context) {
@@ -216,7 +244,7 @@ Result<> live(InitContext& context) {
   const SetupDone done = TRY(prepare_process(context));
   TRY(context.sync.send('M', encode(done)));
   Fd plan = TRY(receive_plan(context.sync));
-  if (!context.spec->hooks.start_container.empty() && context.listener) TRY(await_start_and_run_hooks(context));
+  TRY(run_start_hooks(context));
   const int listener = context.listener ? context.listener.get() : -1;
   return std::unexpected(become_stage(context.stage_program, plan.get(), {context.sync.fd(), listener, done.proc}));
 }

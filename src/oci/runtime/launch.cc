@@ -96,6 +96,7 @@ class Undo {
       (void)kernel::wait_child(child->pid);
     }
     state_.pid = 0;
+    state_.creating = false;  // what the state does not say was not made
     const auto done = destroy(folder_, state_);
     if (!done) log::warning("clean up after the failure: ", done.error().message());
   }
@@ -308,7 +309,6 @@ Result<> Launch::follow_setup() {
 Result<> Launch::record() {
   out_.state.pid = out_.child.pid;
   out_.state.start_time = TRY(kernel::process_start_time(out_.child.pid));
-  out_.state.creating = false;
   out_.state.started = !wait_;
   TRY(out_.folder.save(out_.state));
   if (!options_.pid_file.empty()) TRY(write_pid_file(options_.pid_file, out_.child.pid));
@@ -318,7 +318,7 @@ Result<> Launch::record() {
 
 Result<> Launch::send_plan() {
   // startContainer hooks are run by the child, which then does the waiting itself.
-  const bool stage_waits = wait_ && spec_.hooks.start_container.empty();
+  const bool stage_waits = wait_ && (spec_.hooks.start_container.empty() || !spec_.process);
   const int listen_fds = activation_fds();
   ProcessPlan plan{.process = spec_.process ? &*spec_.process : nullptr,
                    .linux_ = &*spec_.linux_,
@@ -382,6 +382,8 @@ Result<Launched> launch(const Globals& globals, const std::string& id, const Cre
   TRY(launch.follow_setup());
   TRY(launch.record());
   TRY(launch.send_plan());
+  TRY(out.folder.finish());
+  out.state.creating = false;
   undo.dismiss();
   return out;
 }

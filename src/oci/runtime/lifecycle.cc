@@ -157,7 +157,8 @@ Result<> remove(const Globals& globals, const std::string& id, bool force) {
     return destroy(*folder, ContainerState{});  // its creator died before it wrote a word
   }
   const Status status = TRY(current_status(*folder, *state));
-  if (!force && (status == Status::kRunning || status == Status::kPaused))
+  // runtime-spec "Delete": an error unless stopped, without effect. A creator that lives would hold the lock.
+  if (!force && status != Status::kStopped && status != Status::kCreating)
     return fail("cannot delete container ", id, " that is not stopped: ", status_name(status))
         .hint("stop it with `kill`, or use --force");
   if (status == Status::kPaused) {

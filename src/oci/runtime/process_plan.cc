@@ -155,7 +155,7 @@ void plan_execution(PlanBuilder& builder, const ProcessPlan& plan) {
     env.push_back(cat("LISTEN_FDS=", plan.listen_fds));
     env.push_back("LISTEN_PID=1");
   }
-  const auto paths = builder.texts(candidates(process));
+  const auto paths = builder.texts(plan.program.empty() ? candidates(process) : std::vector{plan.program});
   const auto argv = builder.texts(process.args);
   builder.step(Step::kExecute, {paths, argv, builder.texts(env)}, cat("exec: \"", process.args.front(), "\""));
 }

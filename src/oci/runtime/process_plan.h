@@ -16,6 +16,7 @@ struct ProcessPlan {
   const Process* process = nullptr;                // null: the container was created without one
   const Linux* linux_ = nullptr;                   // personality, memory policy; null for none
   const kernel::SeccompFilter* seccomp = nullptr;  // null for none
+  std::string program;                             // executed as it stands; empty: args[0], looked for in $PATH
   std::string home;                                // $HOME when the configuration gives none
   bool user_namespace = false;
   bool cwd_as_user = false;  // the working folder could not be entered as root

@@ -26,6 +26,7 @@ namespace bj = boost::json;
 namespace {
 
 constexpr int64_t kStateVersion = 1;
+constexpr mode_t kCreatingMode = 0700, kFinishedMode = 0711;
 constexpr const char* kStateFile = "state.json";
 constexpr const char* kConfigFile = "config.json";
 constexpr const char* kStartSocket = "start.sock";
@@ -132,10 +133,10 @@ Result<StateFolder> StateFolder::create(const Globals& globals, const std::strin
   StateFolder folder;
   folder.path_ = folder_path(root, id);
   for (int attempt = 0;; ++attempt) {
-    int made = ::mkdir(folder.path_.c_str(), 0711);
+    int made = ::mkdir(folder.path_.c_str(), kCreatingMode);
     if (made != 0 && errno == ENOENT) {
       TRY_CTX(kernel::make_dirs(root, 0711), "state root");
-      made = ::mkdir(folder.path_.c_str(), 0711);
+      made = ::mkdir(folder.path_.c_str(), kCreatingMode);
     }
     if (made == 0) break;
     if (errno != EEXIST) return fail_errno(errno, "make ", folder.path_);
@@ -187,7 +188,6 @@ Result<> StateFolder::save(const ContainerState& state) const {
                           {"bundle", state.bundle},
                           {"rootfs", state.rootfs},
                           {"created", state.created},
-                          {"creating", state.creating},
                           {"started", state.started},
                           {"pid", state.pid},
                           {"startTime", state.start_time},
@@ -204,6 +204,11 @@ Result<> StateFolder::save(const ContainerState& state) const {
   return kernel::replace_file(cat("/proc/self/fd/", dir_.get(), "/", kStateFile), bj::serialize(object), 0600);
 }
 
+Result<> StateFolder::finish() const {
+  if (::fchmod(dir_.get(), kFinishedMode) != 0) return fail_errno(errno, "finish ", path_);
+  return {};
+}
+
 Result<ContainerState> StateFolder::load() const {
   const std::string text = TRY(kernel::read_file_at(dir_.get(), kStateFile));
   const bj::value value = TRY_CTX(json::parse(text), path_, "/", kStateFile);
@@ -218,7 +223,7 @@ Result<ContainerState> StateFolder::load() const {
     state.bundle = bj::value_to<std::string>(object.at("bundle"));
     state.rootfs = bj::value_to<std::string>(object.at("rootfs"));
     state.created = bj::value_to<std::string>(object.at("created"));
-    state.creating = object.at("creating").as_bool();
+    state.creating = (TRY(kernel::stat_fd(dir_.get())).st_mode & 0777) != kFinishedMode;
     state.started = object.at("started").as_bool();
     state.pid = bj::value_to<pid_t>(object.at("pid"));
     state.start_time = bj::value_to<uint64_t>(object.at("startTime"));

@@ -2,8 +2,9 @@
 //   state.json   this struct (format below; `version` grows when a reader must care)
 //   config.json  the configuration as it was at create
 //   start.sock   while created: the process waits on it for "start"
-// The folder's flock is held by whoever changes the container. A folder whose state says "creating"
-// and whose lock is free belongs to a creator that died: the next command takes it away.
+// The folder's mode is 0700 while the container is being created and 0711 afterwards. Its flock is held by
+// whoever changes the container. A folder that is "creating" and whose lock is free belongs to a creator
+// that died: the next command takes it away.
 #pragma once
 
 #include <sys/types.h>
@@ -27,11 +28,11 @@ std::string_view status_name(Status status);
 
 struct ContainerState {
   std::string id, oci_version, bundle, rootfs, created;  // created: RFC 3339
-  bool creating = true;
-  bool started = false;     // start was ordered
-  pid_t pid = 0;            // init process, in the runtime's pid namespace
-  uint64_t start_time = 0;  // with pid: kernel/process.h, process_start_time()
-  uint32_t owner = 0;       // uid that created it
+  bool creating = true;                 // not saved: StateFolder::finish()
+  bool started = false;                 // start was ordered
+  pid_t pid = 0;                        // init process, in the runtime's pid namespace
+  uint64_t start_time = 0;              // with pid: kernel/process.h, process_start_time()
+  uint32_t owner = 0;                   // uid that created it
   bool rootless = false, no_new_keyring = false;
   bool systemd_cgroup = false, no_cgroup = false;  // how the cgroup is made
   bool host_mounts = false;                        // no mount namespace: the root's bind mount is on the host
@@ -56,6 +57,9 @@ class StateFolder {
   int fd() const { return dir_.get(); }
 
   Result<> save(const ContainerState& state) const;
+  // The container is complete: until now it was "creating", whatever was saved. One system call, as it is
+  // the moment that decides whether a killed creator's work is kept.
+  Result<> finish() const;
   Result<ContainerState> load() const;
   Result<> save_config(std::string_view json) const;
   Result<Spec> load_config() const;

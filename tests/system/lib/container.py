@@ -7,7 +7,7 @@ import socket
 import subprocess
 from pathlib import Path
 
-from . import runtime
+from . import cgroups, runtime
 from .case import SystemTest, until
 
 
@@ -67,7 +67,24 @@ def read_terminal(fd, *wanted):
 
 
 class ContainerTest(SystemTest):
-    """Containers made with create() or started() are deleted after the test."""
+    """Containers made with create() or started() are deleted after the test.
+
+    Their control groups are named after the test's folder, since the v2 tree may be shared with other sandboxes.
+    """
+
+    def bundle(self, *args, name="bundle"):
+        return self._grouped(super().bundle(*args, name=name), name)
+
+    def _grouped(self, bundle, name):
+        path = bundle.config["linux"].get("cgroupsPath", "")
+        if not path or path.startswith(f"/{self.folder.name}."):
+            bundle.config["linux"]["cgroupsPath"] = f"/{self.folder.name}.{name}"
+        return bundle.save()
+
+    def ignored_leftover(self, item):
+        """Groups that other sandboxes made in a shared v2 tree."""
+        shared = [h.mount for h in cgroups.hierarchies() if h.v2]
+        return any(item.startswith(f"cgroup {mount}/") for mount in shared) and self.folder.name not in item
 
     def sh(self, script, name="bundle"):
         """A bundle whose process is a shell script."""
@@ -75,7 +92,7 @@ class ContainerTest(SystemTest):
 
     def run_container(self, bundle, *options, ident="box", **kwargs):
         """`run`, whatever it ends with."""
-        return self.runtime.call("run", *options, "--bundle", bundle.save().path, ident, **kwargs)
+        return self.runtime.call("run", *options, "--bundle", self._grouped(bundle, ident).path, ident, **kwargs)
 
     def said(self, bundle, *options, **kwargs):
         """What a container that must succeed says."""
@@ -87,7 +104,7 @@ class ContainerTest(SystemTest):
         """`create` of the bundle must fail, say each of `words`, and leave no container. Returns what it said."""
         log = self.folder / "refused.log"
         with open(log, "w") as out:
-            done = self.runtime.call("create", *options, "--bundle", bundle.save().path, "refused", stdout=out, stderr=out)
+            done = self.runtime.call("create", *options, "--bundle", self._grouped(bundle, "refused").path, "refused", stdout=out, stderr=out)
         text = unquoted(log.read_text())
         if done.returncode == 0:
             self.runtime("delete", "--force", "refused")
@@ -101,7 +118,7 @@ class ContainerTest(SystemTest):
         self.addCleanup(self.runtime.call, "delete", "--force", ident)
 
     def create(self, bundle, *options, ident="box", output=None):
-        self.runtime.create(ident, bundle.save().path, *options, output=output)
+        self.runtime.create(ident, self._grouped(bundle, ident).path, *options, output=output)
         self.forget(ident)
         return self.runtime.state(ident)["pid"]
 

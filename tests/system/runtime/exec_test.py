@@ -41,7 +41,7 @@ class Exec(ContainerTest):
         self.background("exec", "box", "sleep", "2000")
         def other():
             pids = json.loads(self.runtime("ps", "--format", "json", "box"))
-            return next((p for p in pids if p != pid and b"2000" in Path(f"/proc/{p}/cmdline").read_bytes()), None)
+            return next((p for p in pids if p != pid and Path(f"/proc/{p}/cmdline").read_bytes() == b"sleep\0002000\0"), None)
         child = until(other, "the second process")
         for kind in _NAMESPACES:
             self.assertEqual(namespace(kind, pid), namespace(kind, child), kind)

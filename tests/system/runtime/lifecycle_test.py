@@ -127,10 +127,10 @@ class Identity(ContainerTest):
     @unittest.skipUnless(is_proa(), "runc's list fails when a container goes meanwhile")
     def test_list_does_not_disturb_creates(self):
         """`list` takes away what dead creators left, and must not mistake a busy one for dead."""
-        bundle = self.bundle("true")
+        bundles = [self.bundle("true", name=f"box{n}") for n in range(2)]
         with concurrent.futures.ThreadPoolExecutor(4) as pool:
             lists = [pool.submit(lambda: [self.runtime("list") for _ in range(40)]) for _ in range(2)]
-            runs = [pool.submit(lambda n=n: [self.run_container(bundle, ident=f"box{n}") for _ in range(20)]) for n in range(2)]
+            runs = [pool.submit(lambda n=n: [self.run_container(bundles[n], ident=f"box{n}") for _ in range(20)]) for n in range(2)]
         for each in lists:
             each.result()
         self.assertEqual([""] * 40, [done.stderr for each in runs for done in each.result()])
