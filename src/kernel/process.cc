@@ -125,7 +125,8 @@ int spawned(void* argument) {
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
   if (::dup2(plan->in, 0) >= 0 && ::dup2(plan->out, 1) >= 0 && ::dup2(plan->out, 2) >= 0 &&
       ::syscall(SYS_close_range, 3u, ~0u, static_cast<unsigned>(CLOSE_RANGE_CLOEXEC)) == 0 &&
-      (plan->kept_fd < 0 || ::fcntl(plan->kept_fd, F_SETFD, 0) == 0) && (plan->cwd == nullptr || ::chdir(plan->cwd) == 0)) {
+      (plan->kept_fd < 0 || ::fcntl(plan->kept_fd, F_SETFD, 0) == 0) &&
+      (plan->cwd == nullptr || ::chdir(plan->cwd) == 0)) {
     if (plan->program_fd >= 0) ::syscall(SYS_execveat, plan->program_fd, "", plan->argv, plan->env, AT_EMPTY_PATH);
     if (plan->program_fd < 0) ::execve(plan->path, plan->argv, plan->env);
   }
