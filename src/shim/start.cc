@@ -17,16 +17,31 @@ extern const Elf64_Ehdr __ehdr_start __attribute__((visibility("hidden")));
 extern const Elf64_Dyn _DYNAMIC[] __attribute__((visibility("hidden")));
 
 void* memcpy(void* to, const void* from, size_t size) {
-  void* const start = to;
-  asm volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(size) : : "memory");
-  return start;
+  auto* target = static_cast<char*>(to);
+  const auto* source = static_cast<const char*>(from);
+  if (size >= 16 && size < 1024) {  // log records are put together from such pieces
+    const auto copy = [&](size_t at) {
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(target + at), _mm_loadu_si128(reinterpret_cast<const __m128i*>(source + at)));
+    };
+    for (size_t at = 0; at + 16 < size; at += 16) copy(at);
+    copy(size - 16);
+  } else if (size >= 1024) {
+    asm volatile("rep movsb" : "+D"(target), "+S"(source), "+c"(size) : : "memory");
+  } else {
+    for (size_t at = 0; at < size; ++at) target[at] = source[at];
+  }
+  return to;
 }
 
 void* memmove(void* to, const void* from, size_t size) {
   auto* target = static_cast<char*>(to);
   const auto* source = static_cast<const char*>(from);
-  if (target <= source || target >= source + size) return memcpy(to, from, size);
-  while (size-- != 0) target[size] = source[size];
+  if (target + size <= source || target >= source + size) return memcpy(to, from, size);
+  if (target < source) {
+    for (size_t at = 0; at < size; ++at) target[at] = source[at];
+  } else {
+    while (size-- != 0) target[size] = source[size];
+  }
   return to;
 }
 
