@@ -14,6 +14,7 @@
 #include "kernel/cgroup/limits.h"
 #include "kernel/cgroup/state.h"
 #include "kernel/cgroup/systemd.h"
+#include "kernel/cgroup/v2.h"
 #include "kernel/file.h"
 
 namespace proa::kernel::cgroup {
@@ -190,6 +191,9 @@ Result<> Cgroup::apply(const Resources& resources) {
 Result<> Cgroup::update(const Resources& resources) {
   if (!state_->location.systemd_unit.empty()) {
     const Resources whole = complete_limits(state_->location, resources);
+    // systemd writes the limits the moment it is told, so what must be looked at first is looked at here.
+    const auto* unified = find_unified(state_->location);
+    if (unified != nullptr && resources.memory) TRY(v2::check_usage(Folder(unified->path), *resources.memory));
     TRY(systemd::update_unit(state_->request.filesystem_root, state_->location, whole));
   }
   return write_limits(state_->location, resources, {});

@@ -1,5 +1,7 @@
 #include "kernel/cgroup/systemd.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 
 #include "kernel/cgroup/controllers.h"
@@ -135,9 +137,11 @@ Result<> start_unit(const Request& request, pid_t pid, const Resources& resource
   std::vector<Property> properties = TRY(unit_properties(request, name, pid));
   for (Property& limit : TRY(limit_properties(resources, !request.rootless))) properties.push_back(std::move(limit));
   Connection manager = TRY(Connection::open_manager(location.systemd_user_manager, request.filesystem_root));
+  bool ours = false;  // a unit of that name that is not ours must not be stopped
   const auto start = [&]() -> Result<> {
     const dbus::Message reply = TRY(call_with_properties(manager, "StartTransientUnit", "ssa(sv)a(sa(sv))", name.unit,
                                                          std::move(properties), start_body));
+    ours = true;
     TRY(finish_job(manager, reply, "start"));
     std::string inner =
         name.is_slice() ? TRY(expand_slice(name.unit)) : TRY(scope_path(request.filesystem_root, pid, name.unit));
@@ -149,8 +153,10 @@ Result<> start_unit(const Request& request, pid_t pid, const Resources& resource
   };
   auto started = start();
   if (started) return {};
-  (void)manager.call("StopUnit", "ss", two_texts(name.unit, "replace"));
-  (void)manager.call("ResetFailedUnit", "s", one_text(name.unit));
+  if (ours) {
+    (void)manager.call("StopUnit", "ss", two_texts(name.unit, "replace"));
+    (void)manager.call("ResetFailedUnit", "s", one_text(name.unit));
+  }
   return std::unexpected(std::move(started).error().with_context(cat("systemd unit ", name.unit)));
 }
 
@@ -166,9 +172,14 @@ Result<> update_unit(const std::string& root, const Location& location, const Re
 
 Result<> stop_unit(const std::string& root, const Location& location) {
   if (location.hierarchies.empty()) return {};  // never started
-  for (const auto& hierarchy : location.hierarchies)
-    if (has_processes(Folder(hierarchy.path)))
-      return fail_errno(EBUSY, "remove cgroup ", hierarchy.path, ": processes are in it");
+  // Killed processes take a moment to be gone.
+  for (const auto& hierarchy : location.hierarchies) {
+    const Folder folder(hierarchy.path);
+    for (useconds_t wait_us = 500; has_processes(folder); wait_us *= 2) {
+      if (wait_us > 1'000'000) return fail_errno(EBUSY, "remove cgroup ", hierarchy.path, ": processes are in it");
+      ::usleep(wait_us);
+    }
+  }
   Connection manager = TRY(Connection::open_manager(location.systemd_user_manager, root));
   const auto reply = manager.call("StopUnit", "ss", two_texts(location.systemd_unit, "replace"));
   // An empty scope ends by itself, usually before this.

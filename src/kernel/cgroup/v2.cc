@@ -83,10 +83,10 @@ Result<> set_cpuset(const Folder& folder, const CpuResources& cpu) {
   return {};
 }
 
-namespace {
-
 // v1 refuses a limit below the usage; v2 would kill. memory.checkBeforeUpdate asks for v1's way.
-Result<> check_usage(const Folder& folder, int64_t limit, int64_t swap) {
+Result<> check_usage(const Folder& folder, const MemoryResources& memory) {
+  if (!memory.check_before_update.value_or(false)) return {};
+  const int64_t limit = memory.limit.value_or(0), swap = memory.swap.value_or(0);
   const auto usage = folder.number("memory.current");
   if (!usage) return {};
   if (swap > 0 && static_cast<uint64_t>(swap) <= *usage)
@@ -95,8 +95,6 @@ Result<> check_usage(const Folder& folder, int64_t limit, int64_t swap) {
     return fail("linux.resources.memory.limit: ", limit, " is not above the memory in use, ", *usage);
   return {};
 }
-
-}  // namespace
 
 Result<> set_memory(const Folder& folder, const MemoryResources& memory, bool fresh) {
   if (memory.kernel_tcp.value_or(0) > 0) return refuse("memory.kernelTCP");
@@ -110,7 +108,7 @@ Result<> set_memory(const Folder& folder, const MemoryResources& memory, bool fr
     const uint64_t current = TRY_CTX(folder.number("memory.max"), "linux.resources.memory.swap");
     base = current > INT64_MAX ? -1 : static_cast<int64_t>(current);
   }
-  if (memory.check_before_update.value_or(false)) TRY(check_usage(folder, limit, swap));
+  TRY(check_usage(folder, memory));
   if (const std::string text = TRY(swap_max(base, swap)); !text.empty()) {
     const long code = folder.put("memory.swap.max", text);
     // A kernel without swap accounting already gives "all" and "none".

@@ -15,6 +15,8 @@ namespace proa::kernel::cgroup::v2 {
 // (a quota keeps the period it had). Fields v2 cannot express are errors that name them.
 Result<> set_cpu(const Folder& folder, const CpuResources& cpu, bool fresh);
 Result<> set_cpuset(const Folder& folder, const CpuResources& cpu);
+// For checkBeforeUpdate: an error when a limit is below what is in use now.
+Result<> check_usage(const Folder& folder, const MemoryResources& memory);
 Result<> set_memory(const Folder& folder, const MemoryResources& memory, bool fresh);
 Result<> set_block_io(const Folder& folder, const BlockIoResources& io);
 Result<> set_hugetlb(const Folder& folder, const std::vector<HugepageLimit>& limits);

@@ -168,7 +168,7 @@ TEST(LinkSystem, MissingDeviceIsNamed) {
   in_child([] {
     const Fd container = make_container_netns();
     EXPECT_EQ(move_link("nosuch0", container.get(), "eth0").error().message(),
-              "network device nosuch0: No such device");
+              "network device nosuch0: no such device");
     EXPECT_FALSE(move_link("lo", container.get(), "lo2"));
   });
 }

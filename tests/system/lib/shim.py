@@ -1,5 +1,6 @@
 """proa-shim, named by PROA_SHIM: starting it, its sockets, and the logs it writes."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -44,7 +45,8 @@ class Attached:
     def __init__(self, address, hello):
         self.socket = _connect(address)
         self.socket.settimeout(60)
-        self.socket.sendall(hello.encode() + b"\n")
+        with contextlib.suppress(BrokenPipeError):  # refused before it was heard
+            self.socket.sendall(hello.encode() + b"\n")
         self._file = self.socket.makefile("rb")
         answer = self._file.readline().decode()
         if answer != "ok\n":
