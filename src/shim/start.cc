@@ -21,7 +21,8 @@ void* memcpy(void* to, const void* from, size_t size) {
   const auto* source = static_cast<const char*>(from);
   if (size >= 16 && size < 1024) {  // log records are put together from such pieces
     const auto copy = [&](size_t at) {
-      _mm_storeu_si128(reinterpret_cast<__m128i*>(target + at), _mm_loadu_si128(reinterpret_cast<const __m128i*>(source + at)));
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(target + at),
+                       _mm_loadu_si128(reinterpret_cast<const __m128i*>(source + at)));
     };
     for (size_t at = 0; at + 16 < size; at += 16) copy(at);
     copy(size - 16);

@@ -147,6 +147,8 @@ class Launch {
 };
 
 Result<> Launch::make_cgroup() {
+  if (spec_.linux_->resources)
+    for (const std::string& note : kernel::cgroup::ignored_fields(*spec_.linux_->resources)) log::warning(note);
   if (out_.state.no_cgroup) return {};
   cgroup_.emplace(TRY_CTX(Cgroup::create(cgroup_request(out_.state, *spec_.linux_, spec_.annotations)), "cgroup"));
   out_.state.cgroup = cgroup_->location();
