@@ -8,6 +8,7 @@
 
 #include "kernel/file.h"
 #include "kernel/mount.h"
+#include "kernel/tty.h"
 #include "oci/runtime/mountpoint.h"
 #include "oci/runtime/rootfs.h"
 #include "oci/spec/defaults.h"
@@ -125,10 +126,8 @@ Result<> make_devices(RootfsContext& context) {
 }
 
 Result<> bind_console(RootfsContext& context, int pty_slave) {
-  Fd target = TRY(make_file_in_root(context.root.get(), "/dev/console"));
-  Fd slave = TRY_CTX(kernel::clone_tree(pty_slave, false), "/dev/console");
-  TRY_CTX(kernel::attach(slave.get(), target.get()), "/dev/console");
-  return {};
+  const Fd dev = TRY_CTX(make_plain_folder(context.root.get(), "/dev"), "/dev/console");
+  return kernel::mount_console(pty_slave, dev.get());
 }
 
 }  // namespace proa::oci::runtime

@@ -22,6 +22,7 @@
 #include "oci/runtime/launch.h"
 #include "oci/runtime/plan.h"
 #include "oci/runtime/process_plan.h"
+#include "oci/runtime/shield.h"
 #include "oci/runtime/state.h"
 #include "oci/spec/number_list.h"
 
@@ -223,7 +224,10 @@ Result<Prepared> prepare(const Globals& globals, const std::string& id, const Ex
   if (status == Status::kPaused && !options.ignore_paused)
     return fail("cannot exec in a paused container (use --ignore-paused to override)");
   Spec spec = TRY(folder.load_config());
+  if (state.traced || joins_processes(spec)) TRY(shield_program());
   Process process = TRY(read_process(spec, options));
+  // From now on it may watch the next exec.
+  if (may_trace(process) && !state.traced) TRY(folder.finish(true));
   Joiner joiner;
   joiner.init = TRY(kernel::pidfd_open(state.pid));
   joiner.namespaces = namespaces_of(*spec.linux_);

@@ -30,6 +30,7 @@
 #include "oci/runtime/intermediate.h"
 #include "oci/runtime/plan.h"
 #include "oci/runtime/process_plan.h"
+#include "oci/runtime/shield.h"
 
 namespace proa::oci::runtime {
 
@@ -125,6 +126,7 @@ class Launch {
   Result<> send_plan();
 
  private:
+  [[noreturn]] void become_init();
   Result<> run_runtime_hooks();
   Result<> take_terminal(Message& message);
   Result<> move_net_devices();
@@ -191,6 +193,13 @@ Result<> Launch::prepare_init() {
   return prepare_mounts(rootfs, map_fd);
 }
 
+// In the child. What it inherits of ours it must not hold on to: the lock, above all.
+void Launch::become_init() {
+  sync_.close();
+  out_.folder.leave();
+  run_init(init_);
+}
+
 Result<> Launch::clone() {
   auto [ours, theirs] = TRY(Sync::make_pair());
   sync_ = std::move(ours);
@@ -200,16 +209,10 @@ Result<> Launch::clone() {
       TRY(join_first(init_.namespaces));
       return kernel::clone_process(init_.namespaces.at_clone | CLONE_PARENT);
     };
-    out_.child = TRY(clone_through_intermediate(unified_.get(), join, [&] {
-      sync_.close();
-      run_init(init_);
-    }));
+    out_.child = TRY(clone_through_intermediate(unified_.get(), join, [&] { become_init(); }));
   } else {
     out_.child = TRY(kernel::clone_process(init_.namespaces.at_clone, unified_.get()));
-    if (out_.child.pid == 0) {
-      sync_.close();
-      run_init(init_);
-    }
+    if (out_.child.pid == 0) become_init();
   }
   init_.sync.close();
   init_.cgroup_entries.clear();
@@ -349,6 +352,7 @@ Result<Launched> launch(const Globals& globals, const std::string& id, const Cre
   for (std::string* path : {&options.pid_file, &options.console_socket, &options.pidfd_socket})
     if (!path->empty()) *path = absolute_path(*path);
   Bundle bundle = TRY(read_bundle(options));
+  if (joins_processes(bundle.spec)) TRY(shield_program());
   const bool rootless = is_rootless(globals);
   TRY(check_options(bundle, options, rootless, !wait_for_start && !options.detach));
   // Relative paths in the configuration are relative to the bundle.
@@ -384,7 +388,7 @@ Result<Launched> launch(const Globals& globals, const std::string& id, const Cre
   TRY(launch.follow_setup());
   TRY(launch.record());
   TRY(launch.send_plan());
-  TRY(out.folder.finish());
+  TRY(out.folder.finish(out.spec.process && may_trace(*out.spec.process)));
   out.state.creating = false;
   undo.dismiss();
   return out;

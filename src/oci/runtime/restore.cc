@@ -21,6 +21,7 @@
 #include "oci/runtime/mountpoint.h"
 #include "oci/runtime/namespaces.h"
 #include "oci/runtime/restore_root.h"
+#include "oci/runtime/shield.h"
 #include "oci/runtime/rootfs.h"
 #include "oci/runtime/state.h"
 #include "oci/spec/defaults.h"
@@ -263,6 +264,7 @@ Result<> Restore::record(pid_t pid) {
   out_.state.creating = false;
   out_.state.started = true;
   TRY(out_.folder.save(out_.state));
+  TRY(out_.folder.finish(out_.spec.process && may_trace(*out_.spec.process)));
   out_.child.pid = pid;
   out_.child.pidfd = TRY(kernel::pidfd_open(pid));
   if (!options_.pid_file.empty()) TRY(write_pid_file(options_.pid_file, pid));

@@ -26,7 +26,7 @@ namespace bj = boost::json;
 namespace {
 
 constexpr int64_t kStateVersion = 1;
-constexpr mode_t kCreatingMode = 0700, kFinishedMode = 0711;
+constexpr mode_t kCreatingMode = 0700, kFinishedMode = 0711, kTracedMode = 01000;
 constexpr const char* kStateFile = "state.json";
 constexpr const char* kConfigFile = "config.json";
 constexpr const char* kStartSocket = "start.sock";
@@ -204,8 +204,8 @@ Result<> StateFolder::save(const ContainerState& state) const {
   return kernel::replace_file(cat("/proc/self/fd/", dir_.get(), "/", kStateFile), bj::serialize(object), 0600);
 }
 
-Result<> StateFolder::finish() const {
-  if (::fchmod(dir_.get(), kFinishedMode) != 0) return fail_errno(errno, "finish ", path_);
+Result<> StateFolder::finish(bool traced) const {
+  if (::fchmod(dir_.get(), kFinishedMode | (traced ? kTracedMode : 0)) != 0) return fail_errno(errno, "finish ", path_);
   return {};
 }
 
@@ -223,7 +223,9 @@ Result<ContainerState> StateFolder::load() const {
     state.bundle = bj::value_to<std::string>(object.at("bundle"));
     state.rootfs = bj::value_to<std::string>(object.at("rootfs"));
     state.created = bj::value_to<std::string>(object.at("created"));
-    state.creating = (TRY(kernel::stat_fd(dir_.get())).st_mode & 0777) != kFinishedMode;
+    const mode_t mode = TRY(kernel::stat_fd(dir_.get())).st_mode;
+    state.creating = (mode & 0777) != kFinishedMode;
+    state.traced = (mode & kTracedMode) != 0;
     state.started = object.at("started").as_bool();
     state.pid = bj::value_to<pid_t>(object.at("pid"));
     state.start_time = bj::value_to<uint64_t>(object.at("startTime"));

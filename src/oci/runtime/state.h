@@ -2,7 +2,8 @@
 //   state.json   this struct (format below; `version` grows when a reader must care)
 //   config.json  the configuration as it was at create
 //   start.sock   while created: the process waits on it for "start"
-// The folder's mode is 0700 while the container is being created and 0711 afterwards. Its flock is held by
+// The folder's mode is 0700 while the container is being created and 0711 afterwards, 01711 if its processes
+// may look into others. Its flock is held by
 // whoever changes the container. A folder that is "creating" and whose lock is free belongs to a creator
 // that died: the next command takes it away.
 #pragma once
@@ -28,11 +29,12 @@ std::string_view status_name(Status status);
 
 struct ContainerState {
   std::string id, oci_version, bundle, rootfs, created;  // created: RFC 3339
-  bool creating = true;                                  // not saved: StateFolder::finish()
-  bool started = false;                                  // start was ordered
-  pid_t pid = 0;                                         // init process, in the runtime's pid namespace
-  uint64_t start_time = 0;                               // with pid: kernel/process.h, process_start_time()
-  uint32_t owner = 0;                                    // uid that created it
+  bool creating = true;                 // not saved: StateFolder::finish()
+  bool started = false;                 // start was ordered
+  bool traced = false;                  // not saved either
+  pid_t pid = 0;                        // init process, in the runtime's pid namespace
+  uint64_t start_time = 0;              // with pid: kernel/process.h, process_start_time()
+  uint32_t owner = 0;                   // uid that created it
   bool rootless = false, no_new_keyring = false;
   bool systemd_cgroup = false, no_cgroup = false;  // how the cgroup is made
   bool host_mounts = false;                        // no mount namespace: the root's bind mount is on the host
@@ -59,7 +61,8 @@ class StateFolder {
   Result<> save(const ContainerState& state) const;
   // The container is complete: until now it was "creating", whatever was saved. One system call, as it is
   // the moment that decides whether a killed creator's work is kept.
-  Result<> finish() const;
+  // `traced`: a process of the container may look into others (shield.h).
+  Result<> finish(bool traced) const;
   Result<ContainerState> load() const;
   Result<> save_config(std::string_view json) const;
   Result<Spec> load_config() const;
@@ -69,6 +72,9 @@ class StateFolder {
   // Connects to a waiting process; ECONNREFUSED or ENOENT when none waits.
   Result<Fd> connect() const;
   void forget_start() const;
+
+  // In a child of whoever locked it: lets go of the descriptor and so of the lock.
+  void leave() { dir_.reset(); }
 
   // For a `run` that waits: others may change the container meanwhile. lock_again() is false when it
   // was removed.

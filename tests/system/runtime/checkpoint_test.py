@@ -262,7 +262,7 @@ class Restore(WithFake):
         roots = dict(pairs(options, "cg_root"))
         own = [line.split(":", 2) for line in kept["cgroup"].splitlines()]
         self.assertEqual({name: path for _, names, path in own for name in names.split(",")}, roots)
-        self.assertTrue(roots["pids"].endswith("/box"), roots)
+        self.assertTrue(roots["pids"].endswith("box"), roots)
         self.assertIn(77, json.loads(self.runtime("events", "--stats", "box"))["data"]["pids"].values())
         for hierarchy in cgroups.hierarchies():
             if not hierarchy.v2:
@@ -279,7 +279,7 @@ class Restore(WithFake):
         told = dict(pairs(self.heard("dump")[1], "ext_mnt"))
         self.assertEqual("/sys/fs/cgroup/pids", told["/sys/fs/cgroup/pids"])
         _, options = self.detached("--bundle", bundle.path)
-        self.assertTrue(dict(pairs(options, "ext_mnt"))["/sys/fs/cgroup/pids"].endswith("/box"))
+        self.assertTrue(dict(pairs(options, "ext_mnt"))["/sys/fs/cgroup/pids"].endswith("box"))
 
     def test_mounts(self):
         """Names from the checkpoint lead to this bundle's sources; missing mount points are made."""

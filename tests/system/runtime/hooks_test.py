@@ -36,7 +36,7 @@ class HookTest(ContainerTest):
 
     def note(self, kind, what):
         """A hook that appends to the log, from where it runs."""
-        return self.hook(f"{what} >> {'/log' if kind == 'startContainer' else self.log}")
+        return self.hook(f"{{ {what}; }} >> {'/log' if kind == 'startContainer' else self.log}")
 
     def lines(self):
         return self.log.read_text().splitlines()
