@@ -41,7 +41,9 @@ Result<> StateDir::prepare(const char* path) {
   lock_ = sys::open(dir_, kShimPidName, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0644);
   if (lock_ == -EEXIST) {
     const int other = sys::open(dir_, kShimPidName, O_RDWR | O_NOFOLLOW);
-    if (other >= 0 && sys::lock(other) < 0) return held(dir_, path);
+    const bool alive = other >= 0 && sys::lock(other) < 0;
+    sys::close(other);
+    if (alive) return held(dir_, path);
     return fail("--state ", path, ": has the remains of a shim that was killed; remove them with --cleanup");
   }
   if (lock_ < 0) return fail_with(lock_, "--state ", path, ": shim.pid");
