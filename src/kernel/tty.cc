@@ -35,8 +35,8 @@ constexpr unsigned kSlaveMajorFirst = 136, kSlaveMajorLast = 143;
 
 // What a terminal takes at once without blocking, once poll says that it takes anything.
 constexpr size_t kWriteAtOnce = 4096;
-// Room kept for the end of input.
-constexpr size_t kEndCharacters = 2;
+// How long the container's terminal is left alone before the end of input is offered; doubled each time.
+constexpr int kOfferDelayMin = 20, kOfferDelayMax = 10'000;
 // finish() stops after this much: a process left behind could write for ever.
 constexpr size_t kFinishLimit = 1u << 20;
 
@@ -164,9 +164,9 @@ void TerminalRelay::Queue::compact() {
   begin_ = 0;
 }
 
-long TerminalRelay::Queue::read_from(int fd, size_t reserve) {
+long TerminalRelay::Queue::read_from(int fd) {
   compact();
-  const ssize_t got = ::read(fd, bytes_.data() + end_, kCapacity - end_ - reserve);
+  const ssize_t got = ::read(fd, bytes_.data() + end_, kCapacity - end_);
   if (got < 0) return -errno;
   end_ += static_cast<size_t>(got);
   return got;
@@ -219,17 +219,19 @@ Result<size_t> TerminalRelay::copy_until(std::span<const int> wake) {
   std::vector<pollfd> polled(kStreams + wake.size());
   for (size_t i = 0; i < wake.size(); ++i) polled[kStreams + i] = {.fd = wake[i], .events = POLLIN, .revents = 0};
   for (;;) {
-    const bool take_input = input_open_ && master_ && to_container_.room() > kEndCharacters;
+    const bool take_input = input_open_ && master_ && to_container_.room() > 0;
     const auto master_events =
         static_cast<short>((to_user_.room() == 0 ? 0 : POLLIN) | (to_container_.empty() ? 0 : POLLOUT));
     polled[kInput] = {.fd = take_input ? streams_.in : -1, .events = POLLIN, .revents = 0};
     // Not even for a hang-up while nothing can be done about it: poll would not sleep.
     polled[kMaster] = {.fd = master_events != 0 ? master_.get() : -1, .events = master_events, .revents = 0};
     polled[kOutput] = {.fd = to_user_.empty() ? -1 : streams_.out, .events = POLLOUT, .revents = 0};
-    if (::poll(polled.data(), polled.size(), -1) < 0) {
+    const int ready = ::poll(polled.data(), polled.size(), input_open_ || !master_ ? -1 : offer_delay_ms_);
+    if (ready < 0) {
       if (errno == EINTR) continue;
       return fail_errno(errno, "poll");
     }
+    if (ready == 0) offer_end();
     if (polled[kOutput].revents != 0) write_output();
     if ((polled[kMaster].revents & POLLOUT) != 0) write_master();
     if ((polled[kMaster].revents & ~POLLOUT) != 0) read_master();
@@ -240,24 +242,27 @@ Result<size_t> TerminalRelay::copy_until(std::span<const int> wake) {
 }
 
 void TerminalRelay::read_input() {
-  const long got = to_container_.read_from(streams_.in, kEndCharacters);
+  const long got = to_container_.read_from(streams_.in);
   if (got > 0) {
-    line_begun_ = to_container_.last() != '\n';
     write_master();
   } else if (got != -EINTR && got != -EAGAIN) {
-    end_input();
+    input_open_ = false;
+    offer_delay_ms_ = kOfferDelayMin;
   }
 }
 
-// A terminal has no end of input but the character that says so, and that only where lines are read:
-// once for the line begun, once for the end.
-void TerminalRelay::end_input() {
-  input_open_ = false;
+// Types the end-of-file character, unless there is input still to be read: a character typed ahead is
+// lost when the reader changes the terminal's mode first, as shells do before each line.
+void TerminalRelay::offer_end() {
+  offer_delay_ms_ = std::min(2 * offer_delay_ms_, kOfferDelayMax);
+  if (!to_container_.empty()) return;
+  const Fd slave(static_cast<int>(call(kIoctlNumber, master_.get(), TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC)));
+  if (!slave) return;
+  pollfd unread{.fd = slave.get(), .events = POLLIN, .revents = 0};
   const Result<termios> now = attributes(master_.get());
-  if (!now || (now->c_lflag & ICANON) == 0) return;
-  const char end = static_cast<char>(now->c_cc[VEOF]);
-  if (line_begun_) to_container_.push(end);
-  to_container_.push(end);
+  if (!now || ::poll(&unread, 1, 0) != 0) return;
+  to_container_.push(static_cast<char>(now->c_cc[VEOF]));
+  write_master();
 }
 
 void TerminalRelay::read_master() {
@@ -268,6 +273,7 @@ void TerminalRelay::read_master() {
     to_container_.clear();
     return;
   }
+  offer_delay_ms_ = kOfferDelayMin;
   if (!output_open_) to_user_.clear();
 }
 

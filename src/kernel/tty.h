@@ -59,9 +59,9 @@ class RawMode {
 };
 
 // Copies between the caller's standard streams and a container's terminal. If one of the streams is a
-// terminal, that is raw meanwhile and gives the size; otherwise output lines end in plain newlines and
-// the end of input is passed on as the terminal's end-of-file character. One thread. SIGPIPE must be
-// ignored or blocked.
+// terminal, that is raw meanwhile and gives the size; otherwise output lines end in plain newlines. A
+// terminal has no end of input but the character that says so: after the end of ours, that character is
+// typed whenever the container has read all there was. One thread. SIGPIPE must be ignored or blocked.
 //
 //   TerminalRelay relay = TRY(TerminalRelay::start(std::move(master)));
 //   for (;;) {
@@ -95,13 +95,11 @@ class TerminalRelay {
     static constexpr size_t kCapacity = 32u << 10;
     bool empty() const { return begin_ == end_; }
     size_t room() const { return kCapacity - (end_ - begin_); }
-    // Reads what fits, keeping `reserve` bytes free; writes what it can. As read(2) and write(2), but
-    // -errno on failure.
-    long read_from(int fd, size_t reserve = 0);
+    // Reads what fits, writes what it can. As read(2) and write(2), but -errno on failure.
+    long read_from(int fd);
     long write_to(int fd);
     void push(char byte);
     void clear() { begin_ = end_ = 0; }
-    char last() const { return bytes_[end_ - 1]; }
 
    private:
     void compact();
@@ -112,7 +110,7 @@ class TerminalRelay {
   TerminalRelay(Fd master, Streams streams) : master_(std::move(master)), streams_(streams) {}
   Result<> adopt_host_terminal();
   void read_input();
-  void end_input();
+  void offer_end();
   void read_master();
   void write_master();
   void write_output();
@@ -122,7 +120,7 @@ class TerminalRelay {
   std::vector<RawMode> raw_;  // none or one
   int host_terminal_ = -1;
   bool input_open_ = true, output_open_ = true;
-  bool line_begun_ = false;  // the last byte of input was not a newline
+  int offer_delay_ms_ = 0;  // until the next look whether the end of input is to be told
   Queue to_container_, to_user_;
 };
 

@@ -94,6 +94,24 @@ TEST(TerminalRelay, PassesInputAndItsEnd) {
   });
 }
 
+// A shell that edits lines leaves canonical mode for each, which makes a NUL of an end typed ahead.
+TEST(TerminalRelay, EndOfInputReachesAReaderThatChangesModes) {
+  Rig rig;
+  TerminalRelay relay = rig.start();
+  write_text(rig.in.write.get(), "line\n");
+  rig.in.write.reset();
+  rig.copy_for(relay, [&] {
+    const int tty = rig.container.slave.get();
+    if (read_some(tty) != "line\n") _exit(1);
+    usleep(100'000);
+    termios raw = settings(tty);
+    raw.c_lflag &= ~static_cast<tcflag_t>(ICANON | ECHO);
+    tcsetattr(tty, TCSADRAIN, &raw);
+    std::string read;
+    while (!read.ends_with('\x04')) read += read_some(tty);
+  });
+}
+
 TEST(TerminalRelay, WakesForItsCallersDescriptors) {
   Rig rig;
   TerminalRelay relay = rig.start();
