@@ -24,7 +24,7 @@ constexpr long kResctrlMagic = 0x7655821;  // RDTGROUP_SUPER_MAGIC
 
 // The mount point: at its usual place, else as mountinfo says.
 Result<std::string> find_mount(const std::string& root) {
-  const std::string usual = cat(root, "/sys/fs/resctrl");
+  std::string usual = cat(root, "/sys/fs/resctrl");
   struct statfs info{};
   const long answer = call(kStatfs, usual.c_str(), &info);
   if (answer == 0 && static_cast<long>(info.f_type) == kResctrlMagic) return usual;
@@ -227,8 +227,8 @@ Result<ResctrlGroup> create_resctrl(const IntelRdt& config, std::string_view con
   ResctrlGroup group = name_groups(config, container_id, mount);
   auto made = make_group(config, group, mount);
   if (!made) {
-    if (!group.monitor.empty()) (void)remove_group(group.monitor);
-    if (group.made) (void)remove_group(group.path);
+    if (!group.monitor.empty()) static_cast<void>(remove_group(group.monitor));
+    if (group.made) static_cast<void>(remove_group(group.path));
     return std::unexpected(std::move(made).error());
   }
   if (!config.clos_id.empty()) group.made = false;  // a named class outlives the container

@@ -43,7 +43,7 @@ void undo(const Location& location) {
   for (const auto& hierarchy : location.hierarchies) {
     int64_t budget = 0;
     if (hierarchy.made == 0) continue;
-    (void)remove_folder(hierarchy.path, budget);
+    static_cast<void>(remove_folder(hierarchy.path, budget));
     remove_empty_parents(hierarchy.path, hierarchy.made - 1);
   }
 }

@@ -81,7 +81,7 @@ Result<> enable_all(const std::string& mount, const Folder& folder) {
   }
   for (const Folder& ancestor : ancestors(folder)) {
     if (ancestor.put("cgroup.subtree_control", all) >= 0) continue;
-    for (const std::string& request : requests) (void)ancestor.put("cgroup.subtree_control", request);
+    for (const std::string& request : requests) static_cast<void>(ancestor.put("cgroup.subtree_control", request));
   }
   // Below a threaded cgroup a new one is invalid until it is made threaded too; its domain controllers
   // stay off and limits of theirs fail by name.

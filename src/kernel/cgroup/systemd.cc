@@ -61,7 +61,7 @@ Result<dbus::Message> call_with_properties(Connection& manager, const char* meth
   auto reply = manager.call(method, signature, body(unit, properties));
   if (reply) return reply;
   if (manager.error_name() == kExists) {
-    (void)manager.call("ResetFailedUnit", "s", one_text(unit));
+    static_cast<void>(manager.call("ResetFailedUnit", "s", one_text(unit)));
   } else if (manager.error_name() == kUnknownProperty) {
     if (std::erase_if(properties, [](const Property& one) { return is_recent(one.name); }) == 0) return reply;
   } else {
@@ -154,8 +154,8 @@ Result<> start_unit(const Request& request, pid_t pid, const Resources& resource
   auto started = start();
   if (started) return {};
   if (ours) {
-    (void)manager.call("StopUnit", "ss", two_texts(name.unit, "replace"));
-    (void)manager.call("ResetFailedUnit", "s", one_text(name.unit));
+    static_cast<void>(manager.call("StopUnit", "ss", two_texts(name.unit, "replace")));
+    static_cast<void>(manager.call("ResetFailedUnit", "s", one_text(name.unit)));
   }
   return std::unexpected(std::move(started).error().with_context(cat("systemd unit ", name.unit)));
 }
@@ -189,7 +189,7 @@ Result<> stop_unit(const std::string& root, const Location& location) {
     return std::unexpected(reply.error());
   }
   // A scope that failed (its processes were killed for memory) stays listed otherwise.
-  (void)manager.call("ResetFailedUnit", "s", one_text(location.systemd_unit));
+  static_cast<void>(manager.call("ResetFailedUnit", "s", one_text(location.systemd_unit)));
   return {};
 }
 

@@ -21,8 +21,8 @@
 #include "oci/runtime/mountpoint.h"
 #include "oci/runtime/namespaces.h"
 #include "oci/runtime/restore_root.h"
-#include "oci/runtime/shield.h"
 #include "oci/runtime/rootfs.h"
+#include "oci/runtime/shield.h"
 #include "oci/runtime/state.h"
 #include "oci/spec/defaults.h"
 

@@ -29,12 +29,12 @@ std::string_view status_name(Status status);
 
 struct ContainerState {
   std::string id, oci_version, bundle, rootfs, created;  // created: RFC 3339
-  bool creating = true;                 // not saved: StateFolder::finish()
-  bool started = false;                 // start was ordered
-  bool traced = false;                  // not saved either
-  pid_t pid = 0;                        // init process, in the runtime's pid namespace
-  uint64_t start_time = 0;              // with pid: kernel/process.h, process_start_time()
-  uint32_t owner = 0;                   // uid that created it
+  bool creating = true;                                  // not saved: StateFolder::finish()
+  bool started = false;                                  // start was ordered
+  bool traced = false;                                   // not saved either
+  pid_t pid = 0;                                         // init process, in the runtime's pid namespace
+  uint64_t start_time = 0;                               // with pid: kernel/process.h, process_start_time()
+  uint32_t owner = 0;                                    // uid that created it
   bool rootless = false, no_new_keyring = false;
   bool systemd_cgroup = false, no_cgroup = false;  // how the cgroup is made
   bool host_mounts = false;                        // no mount namespace: the root's bind mount is on the host
