@@ -21,6 +21,7 @@
 #include "kernel/file.h"
 #include "kernel/link.h"
 #include "kernel/lsm.h"
+#include "kernel/resctrl.h"
 #include "kernel/seccomp.h"
 #include "kernel/unix_socket.h"
 #include "oci/runtime/foreground.h"
@@ -117,6 +118,7 @@ class Launch {
       : out_(out), bundle_(bundle), spec_(out.spec), options_(options), wait_(wait) {}
 
   Result<> make_cgroup();
+  Result<> make_resctrl();
   Result<> prepare_init();
   Result<> clone();
   Result<> finish_namespaces();
@@ -140,6 +142,7 @@ class Launch {
   const CreateOptions& options_;
   bool wait_;
   std::optional<Cgroup> cgroup_;
+  std::optional<kernel::ResctrlGroup> resctrl_;
   Fd unified_;  // folder of its unified part, to be born in
   InitContext init_;
   Sync sync_;
@@ -159,6 +162,15 @@ Result<> Launch::make_cgroup() {
   init_.cgroup_entries = TRY_CTX(cgroup_->entry_files(false), "cgroup");
   unified_ = TRY_CTX(cgroup_->unified_folder(), "cgroup");
   return {};
+}
+
+// linux.intelRdt. The groups' names are kept at once: what is made must be found by whoever cleans up.
+Result<> Launch::make_resctrl() {
+  if (!spec_.linux_->intel_rdt) return {};
+  resctrl_ = TRY(kernel::create_resctrl(*spec_.linux_->intel_rdt, out_.state.id));
+  if (resctrl_->made) out_.state.resctrl_group = resctrl_->path;
+  out_.state.resctrl_monitor = resctrl_->monitor;
+  return out_.folder.save(out_.state);
 }
 
 Result<> Launch::prepare_init() {
@@ -229,6 +241,7 @@ Result<> Launch::finish_namespaces() {
   }
   if (init_.namespaces.has_new(NamespaceType::kUser)) TRY(write_mappings(out_.child.pid, *spec_.linux_));
   TRY(delegate_cgroup());
+  if (resctrl_) TRY(kernel::assign_resctrl(*resctrl_, out_.child.pid));
   // Where a systemd scope is, the child can only learn now; it mounts it.
   if (init_.await_parent) TRY(sync_.send('k', encode_hierarchies(out_.state.cgroup)));
   return {};
@@ -380,6 +393,7 @@ Result<Launched> launch(const Globals& globals, const std::string& id, const Cre
 
   Launch launch(out, bundle, options, wait_for_start);
   TRY(launch.make_cgroup());
+  TRY(launch.make_resctrl());
   TRY(launch.prepare_init());
   undo.child = &out.child;
   TRY(launch.clone());
