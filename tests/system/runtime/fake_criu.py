@@ -157,10 +157,17 @@ class Criu:
             self.refuse(kind)
         if not options["leave_running"]:
             os.kill(options["pid"], signal.SIGKILL)
-            while os.path.exists(f"/proc/{options['pid']}") and " Z " not in Path(f"/proc/{options['pid']}/stat").read_text():
+            while self.alive(options["pid"]):
                 time.sleep(0.01)
         self.notify("post-dump")
         self.answer(kind, True, field(3, field(1, 1)))
+
+    @staticmethod
+    def alive(pid):
+        try:
+            return " Z " not in Path(f"/proc/{pid}/stat").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            return False
 
     def restore(self, kind, options):
         if self.plan["fail"]:
