@@ -201,6 +201,7 @@ Result<Fd> receive_plan(const Sync& sync) {
 Result<> await_start(InitContext& context) {
   ::prctl(PR_SET_PDEATHSIG, 0);
   TRY(context.sync.send('R'));
+  TRY(context.sync.expect('k'));
   Fd starter;
   while (!starter) {
     Fd peer(::accept4(context.listener.get(), nullptr, nullptr, SOCK_CLOEXEC));

@@ -126,6 +126,7 @@ class Launch {
   Result<> follow_setup();
   Result<> record();
   Result<> send_plan();
+  Result<> finish();
 
  private:
   [[noreturn]] void become_init();
@@ -313,10 +314,7 @@ Result<> Launch::follow_setup() {
     switch (message.kind) {
       case 'T': TRY(take_terminal(message)); break;
       case 'H': TRY(run_runtime_hooks()); break;
-      case 'M':
-        done_ = decode_setup(message.body);
-        out_.state.host_mounts = !joins_or_makes(NamespaceType::kMount);
-        return {};
+      case 'M': done_ = decode_setup(message.body); return {};
       case 'E': return std::unexpected(decode_error(message.body));
       case 0: return fail("the container's process was killed while it was being set up");
       default: return fail("unexpected message from the container's process");
@@ -357,6 +355,13 @@ Result<> Launch::send_plan() {
   return await_stage(sync_, out_.child, profile(), out_.state);
 }
 
+// Until here our death is the container's; from here on it is complete without us.
+Result<> Launch::finish() {
+  TRY(out_.folder.finish(spec_.process && may_trace(*spec_.process)));
+  out_.state.creating = false;
+  return wait_ ? sync_.send('k') : Result<>{};
+}
+
 }  // namespace
 
 Result<Launched> launch(const Globals& globals, const std::string& id, const CreateOptions& given,
@@ -387,6 +392,7 @@ Result<Launched> launch(const Globals& globals, const std::string& id, const Cre
                .systemd_cgroup = globals.systemd_cgroup,
                .no_cgroup = globals.no_cgroup,
                .annotations = out.spec.annotations};
+  if (out.spec.linux_->find(NamespaceType::kMount) == nullptr) out.state.host_mount = TRY(mount_id(out.state.rootfs));
   Undo undo(out.folder, out.state);
   TRY(out.folder.save_config(bundle.config));
   TRY(out.folder.save(out.state));
@@ -402,8 +408,7 @@ Result<Launched> launch(const Globals& globals, const std::string& id, const Cre
   TRY(launch.follow_setup());
   TRY(launch.record());
   TRY(launch.send_plan());
-  TRY(out.folder.finish(out.spec.process && may_trace(*out.spec.process)));
-  out.state.creating = false;
+  TRY(launch.finish());
   undo.dismiss();
   return out;
 }

@@ -6,6 +6,7 @@
 #include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -105,6 +106,12 @@ Result<> kill_init(const ContainerState& state) {
 
 }  // namespace
 
+Result<uint64_t> mount_id(const std::string& path) {
+  struct statx info{};
+  if (::statx(AT_FDCWD, path.c_str(), 0, STATX_MNT_ID, &info) != 0) return fail_errno(errno, "statx ", path);
+  return info.stx_mnt_id;
+}
+
 std::string_view status_name(Status status) {
   switch (status) {
     case Status::kCreating: return "creating";
@@ -196,7 +203,7 @@ Result<> StateFolder::save(const ContainerState& state) const {
                           {"noNewKeyring", state.no_new_keyring},
                           {"systemdCgroup", state.systemd_cgroup},
                           {"noCgroup", state.no_cgroup},
-                          {"hostMounts", state.host_mounts},
+                          {"hostMount", state.host_mount},
                           {"resctrlGroup", state.resctrl_group},
                           {"resctrlMonitor", state.resctrl_monitor},
                           {"annotations", annotations_object(state.annotations)},
@@ -234,7 +241,7 @@ Result<ContainerState> StateFolder::load() const {
     state.no_new_keyring = object.at("noNewKeyring").as_bool();
     state.systemd_cgroup = object.at("systemdCgroup").as_bool();
     state.no_cgroup = object.at("noCgroup").as_bool();
-    state.host_mounts = object.at("hostMounts").as_bool();
+    state.host_mount = bj::value_to<uint64_t>(object.at("hostMount"));
     state.resctrl_group = bj::value_to<std::string>(object.at("resctrlGroup"));
     state.resctrl_monitor = bj::value_to<std::string>(object.at("resctrlMonitor"));
     for (const auto& member : object.at("annotations").as_object())
@@ -369,8 +376,13 @@ Result<> destroy_resctrl(const ContainerState& state) {
   return {};
 }
 
+// What is mounted there now may be the user's own, as it was before.
 Result<> destroy_host_mounts(const ContainerState& state) {
-  if (state.host_mounts && ::umount2(state.rootfs.c_str(), MNT_DETACH) != 0 && errno != EINVAL && errno != ENOENT)
+  if (state.host_mount == 0) return {};
+  const auto now = mount_id(state.rootfs);
+  if (!now && now.error().code() == ENOENT) return {};
+  if (!now) return std::unexpected(now.error());
+  if (*now != state.host_mount && ::umount2(state.rootfs.c_str(), MNT_DETACH) != 0)
     return fail_errno(errno, "unmount ", state.rootfs);
   return {};
 }

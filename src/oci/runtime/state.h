@@ -37,8 +37,9 @@ struct ContainerState {
   uint32_t owner = 0;                                    // uid that created it
   bool rootless = false, no_new_keyring = false;
   bool systemd_cgroup = false, no_cgroup = false;  // how the cgroup is made
-  bool host_mounts = false;                        // no mount namespace: the root's bind mount is on the host
-  std::string resctrl_group, resctrl_monitor;      // folders to remove, empty when none
+  // Without a mount namespace the root's bind mount is on the host: the mount that held the root before; 0 with one.
+  uint64_t host_mount = 0;
+  std::string resctrl_group, resctrl_monitor;  // folders to remove, empty when none
   StringMap annotations;
   kernel::cgroup::Location cgroup;
 };
@@ -88,6 +89,9 @@ class StateFolder {
   std::string path_;
   Fd dir_;
 };
+
+// The mount that `path` is on, by the number that no two mounts have at a time (statx(2), STATX_MNT_ID).
+Result<uint64_t> mount_id(const std::string& path);
 
 // The state as the kernel has it now.
 Result<Status> current_status(const StateFolder& folder, const ContainerState& state);

@@ -15,7 +15,7 @@ inline constexpr uint64_t kPlanBase = 0x2000000000;
 inline constexpr uint64_t kPlanMagic = 0x31656761747370;  // "pstage1"
 
 enum class Step : int64_t {
-  kReady = -1,       // tell the creator that the container is created: "R" on `sync`, then close it
+  kReady = -1,       // tell the creator that the container is created: "R" on `sync`, "k" back, then close it
   kAwaitStart = -2,  // accept on args[0] until a peer sends "s"; that connection takes reports from then on
   kExecute = -3,     // args: candidate paths (null-terminated array), argv, envp
   kNotifyFd = -4,  // report the result of the step before (a seccomp listener): "N" + int32 on `sync`, wait for a byte

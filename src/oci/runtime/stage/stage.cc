@@ -111,6 +111,11 @@ long perform(const PlanHeader& plan, const PlanStep& step, long previous) {
     case Step::kReady: {
       const char ready = 'R';
       send(plan.sync, &ready, 1);
+      char answer = 0;
+      long got;
+      do got = call(__NR_read, plan.sync, reinterpret_cast<long>(&answer), 1);
+      while (got == -EINTR);
+      if (got != 1 || answer != 'k') quit(1);  // the creator is gone, and nobody knows of us
       call(__NR_close, plan.sync);
       reports_to = -1;
       return 0;
