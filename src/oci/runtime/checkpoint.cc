@@ -161,7 +161,8 @@ Result<criu::Options> dump_options(const Checkpoint& work, const CheckpointOptio
   out.freeze_cgroup = freezer(work);
   TRY(add_namespaces(work, out));
   constexpr int kTellsStatusReady = 31500;
-  if (work.criu_version < kTellsStatusReady) out.status_fd = work.status_fd;
+  if (work.criu_version < kTellsStatusReady && work.status_fd >= 0)
+    out.status_fd = criu::kFirstDescriptor + static_cast<int>(work.folders.paths.size());
   if (options.pre_dump) return out;
   TRY(add_mounts(work, out));
   TRY(save_descriptors(work));
@@ -169,7 +170,9 @@ Result<criu::Options> dump_options(const Checkpoint& work, const CheckpointOptio
 }
 
 Result<> run_criu(const Checkpoint& work, const criu::Options& options, bool pre_dump) {
-  criu::Session session = TRY(criu::Session::start({.program = work.program, .inherited = {}, .prepare = {}}));
+  const std::vector<int> inherited = options.status_fd < 0 ? std::vector<int>{} : std::vector{work.status_fd};
+  criu::Session session = TRY(criu::Session::start(
+      {.program = work.program, .folders = work.folders.paths, .inherited = inherited, .prepare = {}}));
   TRY(session.execute());
   const criu::Request request{.type = pre_dump ? criu::RequestType::kPreDump : criu::RequestType::kDump,
                               .options = &options,

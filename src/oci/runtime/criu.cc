@@ -33,7 +33,7 @@ constexpr const char* kInstallHint = "install it (Debian: apt install criu), or 
 
 // Copies `fds` out of the way, close-on-exec, so that none is overwritten before it is placed.
 Result<std::vector<Fd>> move_away(const std::vector<int>& fds) {
-  const int floor = kFirstInherited + static_cast<int>(fds.size()) + 1;
+  const int floor = kFirstDescriptor + static_cast<int>(fds.size()) + 1;
   std::vector<Fd> copies;
   for (const int fd : fds) {
     const int copy = ::fcntl(fd, F_DUPFD_CLOEXEC, floor);
@@ -54,19 +54,22 @@ Result<> discard_output() {
   return {};
 }
 
-// Descriptors 0, 1, 2, the socket as 3, then the inherited ones; no others.
+// Descriptors 0, 1, 2, the socket as 3, then folders and inherited ones; no others.
 Result<> arrange_descriptors(const Start& start, const Fd& socket, Sync& sync) {
   if (start.silent) TRY(discard_output());
-  std::vector<int> wanted = start.inherited;
-  wanted.push_back(socket.get());
+  std::vector<Fd> folders;
+  std::vector<int> wanted{socket.get()};
+  for (const std::string& path : start.folders) {
+    folders.push_back(TRY(kernel::open(path.c_str(), O_RDONLY | O_DIRECTORY)));
+    wanted.push_back(folders.back().get());
+  }
+  wanted.insert(wanted.end(), start.inherited.begin(), start.inherited.end());
   wanted.push_back(sync.fd());
   std::vector<Fd> copies = TRY(move_away(wanted));
   sync = Sync(std::move(copies.back()));
   copies.pop_back();
-  TRY(place(copies.back().get(), kSocketNumber));
-  for (size_t i = 0; i < start.inherited.size(); ++i)
-    TRY(place(copies[i].get(), kFirstInherited + static_cast<int>(i)));
-  const auto first_other = static_cast<unsigned>(kFirstInherited + start.inherited.size());
+  for (size_t i = 0; i < copies.size(); ++i) TRY(place(copies[i].get(), kSocketNumber + static_cast<int>(i)));
+  const auto first_other = static_cast<unsigned>(kSocketNumber) + static_cast<unsigned>(copies.size());
   if (::syscall(SYS_close_range, first_other, ~0u, CLOSE_RANGE_CLOEXEC) != 0)
     return fail_errno(errno, "keep descriptors from criu");
   return {};
@@ -77,11 +80,15 @@ void reset_signals() {
   restore_signal_mask();
 }
 
-Result<> become_criu(const Start& start, const Fd& socket, Sync& sync) {
+Result<> become_criu(const Start& start, Sync& sync) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   reset_signals();
   if (start.prepare) TRY(start.prepare());
-  TRY(sync.send('M'));
+  int pair[2];
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) return fail_errno(errno, "make socket pair");
+  const Fd socket(pair[0]);
+  TRY(sync.send('M', {}, {&pair[1], 1}));
+  ::close(pair[1]);
   TRY(sync.expect('k'));
   TRY(arrange_descriptors(start, socket, sync));
   // From here on it must be able to outlive us: only criu can thaw what it froze.
@@ -126,24 +133,21 @@ Result<std::string> find_program(const std::string& name) {
 }
 
 Result<Session> Session::start(const Start& start) {
-  int pair[2];
-  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) return fail_errno(errno, "make socket pair");
   Session session;
   session.program_ = start.program;
-  session.socket_ = Fd(pair[0]);
-  Fd theirs(pair[1]);
   auto [sync, their_sync] = TRY(Sync::make_pair());
   session.child_ = TRY(kernel::clone_process(start.new_namespaces));
   if (session.child_.pid == 0) {
-    session.socket_.reset();
     sync.close();
-    const auto done = become_criu(start, theirs, their_sync);
+    const auto done = become_criu(start, their_sync);
     if (!done) their_sync.send_error(done.error());
     ::_exit(1);
   }
   session.sync_ = std::move(sync);
   their_sync.close();
-  TRY(session.sync_.expect('M'));
+  Message message = TRY(session.sync_.expect('M'));
+  if (message.fds.size() != 1) return fail("no connection came from ", start.program);
+  session.socket_ = std::move(message.fds.front());
   return session;
 }
 
@@ -237,7 +241,8 @@ Result<int> Session::finish() {
 namespace {
 
 Result<Response> ask(const std::string& program, const Request& request) {
-  Session session = TRY(Session::start({.program = program, .silent = true, .inherited = {}, .prepare = {}}));
+  Session session =
+      TRY(Session::start({.program = program, .silent = true, .folders = {}, .inherited = {}, .prepare = {}}));
   TRY(session.execute());
   return session.perform(request);
 }
@@ -301,16 +306,20 @@ Result<> require_features(const std::string& program, const Features& wanted) {
 Result<Folders> open_folders(const CheckpointOptions& options, bool make, const char* log_name) {
   if (options.image_path.empty()) return fail("--image-path: must not be empty");
   Folders folders;
+  folders.paths.push_back(absolute_path(options.image_path));
   folders.images = TRY_CTX(open_made(options.image_path, make), "--image-path");
-  if (!options.work_path.empty()) folders.work = TRY_CTX(open_made(options.work_path, true), "--work-path");
-  folders.log = cat(absolute_path(options.work_path.empty() ? options.image_path : options.work_path), "/", log_name);
+  if (!options.work_path.empty()) {
+    const Fd work = TRY_CTX(open_made(options.work_path, true), "--work-path");
+    folders.paths.push_back(absolute_path(options.work_path));
+  }
+  folders.log = cat(folders.paths.back(), "/", log_name);
   return folders;
 }
 
 Result<Options> common_options(const CheckpointOptions& options, const Folders& folders, const StringMap& annotations) {
   Options out;
-  out.images_dir_fd = folders.images.get();
-  if (folders.work) out.work_dir_fd = folders.work.get();
+  out.images_dir_fd = kFirstDescriptor;
+  if (folders.paths.size() > 1) out.work_dir_fd = kFirstDescriptor + 1;
   out.log_file = folders.log.substr(folders.log.rfind('/') + 1);
   out.cgroup_mode = TRY(parse_cgroup_mode(options.manage_cgroups_mode));
   out.shell_job = options.shell_job;

@@ -1,5 +1,7 @@
 // The criu program (criu(8)) as checkpoint and restore use it: one process of it per request, spoken to
 // over a socket pair ("criu swrk"). A criu whose runtime dies sees the socket close and undoes its work.
+// Descriptors in a request are those of the socket pair's maker: here criu's own process, which may be in
+// another mount namespace than we are.
 #pragma once
 
 #include <functional>
@@ -22,14 +24,16 @@ namespace proa::oci::runtime::criu {
 Result<std::string> find_program(const std::string& name);
 
 struct Start {
-  std::string program;         // absolute
-  bool silent = false;         // nothing of its stdout and stderr is wanted
-  std::vector<int> inherited;  // become its descriptors kFirstInherited, kFirstInherited + 1, ...
+  std::string program;  // absolute
+  bool silent = false;  // nothing of its stdout and stderr is wanted
+  // Folders (opened in the new process), then descriptors of ours: its kFirstDescriptor and so on.
+  std::vector<std::string> folders;
+  std::vector<int> inherited;
   uint64_t new_namespaces = 0;
   // Runs in the new process before it becomes criu.
   std::function<Result<>()> prepare;
 };
-inline constexpr int kFirstInherited = 4;
+inline constexpr int kFirstDescriptor = 4;
 
 struct Notification {
   const std::string& script;
@@ -72,8 +76,9 @@ Result<> require_features(const std::string& program, const Features& wanted);
 
 // Where images and logs go.
 struct Folders {
-  Fd images, work;  // work: empty when it is the images' folder
-  std::string log;  // the log's path
+  Fd images;
+  std::vector<std::string> paths;  // the images' folder and, if it is another, the one for work files: Start's
+  std::string log;                 // the log's path
 };
 // `make`: the images' folder is made where missing.
 Result<Folders> open_folders(const CheckpointOptions& options, bool make, const char* log_name);

@@ -65,8 +65,7 @@ Result<CgroupMode> parse_cgroup_mode(std::string_view text);
 
 using Pairs = std::vector<std::pair<std::string, std::string>>;
 
-// criu_opts. Unset texts and numbers are not sent. images_dir, work_dir and status are descriptors of the
-// process that made the socket; those in inherit_fd are criu's own.
+// criu_opts. Unset texts and numbers are not sent. Descriptors are criu's own (criu.h).
 struct Options {
   int images_dir_fd = -1;
   int work_dir_fd = -1, status_fd = -1;

@@ -97,6 +97,18 @@ Result<> make_links(const RootfsContext& context, int dev) {
   return {};
 }
 
+// Streams on the host's null device would keep the host's /dev in use, and criu from saving the container.
+Result<> use_own_null(int dev) {
+  Fd null;
+  for (int fd = 0; fd < 3; ++fd) {
+    struct stat info{};
+    if (::fstat(fd, &info) != 0 || !S_ISCHR(info.st_mode) || info.st_rdev != makedev(1, 3)) continue;
+    if (!null) null = TRY(kernel::open_beneath_no_links(dev, "null", O_RDWR));
+    if (::dup2(null.get(), fd) < 0) return fail_errno(errno, "use /dev/null");
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<> make_devices(RootfsContext& context) {
@@ -122,7 +134,8 @@ Result<> make_devices(RootfsContext& context) {
                     device.gid.value_or(0)};
     TRY_CTX(make_node(context, place, node), "linux.devices[", i, "] (", device.path, ")");
   }
-  return make_links(context, dev.parent.get());
+  TRY(make_links(context, dev.parent.get()));
+  return use_own_null(dev.parent.get());
 }
 
 Result<> bind_console(RootfsContext& context, int pty_slave) {

@@ -180,6 +180,12 @@ Result<> mount_tmpfs(RootfsContext& context, const PreparedMount& prepared, cons
   return apply_propagation(context, prepared, destination);
 }
 
+// Private, like a mount of its own: criu refuses what follows the host's.
+Result<> set_cgroup_attributes(const Fd& mount, const PreparedMount& prepared) {
+  const auto& attr = prepared.options.attr;
+  return kernel::set_attributes(mount.get(), "", {.set = attr.set, .clear = attr.clear, .propagation = MS_PRIVATE}, false);
+}
+
 // A container sees its own cgroups only: each hierarchy's folder is bound in place, which inside a
 // cgroup namespace looks the same as a mount of the hierarchy, for a quarter of the work.
 Result<> mount_cgroup_v1(RootfsContext& context, const PreparedMount& prepared, int target) {
@@ -193,8 +199,7 @@ Result<> mount_cgroup_v1(RootfsContext& context, const PreparedMount& prepared, 
     TRY(kernel::make_dir_at(tmpfs.get(), name.c_str(), 0755));
     Fd folder = TRY(kernel::open_beneath_no_links(tmpfs.get(), name.c_str(), O_PATH | O_DIRECTORY));
     Fd bound = TRY(kernel::clone_tree(AT_FDCWD, hierarchy.path.c_str(), false));
-    TRY(kernel::set_attributes(bound.get(), "",
-                               {.set = prepared.options.attr.set, .clear = prepared.options.attr.clear}, false));
+    TRY(set_cgroup_attributes(bound, prepared));
     TRY(kernel::attach(bound.get(), folder.get()));
     // Controllers mounted together are also found under each one's name.
     if (name.find(',') == std::string::npos) continue;
@@ -223,8 +228,7 @@ Result<Fd> cgroup_v2_view(const RootfsContext& context) {
 
 Result<> mount_cgroup_v2(RootfsContext& context, const PreparedMount& prepared, int target) {
   Fd view = TRY(cgroup_v2_view(context));
-  TRY(kernel::set_attributes(view.get(), "", {.set = prepared.options.attr.set, .clear = prepared.options.attr.clear},
-                             false));
+  TRY(set_cgroup_attributes(view, prepared));
   return kernel::attach(view.get(), target);
 }
 

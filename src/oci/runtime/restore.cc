@@ -132,7 +132,8 @@ Result<> Restore::add_namespaces() {
       request_.join_ns.emplace_back(namespace_name(each.type), each.path);
       continue;
     }
-    request_.inherit_fd.emplace_back(key, criu::kFirstInherited + static_cast<int>(inherited_.size()));
+    request_.inherit_fd.emplace_back(
+        key, criu::kFirstDescriptor + static_cast<int>(folders_.paths.size() + inherited_.size()));
     inherited_.push_back(each.fd.get());
   }
   return {};
@@ -204,10 +205,11 @@ Result<> Restore::add_cgroup_roots(pid_t pid) {
 }
 
 Result<> Restore::start_criu() {
-  session_.emplace(TRY(criu::Session::start(
-      {.program = program_, .inherited = inherited_, .new_namespaces = CLONE_NEWNS, .prepare = [this] {
-         return prepare_criu();
-       }})));
+  session_.emplace(TRY(criu::Session::start({.program = program_,
+                                             .folders = folders_.paths,
+                                             .inherited = inherited_,
+                                             .new_namespaces = CLONE_NEWNS,
+                                             .prepare = [this] { return prepare_criu(); }})));
   cgroup_entries_.clear();
   if (cgroup_ && out_.state.systemd_cgroup) {
     const Resources resources = linux_.resources.value_or(Resources{});
@@ -261,7 +263,6 @@ Result<> Restore::record(pid_t pid) {
   TRY(record_time_namespace(pid));
   out_.state.pid = pid;
   out_.state.start_time = TRY(kernel::process_start_time(pid));
-  out_.state.creating = false;
   out_.state.started = true;
   TRY(out_.folder.save(out_.state));
   TRY(out_.folder.finish(out_.spec.process && may_trace(*out_.spec.process)));
@@ -323,6 +324,8 @@ Result<Launched> bring_back(const Globals& globals, const std::string& id, const
   TRY(restore.compose());
   TRY(restore.start_criu());
   TRY(restore.perform());
+  TRY(out.folder.finish());
+  out.state.creating = false;
   undo.dismiss();
   return out;
 }

@@ -14,7 +14,12 @@ HERE = pathlib.Path(__file__).resolve().parent
 # In the order insmod needs them.
 MODULES = ("drivers/virtio/virtio_ring.ko", "drivers/virtio/virtio.ko",
            "drivers/virtio/virtio_pci_legacy_dev.ko", "drivers/virtio/virtio_pci_modern_dev.ko",
-           "drivers/virtio/virtio_pci.ko", "drivers/block/virtio_blk.ko", "fs/overlayfs/overlay.ko")
+           "drivers/virtio/virtio_pci.ko", "drivers/block/virtio_blk.ko", "fs/overlayfs/overlay.ko",
+           # criu asks the kernel about sockets by these.
+           "net/unix/unix_diag.ko", "net/ipv4/inet_diag.ko", "net/ipv4/tcp_diag.ko", "net/ipv4/udp_diag.ko",
+           "net/ipv4/raw_diag.ko", "net/netlink/netlink_diag.ko", "net/packet/af_packet_diag.ko",
+           "lib/libcrc32c.ko", "net/netfilter/nfnetlink.ko", "net/netfilter/nf_tables.ko",
+           "drivers/net/veth.ko", "drivers/net/tun.ko")
 
 # The kernel and the system under test need no more of busybox than this.
 APPLETS = ("sh cat chmod chown cp cut date dd dmesg echo env false grep head hostname id insmod kill "

@@ -17,6 +17,8 @@ def main(kind):
         try:
             import checks_common  # noqa: F401
             importlib.import_module(f"checks_{kind}")
+            if kind == "cgroup2":
+                import checks_criu  # noqa: F401
             harness.run_all(settings["only"], lambda text: print(text, file=line, flush=True))
         except BaseException:
             line.write(traceback.format_exc())
