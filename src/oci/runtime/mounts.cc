@@ -183,7 +183,8 @@ Result<> mount_tmpfs(RootfsContext& context, const PreparedMount& prepared, cons
 // Private, like a mount of its own: criu refuses what follows the host's.
 Result<> set_cgroup_attributes(const Fd& mount, const PreparedMount& prepared) {
   const auto& attr = prepared.options.attr;
-  return kernel::set_attributes(mount.get(), "", {.set = attr.set, .clear = attr.clear, .propagation = MS_PRIVATE}, false);
+  return kernel::set_attributes(mount.get(), "", {.set = attr.set, .clear = attr.clear, .propagation = MS_PRIVATE},
+                                false);
 }
 
 // A container sees its own cgroups only: each hierarchy's folder is bound in place, which inside a
