@@ -144,9 +144,8 @@ void Shim::give_up() {
 }
 
 void Shim::record(std::string_view line) {
-  // If the disk refuses, the clients are still told.
-  (void)write_file(state_.fd(), kExitName, line, true);
-  state_.retire();
+  // If the disk refuses the record, the folder has to read as that of a shim that was killed.
+  state_.retire(write_file(state_.fd(), kExitName, line, true).has_value());
 }
 
 void Shim::hold_and_end() {
@@ -212,7 +211,7 @@ int main(int, char** argv, char** env) {
   Result<> done = parse_options(argv, &options);
   if (done) {
     switch (options.action) {
-      case Options::Action::help: print(1, kHelp); return 0;
+      case Options::Action::help: print(1, help_text()); return 0;
       case Options::Action::version: print(1, "proa-shim " PROA_VERSION "\n"); return 0;
       case Options::Action::cleanup: done = clean_up(options.state, options.log); break;
       case Options::Action::monitor: close_strangers(options); run(options, env);
