@@ -220,7 +220,7 @@ Result<> Attempt::hold_terminal() {
   container_.in = container_.out;
   sys::set_nonblocking(container_.out);
   const long flags = O_RDWR | O_NOCTTY | O_CLOEXEC;
-  const long slave = sys::control(container_.out, TIOCGPTPEER, reinterpret_cast<void*>(flags));
+  const long slave = sys::control(container_.out, TIOCGPTPEER, flags);
   if (slave < 0) return fail_with(slave, options_.runtime, " create: what it sent for a terminal");
   container_.slave = static_cast<int>(slave);
   return {};

@@ -20,21 +20,21 @@ void Log::append_raw(std::string_view bytes) {
     if (file_.is_full(0, 1)) file_.rotate();
     const uint64_t room = file_.room();
     const size_t part = room != 0 && bytes.size() > room ? room : bytes.size();
-    file_.write({bytes.data(), part});
+    file_.write(first(bytes, part));
     bytes.remove_prefix(part);
   }
 }
 
 size_t Log::take(Held& held, Stream stream, std::string_view bytes) {
   const size_t limit = kMaxPiece - held.size;
-  std::string_view piece(bytes.data(), bytes.size() < limit ? bytes.size() : limit);
+  std::string_view piece = first(bytes, bytes.size() < limit ? bytes.size() : limit);
   const auto* end = static_cast<const char*>(memchr(piece.data(), '\n', piece.size()));
-  if (end != nullptr) piece = {piece.data(), static_cast<size_t>(end - piece.data()) + 1};
+  if (end != nullptr) piece = first(piece, static_cast<size_t>(end - piece.data()) + 1);
   const bool whole = end != nullptr || piece.size() == limit;
 
   if (held.size == 0 && whole) {
     const size_t cut = end != nullptr ? piece.size() : whole_characters(piece);
-    emit(stream, {piece.data(), cut});
+    emit(stream, first(piece, cut));
     return cut;
   }
   memcpy(held.bytes + held.size, piece.data(), piece.size());

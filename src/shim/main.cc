@@ -42,7 +42,7 @@ class Shim {
   [[noreturn]] void hold_and_end();
 
  private:
-  [[noreturn]] void await_outcome();
+  [[noreturn]] void await_outcome(long child);
   void record(std::string_view line);
 
   const Options& options_;
@@ -82,7 +82,7 @@ Result<> Shim::go_to_background() {
     return fail_with(error, "fork");
   }
   outcome_ = {ends[0], ends[1]};
-  if (error > 0) await_outcome();
+  if (error > 0) await_outcome(error);
   sys::new_session();
   // Not a session's leader any more: a terminal that is opened cannot become its own.
   if (sys::fork() != 0) sys::quit(0);
@@ -93,8 +93,10 @@ Result<> Shim::go_to_background() {
   return {};
 }
 
-void Shim::await_outcome() {
+void Shim::await_outcome(long child) {
   sys::close(outcome_.writer);
+  siginfo_t info;
+  sys::wait(P_PID, static_cast<id_t>(child), &info, 0);  // the one between; a caller may be a reaper of orphans
   Text<8192> text;
   char bytes[512];
   for (long got; (got = sys::read(outcome_.reader, bytes, sizeof bytes)) > 0;)
@@ -144,9 +146,8 @@ void Shim::give_up() {
 }
 
 void Shim::record(std::string_view line) {
-  // If the disk refuses, the clients are still told.
-  (void)write_file(state_.fd(), kExitName, line, true);
-  state_.retire();
+  // If the disk refuses the record, the folder has to read as that of a shim that was killed.
+  state_.retire(write_file(state_.fd(), kExitName, line, true).has_value());
 }
 
 void Shim::hold_and_end() {
@@ -212,7 +213,7 @@ int main(int, char** argv, char** env) {
   Result<> done = parse_options(argv, &options);
   if (done) {
     switch (options.action) {
-      case Options::Action::help: print(1, kHelp); return 0;
+      case Options::Action::help: print(1, help_text()); return 0;
       case Options::Action::version: print(1, "proa-shim " PROA_VERSION "\n"); return 0;
       case Options::Action::cleanup: done = clean_up(options.state, options.log); break;
       case Options::Action::monitor: close_strangers(options); run(options, env);

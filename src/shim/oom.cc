@@ -9,7 +9,7 @@ namespace {
 // Takes what is before `mark` off the front of `text`, and the mark; all of it if there is no mark.
 std::string_view take_until(std::string_view* text, char mark) {
   const size_t end = text->find(mark);
-  const std::string_view part(text->data(), end == std::string_view::npos ? text->size() : end);
+  const std::string_view part = first(*text, end == std::string_view::npos ? text->size() : end);
   text->remove_prefix(end == std::string_view::npos ? text->size() : end + 1);
   return part;
 }

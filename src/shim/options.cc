@@ -2,7 +2,9 @@
 
 namespace proa::shim {
 
-const char kHelp[] =
+namespace {
+
+constexpr std::string_view kHelp =
     "Hold a container: its stdio, terminal, log file and exit status\n"
     "\n"
     "Usage: proa-shim --runtime PATH --bundle DIR --id ID --state DIR [FLAGS]\n"
@@ -36,8 +38,6 @@ const char kHelp[] =
     "  -h, --help                 show this help\n"
     "\n"
     "Files and sockets in the state folder: docs/shim.md.\n";
-
-namespace {
 
 // The arguments that are left, and the flag being read.
 struct Reader {
@@ -165,6 +165,8 @@ Result<> check(const Options& options) {
 }
 
 }  // namespace
+
+std::string_view help_text() { return kHelp; }
 
 bool parse_size(std::string_view text, uint64_t* to) {
   unsigned shift = 0;

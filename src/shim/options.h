@@ -41,6 +41,6 @@ Result<> parse_options(const char* const* argv, Options* to);
 // "10m": a number of bytes with an optional k, m or g (powers of 1024).
 bool parse_size(std::string_view text, uint64_t* to);
 
-extern const char kHelp[];
+std::string_view help_text();
 
 }  // namespace proa::shim

@@ -21,9 +21,12 @@ bool write_oom_score(std::string_view score) {
 }
 
 std::string_view search_path(const char* const* env) {
+  constexpr std::string_view kName = "PATH=";
   for (; *env != nullptr; ++env) {
-    const std::string_view entry = *env;
-    if (entry.starts_with("PATH=")) return {entry.data() + 5, entry.size() - 5};
+    std::string_view entry = *env;
+    if (!entry.starts_with(kName)) continue;
+    entry.remove_prefix(kName.size());
+    return entry;
   }
   return "/usr/sbin:/usr/bin:/sbin:/bin";
 }
@@ -36,7 +39,7 @@ long execute(const char* const* argv, const char* const* env) {
   for (std::string_view rest = search_path(env); !rest.empty();) {
     size_t length = rest.find(':');
     if (length == std::string_view::npos) length = rest.size();
-    const Path candidate(std::string_view(rest.data(), length), '/', name);
+    const Path candidate(first(rest, length), '/', name);
     rest.remove_prefix(length < rest.size() ? length + 1 : length);
     const long error = sys::exec(candidate.c_str(), argv, env);
     if (error != -ENOENT && error != -ENOTDIR) worst = error;

@@ -8,6 +8,9 @@
 
 #include "shim/sys.h"
 
+// Here addresses come as numbers, from the kernel and the linker, and names are the compiler's choice.
+// NOLINTBEGIN(performance-no-int-to-ptr, bugprone-reserved-identifier, clang-analyzer-core.NullDereference)
+
 extern "C" {
 
 int main(int argc, char** argv, char** env);
@@ -143,6 +146,8 @@ __attribute__((no_stack_protector, used)) void start(uintptr_t* stack) {
 }
 
 }  // extern "C"
+
+// NOLINTEND(performance-no-int-to-ptr, bugprone-reserved-identifier, clang-analyzer-core.NullDereference)
 
 asm(R"(
   .globl _start

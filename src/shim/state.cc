@@ -71,15 +71,16 @@ Result<> StateDir::write_shim_pid() {
   return {};
 }
 
-void StateDir::retire() {
-  for (const char* name : {kAttachSocket, kControlSocket, kShimPidName}) sys::unlink(dir_, name);
+void StateDir::retire(bool recorded) {
+  for (const char* name : {kAttachSocket, kControlSocket}) sys::unlink(dir_, name);
+  if (recorded) sys::unlink(dir_, kShimPidName);
   sys::close(lock_);
   lock_ = -1;
 }
 
 void StateDir::discard() {
   for (const char* name : kNames) sys::unlink(dir_, name);
-  retire();
+  retire(true);
   if (made_) sys::unlink(AT_FDCWD, path_.c_str(), AT_REMOVEDIR);
 }
 

@@ -24,8 +24,8 @@ class StateDir {
   Result<> prepare(const char* path);
   // Writes this process's id and start time, for callers to find.
   Result<> write_shim_pid();
-  // Takes away what says "a shim is here", and the lock.
-  void retire();
+  // Takes away the sockets and the lock, and unless the container's end went unrecorded shim.pid.
+  void retire(bool recorded);
   // Takes away everything, the folder too if prepare() made it.
   void discard();
 

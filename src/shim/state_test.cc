@@ -93,9 +93,16 @@ TEST_F(StateTest, RetiredLeavesTheRecord) {
   StateDir state;
   ASSERT_TRUE(state.prepare(path_.c_str()));
   ASSERT_TRUE(write_file(state.fd(), kExitName, "{}\n", true));
-  state.retire();
+  state.retire(true);
   EXPECT_EQ("{}\n", read(path_ / "exit"));
   EXPECT_EQ(1, std::distance(fs::directory_iterator(path_), fs::directory_iterator()));
+}
+
+TEST_F(StateTest, WithoutARecordItReadsAsKilled) {
+  StateDir state;
+  ASSERT_TRUE(state.prepare(path_.c_str()));
+  state.retire(false);
+  EXPECT_NE(std::string::npos, prepare_error().find("a shim that was killed"));
 }
 
 TEST_F(StateTest, ErrorsNameThePath) {

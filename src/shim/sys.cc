@@ -105,7 +105,7 @@ long set_mode(int fd, mode_t mode) { return invoke(SYS_fchmod, fd, mode); }
 
 long fork() { return invoke(SYS_fork); }
 long exec(const char* path, const char* const* argv, const char* const* env) {
-  return invoke(SYS_execve, path, argv, env);
+  return invoke(SYS_execve, path, static_cast<const void*>(argv), static_cast<const void*>(env));
 }
 void quit(int status) {
   for (;;) invoke(SYS_exit_group, status);
@@ -181,6 +181,7 @@ long set_socket_option(int fd, int option, int value) {
 }
 long shut_down(int fd, int how) { return invoke(SYS_shutdown, fd, how); }
 long control(int fd, unsigned long request, const void* argument) { return invoke(SYS_ioctl, fd, request, argument); }
+long control(int fd, unsigned long request, long argument) { return invoke(SYS_ioctl, fd, request, argument); }
 
 timespec now(clockid_t clock) {
   timespec time = {};
@@ -193,7 +194,7 @@ int64_t milliseconds() {
 }
 void* map(size_t size) {
   const long at = invoke(SYS_mmap, nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  return at < 0 && at > -4096 ? nullptr : reinterpret_cast<void*>(at);
+  return at < 0 && at > -4096 ? nullptr : reinterpret_cast<void*>(at);  // NOLINT(performance-no-int-to-ptr)
 }
 void drop_pages(void* from, size_t size) { invoke(SYS_madvise, from, size, MADV_DONTNEED); }
 

@@ -76,6 +76,7 @@ long receive_message(int fd, msghdr* message, int flags);
 long set_socket_option(int fd, int option, int value);
 long shut_down(int fd, int how);
 long control(int fd, unsigned long request, const void* argument);  // ioctl
+long control(int fd, unsigned long request, long argument);
 
 timespec now(clockid_t clock);
 int64_t milliseconds();  // on the monotonic clock

@@ -75,9 +75,9 @@ Writer& Writer::json(std::string_view text) {
   *this << '"';
   while (!text.empty()) {
     char escaped[6 * 64];
-    size_t taken = whole_characters({text.data(), text.size() < 64 ? text.size() : 64});
+    size_t taken = whole_characters(first(text, text.size() < 64 ? text.size() : 64));
     if (taken == 0) taken = text.size() < 64 ? text.size() : 64;
-    *this << std::string_view(escaped, escape_json(escaped, {text.data(), taken}));
+    *this << std::string_view(escaped, escape_json(escaped, first(text, taken)));
     text.remove_prefix(taken);
   }
   return *this << '"';
@@ -138,7 +138,7 @@ std::string_view take_word(std::string_view* line) {
   while (!line->empty() && line->front() == ' ') line->remove_prefix(1);
   size_t length = 0;
   while (length < line->size() && (*line)[length] != ' ') ++length;
-  const std::string_view word(line->data(), length);
+  const std::string_view word = first(*line, length);
   line->remove_prefix(length);
   return word;
 }

@@ -93,6 +93,11 @@ std::string_view take_word(std::string_view* line);
 
 // The bytes of `text` escaped for the inside of a JSON string; `to` has room for 6 * text.size().
 size_t escape_json(char* to, std::string_view text);
+// The first `size` bytes; std::string_view::substr() would want an exception to throw.
+inline std::string_view first(std::string_view text, size_t size) {
+  text.remove_suffix(text.size() - size);
+  return text;
+}
 // How much of `text` can be cut off without splitting a UTF-8 character.
 size_t whole_characters(std::string_view text);
 

@@ -4,7 +4,7 @@ blocks marked `test` do what the page shows.
 
 A block begins with ```console test. Lines after "$ " are commands ("> " goes on with one); the lines below are what it
 prints, stdout and stderr, where … stands for anything. A last line [N] is its exit status when that is not 0. The blocks of
-a page are one shell session in an empty folder, with proa and proa-runtime in PATH; with `test=repository` it is the
+a page are one shell session in an empty folder, with proa, proa-runtime and proa-shim in PATH; with `test=repository` it is the
 repository's folder.
 """
 
@@ -17,7 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from lib import runtime  # noqa: E402
+from lib import runtime, shim  # noqa: E402
 from lib.case import SystemTest, main  # noqa: E402
 
 REPOSITORY = runtime.REPOSITORY
@@ -75,6 +75,7 @@ class Docs(SystemTest):
         if not (tools / "proa").exists():
             shutil.copy2(runtime.path(), tools / "proa")
             (tools / "proa-runtime").symlink_to("proa")
+            shutil.copy2(shim.path(), tools / "proa-shim")
         script = "".join(f"printf '{MARK}{number}:'\n{command}\nprintf '{MARK}%s:' $?\n"
                          for number, (command, _, _) in enumerate(block_steps))
         with open(self.folder / "output", "w+", errors="replace") as output:
