@@ -266,6 +266,7 @@ Result<> Restore::record(pid_t pid) {
   out_.state.started = true;
   TRY(out_.folder.save(out_.state));
   TRY(out_.folder.finish(out_.spec.process && may_trace(*out_.spec.process)));
+  out_.state.creating = false;
   out_.child.pid = pid;
   out_.child.pidfd = TRY(kernel::pidfd_open(pid));
   if (!options_.pid_file.empty()) TRY(write_pid_file(options_.pid_file, pid));
@@ -324,8 +325,6 @@ Result<Launched> bring_back(const Globals& globals, const std::string& id, const
   TRY(restore.compose());
   TRY(restore.start_criu());
   TRY(restore.perform());
-  TRY(out.folder.finish());
-  out.state.creating = false;
   undo.dismiss();
   return out;
 }
