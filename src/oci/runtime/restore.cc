@@ -14,6 +14,7 @@
 #include "kernel/cgroup/cgroup.h"
 #include "kernel/file.h"
 #include "kernel/link.h"
+#include "kernel/resctrl.h"
 #include "oci/runtime/criu.h"
 #include "oci/runtime/foreground.h"
 #include "oci/runtime/hooks.h"
@@ -22,6 +23,7 @@
 #include "oci/runtime/namespaces.h"
 #include "oci/runtime/restore_root.h"
 #include "oci/runtime/rootfs.h"
+#include "oci/runtime/shield.h"
 #include "oci/runtime/shield.h"
 #include "oci/runtime/state.h"
 #include "oci/spec/defaults.h"
@@ -60,6 +62,7 @@ class Restore {
 
   Result<> find_criu();
   Result<> make_cgroup();
+  Result<> make_resctrl();
   Result<> compose();
   Result<> start_criu();
   Result<> perform();
@@ -88,6 +91,7 @@ class Restore {
   std::vector<int> inherited_;
   std::optional<Cgroup> cgroup_;
   std::vector<Fd> cgroup_entries_;
+  std::optional<kernel::ResctrlGroup> resctrl_;
   std::optional<criu::Session> session_;
 };
 
@@ -108,6 +112,14 @@ Result<> Restore::make_cgroup() {
   if (out_.state.systemd_cgroup) return {};
   TRY(cgroup_->apply(linux_.resources.value_or(Resources{})));
   cgroup_entries_ = TRY_CTX(cgroup_->entry_files(), "cgroup");
+  return {};
+}
+
+Result<> Restore::make_resctrl() {
+  if (!linux_.intel_rdt) return {};
+  resctrl_ = TRY(kernel::create_resctrl(*linux_.intel_rdt, out_.state.id));
+  if (resctrl_->made) out_.state.resctrl_group = resctrl_->path;
+  out_.state.resctrl_monitor = resctrl_->monitor;
   return {};
 }
 
@@ -217,6 +229,7 @@ Result<> Restore::start_criu() {
     TRY(cgroup_->apply(resources));
     out_.state.cgroup = cgroup_->location();
   }
+  if (resctrl_) TRY(kernel::assign_resctrl(*resctrl_, session_->pid()));
   TRY(out_.folder.save(out_.state));
   TRY(add_cgroup_roots(session_->pid()));
   return session_->execute();
@@ -320,6 +333,7 @@ Result<Launched> bring_back(const Globals& globals, const std::string& id, const
   Restore restore(out, bundle, options, saved);
   TRY(restore.find_criu());
   TRY(restore.make_cgroup());
+  TRY(restore.make_resctrl());
   TRY(restore.compose());
   TRY(restore.start_criu());
   TRY(restore.perform());
