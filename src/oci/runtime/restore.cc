@@ -24,7 +24,6 @@
 #include "oci/runtime/restore_root.h"
 #include "oci/runtime/rootfs.h"
 #include "oci/runtime/shield.h"
-#include "oci/runtime/shield.h"
 #include "oci/runtime/state.h"
 #include "oci/spec/defaults.h"
 
