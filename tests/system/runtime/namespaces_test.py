@@ -314,9 +314,9 @@ class Inside(NamespaceTest):
         self.refused(bundle, "linux.timeOffsets")
 
     def test_sysctl(self):
-        bundle = self.sh("cat /proc/sys/net/ipv4/ip_forward /proc/sys/kernel/msgmax /proc/sys/net/ipv4/conf/lo/forwarding")
-        bundle.config["linux"]["sysctl"] = {"net.ipv4.ip_forward": "1", "kernel.msgmax": "4242", "net/ipv4/conf/lo/forwarding": "0"}
-        self.assertEqual(["1", "4242", "0"], self.said(bundle).split())
+        bundle = self.sh("cat /proc/sys/net/ipv4/ip_forward /proc/sys/kernel/msgmax /proc/sys/net/ipv4/conf/lo/rp_filter")
+        bundle.config["linux"]["sysctl"] = {"net.ipv4.ip_forward": "1", "kernel.msgmax": "4242", "net/ipv4/conf/lo/rp_filter": "2"}
+        self.assertEqual(["1", "4242", "2"], self.said(bundle).split())
 
     def test_sysctl_of_the_host(self):
         for key in ("kernel.printk", "vm.swappiness", "net.nope", "kernel.hostname"):
