@@ -162,7 +162,8 @@ Result<> mount_bind_by_path(const Bind& bind, const MountTarget& target) {
     TRY(check_ok(
         call(kMount, nullptr, path.c_str(), nullptr, MS_REMOUNT | MS_BIND | mount_flags_of(bind.own.set), nullptr),
         "remount ", bind.source));
-  return bind.own.propagation == 0 ? Result<>{} : set_propagation(path.c_str(), bind.own.propagation);
+  if (bind.own.propagation != 0) TRY(set_propagation(path.c_str(), bind.own.propagation));
+  return bind.all.propagation == 0 ? Result<>{} : set_propagation(path.c_str(), bind.all.propagation | MS_REC);
 }
 
 }  // namespace

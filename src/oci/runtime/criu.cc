@@ -374,7 +374,7 @@ std::string resolve_in_root(int root, const std::string& path, bool* folder) {
 bool is_bind(const Mount& mount, const Linux& container) {
   const auto options = parse_mount_options(mount, &container);
   if (options && options->is_remount()) return false;
-  return mount.type == "bind" || (options && options->is_bind());
+  return options && options->is_bind();
 }
 
 bool binds_cgroups(const Mount& mount, const Linux& container) {

@@ -6,8 +6,14 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <tuple>
+
 #include "kernel/file.h"
 #include "kernel/process.h"
+#include "oci/runtime/sync.h"
 
 namespace proa::oci::runtime {
 namespace {
@@ -48,12 +54,71 @@ std::string mapping_text(std::span<const IdMapping> mappings) {
   return text;
 }
 
+std::vector<IdMapping> parse_mapping_text(std::string_view text) {
+  std::vector<IdMapping> mappings;
+  std::array<uint32_t, 3> numbers{};
+  size_t count = 0;
+  while (!text.empty()) {
+    const size_t start = std::min(text.find_first_not_of(" \n"), text.size());
+    text.remove_prefix(start);
+    if (text.empty()) break;
+    const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), numbers[count]);
+    if (ec != std::errc()) break;
+    text.remove_prefix(static_cast<size_t>(end - text.data()));
+    if (++count < numbers.size()) continue;
+    mappings.push_back({numbers[0], numbers[1], numbers[2]});
+    count = 0;
+  }
+  return mappings;
+}
+
 Result<> write_mappings(pid_t pid, const Linux& linux_) {
   if (!privileged() && is_own_single(linux_.gid_mappings, ::getegid()))
     TRY_CTX(kernel::write_file(cat("/proc/", pid, "/setgroups").c_str(), "deny"), "linux.gidMappings");
   TRY_CTX(write_map(pid, "uid_map", "newuidmap", linux_.uid_mappings, ::geteuid()), "linux.uidMappings");
   TRY_CTX(write_map(pid, "gid_map", "newgidmap", linux_.gid_mappings, ::getegid()), "linux.gidMappings");
   return {};
+}
+
+namespace {
+
+Result<std::vector<IdMapping>> read_map(pid_t pid, const char* file) {
+  return parse_mapping_text(TRY(kernel::read_file(cat("/proc/", pid, "/", file).c_str())));
+}
+
+Result<> check_same(const char* field, std::vector<IdMapping> configured, std::vector<IdMapping> found) {
+  const auto key = [](const IdMapping& each) { return std::tuple(each.container_id, each.host_id, each.size); };
+  std::ranges::sort(configured, {}, key);
+  std::ranges::sort(found, {}, key);
+  if (std::ranges::equal(configured, found, {}, key, key)) return {};
+  return fail(field, ": differs from the mapping of the user namespace that is joined by path");
+}
+
+}  // namespace
+
+Result<> check_joined_mappings(int fd, const Linux& linux_) {
+  if (linux_.uid_mappings.empty() && linux_.gid_mappings.empty()) return {};
+  // Only a process shows a namespace's mappings.
+  auto [ours, theirs] = TRY(Sync::make_pair());
+  kernel::Child child = TRY(kernel::clone_process(0));
+  if (child.pid == 0) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    const auto joined = kernel::join_namespaces(fd, CLONE_NEWUSER);
+    if (joined)
+      (void)theirs.send('M');
+    else
+      theirs.send_error(joined.error());
+    for (;;) ::pause();
+  }
+  Defer reap([&] {
+    (void)kernel::send_signal(child.pidfd.get(), SIGKILL);
+    (void)kernel::wait_child(child.pid);
+  });
+  TRY(ours.expect('M'));
+  std::vector<IdMapping> uids = TRY(read_map(child.pid, "uid_map"));
+  std::vector<IdMapping> gids = TRY(read_map(child.pid, "gid_map"));
+  TRY(check_same("linux.uidMappings", linux_.uid_mappings, std::move(uids)));
+  return check_same("linux.gidMappings", linux_.gid_mappings, std::move(gids));
 }
 
 Result<Fd> make_mapping_namespace(const std::vector<IdMapping>& uids, const std::vector<IdMapping>& gids) {

@@ -199,6 +199,11 @@ Result<> Launch::prepare_init() {
     bool idmap = false;
     for (const std::string& option : mount.options) idmap |= option == "idmap" || option == "ridmap";
     if (!idmap || !mount.uid_mappings.empty() || map_fd >= 0 || !rootfs.user_namespace) continue;
+    const auto& joined = init_.namespaces.join;
+    if (!joined.empty() && joined.front().type == NamespaceType::kUser) {
+      map_fd = joined.front().fd.get();
+      continue;
+    }
     mapping =
         TRY_CTX(make_mapping_namespace(spec_.linux_->uid_mappings, spec_.linux_->gid_mappings), "linux.uidMappings");
     map_fd = mapping.get();

@@ -27,7 +27,7 @@ constexpr uint64_t kSuperblockFlags = MS_RDONLY | MS_SYNCHRONOUS | MS_DIRSYNC | 
 
 // Files of /proc that may be mounted over (lxcfs and the like); anything else below /proc could
 // trick the runtime or the container's tools.
-constexpr std::array<std::string_view, 12> kProcFiles = {"/proc/cpuinfo",
+constexpr std::array<std::string_view, 10> kProcFiles = {"/proc/cpuinfo",
                                                          "/proc/diskstats",
                                                          "/proc/meminfo",
                                                          "/proc/stat",
@@ -35,17 +35,21 @@ constexpr std::array<std::string_view, 12> kProcFiles = {"/proc/cpuinfo",
                                                          "/proc/uptime",
                                                          "/proc/loadavg",
                                                          "/proc/slabinfo",
-                                                         "/proc/net/dev",
                                                          "/proc/sys/kernel/ns_last_pid",
-                                                         "/proc/sys/crypto/fips_enabled",
-                                                         "/proc/interrupts"};
+                                                         "/proc/sys/crypto/fips_enabled"};
 
 bool on_procfs(int fd) {
   struct statfs info{};
   return ::fstatfs(fd, &info) == 0 && info.f_type == PROC_SUPER_MAGIC;
 }
 
+// `is_proc`: what is mounted is a procfs. Nothing else may stand at /proc, or the container's tools would
+// read and write what somebody made up.
 Result<> check_proc_target(const std::string& destination, int target, bool is_proc) {
+  if (destination == "/proc") {
+    if (is_proc) return {};
+    return fail(destination, " cannot be mounted because it is not of type proc");
+  }
   if (!on_procfs(target)) return {};
   const struct stat info = TRY(kernel::stat_fd(target));
   constexpr ino_t kProcRoot = 1;
@@ -79,6 +83,12 @@ Result<bool> source_is_folder(const PreparedMount& prepared) {
   else if (::fstatat(AT_FDCWD, prepared.mount->source.c_str(), &info, nofollow ? AT_SYMLINK_NOFOLLOW : 0) != 0)
     return fail_errno(errno, "source ", prepared.mount->source);
   return S_ISDIR(info.st_mode);
+}
+
+bool source_is_procfs(const PreparedMount& prepared) {
+  if (prepared.detached) return on_procfs(prepared.detached.get());
+  struct statfs info{};
+  return ::statfs(prepared.mount->source.c_str(), &info) == 0 && info.f_type == PROC_SUPER_MAGIC;
 }
 
 Result<> apply_propagation(const RootfsContext& context, const PreparedMount& prepared,
@@ -119,7 +129,7 @@ Result<Fd> bind_target(const RootfsContext& context, const PreparedMount& prepar
 Result<> mount_bind(RootfsContext& context, const PreparedMount& prepared, const std::string& destination) {
   if (prepared.options.copy_symlink && TRY(copy_link(context, prepared, destination))) return {};
   Fd target = TRY(bind_target(context, prepared, destination));
-  TRY(check_proc_target(destination, target.get(), false));
+  TRY(check_proc_target(destination, target.get(), source_is_procfs(prepared)));
   if (prepared.detached)
     TRY(kernel::attach(prepared.detached.get(), target.get()));
   else
@@ -275,7 +285,7 @@ Result<> mount_one(RootfsContext& context, const PreparedMount& prepared) {
   const std::string destination = place_in_root(prepared.mount->destination);
   const std::string& type = prepared.mount->type;
   if (prepared.options.is_remount()) return remount(context, prepared, destination);
-  if (prepared.options.is_bind() || type == "bind") return mount_bind(context, prepared, destination);
+  if (prepared.options.is_bind()) return mount_bind(context, prepared, destination);
   if (type == "proc" || type == "sysfs") return mount_kernel_view(context, prepared, destination);
   if (type == "tmpfs") return mount_tmpfs(context, prepared, destination);
   if (type == "cgroup" || type == "cgroup2") return mount_cgroup(context, prepared, destination);
@@ -325,7 +335,7 @@ Result<> prepare_mounts(RootfsContext& context, int user_namespace_fd) {
     PreparedMount prepared;
     prepared.mount = &mounts[i];
     prepared.options = TRY_CTX(parse_mount_options(mounts[i], &*context.spec->linux_), "mounts[", i, "]");
-    const bool bind = (prepared.options.is_bind() || mounts[i].type == "bind") && !prepared.options.is_remount();
+    const bool bind = prepared.options.is_bind() && !prepared.options.is_remount();
     const bool here = context.user_namespace || prepared.options.idmap != IdMapMode::kNone;
     if (bind && here) {
       auto source = open_source(prepared, user_namespace_fd);

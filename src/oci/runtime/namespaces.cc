@@ -10,6 +10,8 @@
 
 #include "kernel/file.h"
 #include "kernel/process.h"
+#include "oci/runtime/idmap.h"
+#include "oci/spec/sysctl.h"
 
 namespace proa::oci::runtime {
 namespace {
@@ -17,17 +19,17 @@ namespace {
 struct Kind {
   NamespaceType type;
   uint64_t flag;
-  std::string_view name;
+  std::string_view name, file;  // in config.json; in /proc/PID/ns
 };
 constexpr std::array<Kind, kNamespaceTypes> kKinds = {{
-    {NamespaceType::kPid, CLONE_NEWPID, "pid"},
-    {NamespaceType::kNetwork, CLONE_NEWNET, "network"},
-    {NamespaceType::kMount, CLONE_NEWNS, "mount"},
-    {NamespaceType::kIpc, CLONE_NEWIPC, "ipc"},
-    {NamespaceType::kUts, CLONE_NEWUTS, "uts"},
-    {NamespaceType::kUser, CLONE_NEWUSER, "user"},
-    {NamespaceType::kCgroup, CLONE_NEWCGROUP, "cgroup"},
-    {NamespaceType::kTime, CLONE_NEWTIME, "time"},
+    {NamespaceType::kPid, CLONE_NEWPID, "pid", "pid"},
+    {NamespaceType::kNetwork, CLONE_NEWNET, "network", "net"},
+    {NamespaceType::kMount, CLONE_NEWNS, "mount", "mnt"},
+    {NamespaceType::kIpc, CLONE_NEWIPC, "ipc", "ipc"},
+    {NamespaceType::kUts, CLONE_NEWUTS, "uts", "uts"},
+    {NamespaceType::kUser, CLONE_NEWUSER, "user", "user"},
+    {NamespaceType::kCgroup, CLONE_NEWCGROUP, "cgroup", "cgroup"},
+    {NamespaceType::kTime, CLONE_NEWTIME, "time", "time"},
 }};
 
 const Kind& kind(NamespaceType type) { return kKinds[static_cast<size_t>(type)]; }
@@ -39,6 +41,15 @@ Result<Fd> open_namespace(const Namespace& entry) {
   if (static_cast<uint64_t>(flag) != clone_flag(entry.type))
     return fail(entry.path, ": not a ", namespace_name(entry.type), " namespace");
   return fd;
+}
+
+// Whether it is the runtime's own.
+Result<bool> is_own(const NamespaceToJoin& entry) {
+  const struct stat theirs = TRY(kernel::stat_fd(entry.fd.get()));
+  struct stat ours{};
+  const std::string path = cat("/proc/self/ns/", kind(entry.type).file);
+  if (::stat(path.c_str(), &ours) != 0) return fail_errno(errno, path);
+  return ours.st_dev == theirs.st_dev && ours.st_ino == theirs.st_ino;
 }
 
 }  // namespace
@@ -58,6 +69,21 @@ bool NamespacePlan::has_new(NamespaceType type) const {
   return (at_clone & clone_flag(type)) != 0;
 }
 
+namespace {
+
+// A parameter would be set for the host when the namespace joined is the one that we are in.
+Result<> check_sysctls(const NamespacePlan& plan, const Linux& linux_) {
+  for (const auto& [key, value] : linux_.sysctl) {
+    const auto owner = sysctl_namespace(TRY(sysctl_path(key)));
+    for (const NamespaceToJoin& each : plan.join)
+      if (owner == each.type && TRY(is_own(each)))
+        return fail("linux.sysctl.", key, ": not allowed in the host's ", namespace_name(each.type), " namespace");
+  }
+  return {};
+}
+
+}  // namespace
+
 Result<NamespacePlan> plan_namespaces(const Linux& linux_) {
   NamespacePlan plan;
   for (size_t i = 0; i < linux_.namespaces.size(); ++i) {
@@ -76,6 +102,9 @@ Result<NamespacePlan> plan_namespaces(const Linux& linux_) {
   for (const NamespaceToJoin& each : plan.join)
     plan.intermediate |=
         each.type == NamespaceType::kUser || each.type == NamespaceType::kPid || plan.has_new(NamespaceType::kUser);
+  TRY(check_sysctls(plan, linux_));
+  if (!plan.join.empty() && plan.join.front().type == NamespaceType::kUser)
+    TRY(check_joined_mappings(plan.join.front().fd.get(), linux_));
   return plan;
 }
 

@@ -150,6 +150,10 @@ Result<> check_mount(const Spec& spec, const Mount& mount) {
   TRY(check_id_mappings("gidMappings", mount.gid_mappings));
   const Linux* container = spec.linux_ ? &*spec.linux_ : nullptr;
   const runtime::MountOptions options = TRY_CTX(runtime::parse_mount_options(mount, container), "options");
+  // config.md, "Mounts": it is the options that make a bind mount, and its type is a dummy.
+  const bool typed = options.is_bind() || options.is_remount();
+  if (!typed && mount.type == "bind") return fail("options: a mount of type bind needs the option bind or rbind");
+  if (!typed && mount.type.empty()) return fail("type: must not be empty, unless the options have bind or rbind");
   // The kernel ignores them without a word; real configurations have them, so they are only warned of.
   if (options.is_bind() && !options.is_remount() && !options.data.empty())
     log::warning("mounts (", mount.destination, "): a bind mount takes no filesystem options, ignored: ", options.data);

@@ -314,6 +314,23 @@ class Filesystems(MountTest):
     def test_unknown_type(self):
         self.refused(self.with_mounts({"destination": "/t", "type": "nofs", "source": "x"}), "no such device")
 
+    def test_bind_is_an_option_not_a_type(self):
+        for entry, field in (({"type": "bind", "source": "/"}, "options"), ({"source": "/", "options": ["ro"]}, "type")):
+            bundle = self.with_mounts({"destination": "/x", **entry}, script="true")
+            self.refused(bundle, *([f"mounts[{len(bundle.config['mounts']) - 1}].{field}"] if is_proa() else []))
+
+    def test_only_proc_at_proc(self):
+        """Anything else there could pass for it."""
+        for entry in ({"type": "tmpfs", "source": "tmpfs"}, {"type": "bind", "source": "/etc", "options": ["rbind"]}):
+            self.refused(self.with_mounts({"destination": "/proc", **entry}, script="true"), "/proc", "not of type proc")
+        for name in ("self/attr", "sys/net", "net/dev"):
+            self.refused(self.with_mounts({"destination": f"/proc/{name}", "type": "bind", "source": "/etc", "options": ["rbind"]}, script="true"), "/proc")
+
+    def test_files_of_proc_that_may_be_covered(self):
+        (self.folder / "uptime").write_text("1 1\n")
+        self.assertEqual("1 1", self.mounted({"destination": "/proc/uptime", "type": "bind", "source": str(self.folder / "uptime"), "options": ["bind"]},
+                                             script="cat /proc/uptime"))
+
     def test_devpts_mqueue_sysfs_proc(self):
         text = self.mounted(script="cat /proc/self/mountinfo; ls /dev/pts /dev/mqueue; cat /proc/1/comm; ls /sys/class > /dev/null")
         for target in ("/proc", "/dev", "/dev/pts", "/dev/shm", "/dev/mqueue", "/sys"):

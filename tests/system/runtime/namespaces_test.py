@@ -101,6 +101,21 @@ class Types(NamespaceTest):
         self.assertEqual(namespace("user", other), namespace("user", pid))
 
     @proa_only
+    def test_mappings_of_a_joined_user_namespace(self):
+        """Engines give them although the path says it all; then they must be right."""
+        other = self.holder("--user", "--map-root-user")
+        bundle = self.set_namespaces(self.bundle("sleep", "1000"), {"type": "user", "path": f"/proc/{other}/ns/user"})
+        right = [{"containerID": 0, "hostID": 0, "size": 1}]
+        for uids, gids, field in ((right, MAPPING, "gidMappings"), (MAPPING, right, "uidMappings")):
+            bundle.config["linux"].update(uidMappings=uids, gidMappings=gids)
+            self.refused(bundle, "mapping", *([field] if is_proa() else []))
+        bundle.config["linux"].update(uidMappings=right, gidMappings=right)
+        for mount in bundle.config["mounts"]:
+            mount["options"] = [o for o in mount.get("options", []) if o != "gid=5"]  # only 0 is mapped
+        self.folder.chmod(0o755)
+        self.started(bundle)
+
+    @proa_only
     def test_pod(self):
         """A second container in the first one's namespaces, as in a pod with everything shared."""
         first = self.sleeper(ident="first")
@@ -330,6 +345,11 @@ class Inside(NamespaceTest):
             bundle = self.set_namespaces(self.bundle("true", name="shared"), without=("network",))
             bundle.config["linux"]["sysctl"] = {"net.ipv4.ip_forward": "1"}
             self.refused(bundle, "linux.sysctl", "network")
+
+    def test_sysctl_of_the_host_by_path(self):
+        bundle = self.set_namespaces(self.bundle("true"), {"type": "network", "path": "/proc/self/ns/net"})
+        bundle.config["linux"]["sysctl"] = {"net.ipv4.ip_forward": "1"}
+        self.refused(bundle, "net.ipv4.ip_forward", "not allowed in")
 
     def test_loopback_is_up(self):
         self.assertIn("127.0.0.1", self.said(self.sh("ip addr show lo")))
