@@ -80,8 +80,7 @@ Result<> make_link(int dev, const char* target, const char* name) {
 // A /dev that is bound from elsewhere is complete already and not ours to fill.
 bool dev_is_bound(const RootfsContext& context) {
   for (const PreparedMount& each : context.mounts)
-    if (place_in_root(each.mount->destination) == "/dev" && each.options.is_bind())
-      return true;
+    if (place_in_root(each.mount->destination) == "/dev" && each.options.is_bind()) return true;
   return false;
 }
 
