@@ -14,6 +14,7 @@
 #include "kernel/cgroup/limits.h"
 #include "kernel/cgroup/state.h"
 #include "kernel/cgroup/systemd.h"
+#include "kernel/cgroup/top.h"
 #include "kernel/cgroup/v2.h"
 #include "kernel/file.h"
 
@@ -114,7 +115,11 @@ std::string path_below(const Location::Hierarchy& hierarchy, std::span<const std
 
 Result<Fd> open_entry(const Location::Hierarchy& hierarchy, const std::string& below) {
   const char* file = hierarchy.controllers.empty() ? "cgroup.procs" : "tasks";
-  if (below.empty()) return open(cat(hierarchy.path, "/", file).c_str(), O_WRONLY);
+  if (below.empty()) {
+    const std::string path = cat(hierarchy.path, "/", file);
+    const Place at = place(path.c_str());
+    return open_at(at.dirfd, at.path, O_WRONLY);
+  }
   const Fd folder = TRY(open(hierarchy.path.c_str(), O_PATH | O_DIRECTORY));
   return TRY_CTX(open_beneath_no_links(folder.get(), cat(below, "/", file).c_str(), O_WRONLY), "--cgroup: below ",
                  hierarchy.path);
@@ -213,7 +218,8 @@ Result<std::vector<Fd>> Cgroup::entry_files(bool unified, std::span<const std::s
 Result<Fd> Cgroup::unified_folder() const {
   const auto* unified = find_unified(state_->location);
   if (unified == nullptr) return Fd();
-  return kernel::open(unified->path.c_str(), O_PATH | O_DIRECTORY);
+  const Place at = place(unified->path.c_str());
+  return open_at(at.dirfd, at.path, O_PATH | O_DIRECTORY);
 }
 
 Result<Fd> Cgroup::unified_folder_of(pid_t pid) const {

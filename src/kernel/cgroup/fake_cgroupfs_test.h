@@ -119,7 +119,7 @@ class FakeCgroupfs : public Gate {
   long invoke(const CallShape& shape, const CallArgs& args) noexcept override {
     ++syscalls_;
     switch (shape.nr) {
-      case SYS_statfs: return do_statfs(args);
+      case SYS_fstatfs: return do_fstatfs(args);
       case SYS_mkdirat: return do_mkdir(args);
       case SYS_unlinkat: return do_rmdir(args);
       case SYS_openat: return do_open(args);
@@ -321,10 +321,12 @@ class FakeCgroupfs : public Gate {
         for (const auto& [name, value] : files->second) touch(folder + "/" + name, value);
   }
 
-  long do_statfs(const CallArgs& args) {
+  long do_fstatfs(const CallArgs& args) {
     auto* info = reinterpret_cast<struct statfs*>(args[1]);
-    if (!std::filesystem::exists(text(args[0]))) return -ENOENT;
-    const auto known = magic_.find(text(args[0]));
+    std::error_code failed;
+    const auto path = std::filesystem::read_symlink(cat("/proc/self/fd/", args[0]), failed);
+    if (failed) return -EBADF;
+    const auto known = magic_.find(path.string());
     info->f_type = known == magic_.end() ? TMPFS_MAGIC : known->second;
     return 0;
   }

@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "base/fd.h"
+#include "kernel/cgroup/top.h"
 #include "kernel/sys.h"
 
 namespace proa::kernel::cgroup {
@@ -46,7 +47,18 @@ class PathBuffer {
 long open_file(std::string_view folder, std::string_view file, int flags) {
   const PathBuffer path(folder, file);
   if (!path.fits()) return -ENAMETOOLONG;
-  return call(kOpenat, AT_FDCWD, path.c_str(), flags | O_CLOEXEC, 0);
+  const Place at = place(path.c_str());
+  return call(kOpenat, at.dirfd, at.path, flags | O_CLOEXEC, 0);
+}
+
+long make_one(const std::string& path) {
+  const Place at = place(path.c_str());
+  return call(kMkdirat, at.dirfd, at.path, 0755);
+}
+
+long remove_one(const std::string& path) {
+  const Place at = place(path.c_str());
+  return call(kUnlinkat, at.dirfd, at.path, AT_REMOVEDIR);
 }
 
 long write_retrying(int fd, std::string_view value) {
@@ -62,15 +74,16 @@ void sleep_us(int64_t us) {
 }
 
 Result<std::vector<std::string>> entries(const std::string& path, unsigned char type) {
-  Fd dir = TRY(check_fd(call(kOpenat, AT_FDCWD, path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0), "open ", path));
+  const Place at = place(path.c_str());
+  const Fd dir = TRY(check_fd(call(kOpenat, at.dirfd, at.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0), "open ", path));
   std::vector<std::string> names;
   alignas(dirent64) char buffer[8192];
   for (;;) {
     const long got = TRY(check(call(kGetdents, dir.get(), buffer, sizeof buffer), "read folder ", path));
     if (got == 0) return names;
-    for (long at = 0; at < got;) {
-      const auto* entry = reinterpret_cast<const dirent64*>(buffer + at);
-      at += entry->d_reclen;
+    for (long offset = 0; offset < got;) {
+      const auto* entry = reinterpret_cast<const dirent64*>(buffer + offset);
+      offset += entry->d_reclen;
       const std::string_view name = entry->d_name;
       if (entry->d_type == type && name != "." && name != "..") names.emplace_back(name);
     }
@@ -166,14 +179,14 @@ Result<std::vector<std::string>> Folder::files() const { return entries(path_, D
 Result<uint32_t> make_folder(const std::string& mount, std::string_view inner) {
   const std::string path = cat(mount, inner);
   for (int attempt = 0; attempt < 16; ++attempt) {
-    const long answer = call(kMkdirat, AT_FDCWD, path.c_str(), 0755);
+    const long answer = make_one(path);
     if (answer >= 0) return 1;
     if (answer == -EEXIST) return 0;
     const size_t slash = inner.rfind('/');
     if (answer != -ENOENT || slash == 0 || slash == std::string_view::npos)
       return fail_errno(static_cast<int>(-answer), "make cgroup ", path);
     const uint32_t parents = TRY(make_folder(mount, inner.substr(0, slash)));
-    const long again = call(kMkdirat, AT_FDCWD, path.c_str(), 0755);
+    const long again = make_one(path);
     if (again >= 0) return parents + 1;
     if (again == -EEXIST) return 0;
     if (again != -ENOENT) {
@@ -187,7 +200,7 @@ Result<uint32_t> make_folder(const std::string& mount, std::string_view inner) {
 Result<> remove_folder(const std::string& path, int64_t& budget_us) {
   int64_t wait = 20;
   for (;;) {
-    const long answer = call(kUnlinkat, AT_FDCWD, path.c_str(), AT_REMOVEDIR);
+    const long answer = remove_one(path);
     if (answer >= 0 || answer == -ENOENT) return {};
     if (answer == -EINTR) continue;
     const Folder folder(path);
@@ -196,7 +209,7 @@ Result<> remove_folder(const std::string& path, int64_t& budget_us) {
     if (!children && children.error().code() == ENOENT) return {};
     if (children && !children->empty()) {
       for (const std::string& child : *children) TRY(remove_folder(cat(path, "/", child), budget_us));
-      if (call(kUnlinkat, AT_FDCWD, path.c_str(), AT_REMOVEDIR) >= 0) return {};
+      if (remove_one(path) >= 0) return {};
     }
     if ((answer != -EBUSY && answer != -ENOTEMPTY) || budget_us <= 0)
       return fail_errno(static_cast<int>(-answer), "remove cgroup ", path);
@@ -210,7 +223,7 @@ void remove_empty_parents(const std::string& path, uint32_t count) {
   std::string parent = path;
   for (uint32_t i = 0; i < count; ++i) {
     parent.resize(parent.rfind('/'));
-    if (call(kUnlinkat, AT_FDCWD, parent.c_str(), AT_REMOVEDIR) < 0) return;
+    if (remove_one(parent) < 0) return;
   }
 }
 

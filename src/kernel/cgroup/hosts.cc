@@ -1,5 +1,6 @@
 #include "kernel/cgroup/hosts.h"
 
+#include <fcntl.h>
 #include <linux/magic.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
@@ -7,17 +8,21 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "kernel/cgroup/top.h"
 #include "kernel/file.h"
 #include "kernel/sys.h"
 
 namespace proa::kernel::cgroup {
 namespace {
 
-constexpr CallShape kStatfs{SYS_statfs, "statfs", "sp"};
+constexpr CallShape kOpenat{SYS_openat, "openat", "dsxo"};
+constexpr CallShape kFstatfs{SYS_fstatfs, "fstatfs", "dp"};
 
 bool is_mounted(const std::string& folder, long magic) {
+  const Place at = place(folder.c_str());
+  const Fd fd(static_cast<int>(call(kOpenat, at.dirfd, at.path, O_PATH | O_DIRECTORY | O_CLOEXEC, 0)));
   struct statfs info{};
-  return call(kStatfs, folder.c_str(), &info) == 0 && static_cast<long>(info.f_type) == magic;
+  return fd && call(kFstatfs, fd.get(), &info) == 0 && static_cast<long>(info.f_type) == magic;
 }
 
 // mountinfo writes space, tab, newline and backslash as three octal digits.
@@ -95,20 +100,38 @@ std::vector<Mount> parse_own_cgroups(std::string_view text) {
 }
 
 Result<> parse_mounts(std::string_view mountinfo, const std::string& root, std::vector<Mount>& mounts) {
+  const std::string top = cat(root, "/sys/fs/cgroup");
   while (!mountinfo.empty()) {
     MountLine line;
     if (!parse_mount_line(cut(mountinfo, '\n'), line) || !line.type.starts_with("cgroup")) continue;
     for (Mount& mount : mounts) {
       if (!mounts_hierarchy(line, mount.controllers)) continue;
       const std::string folder = cat(root, unescape(line.folder));
-      // The first mount wins, as long as nothing better known was found by its usual name.
-      if (!mount.folder.empty() && mount.folder != folder) continue;
+      // The first mount wins, unless there is one at the usual place.
+      if (!mount.folder.empty() && mount.folder != folder && folder != usual_folder(top, mount.controllers)) continue;
       mount.folder = folder;
       mount.root = unescape(line.root);
     }
   }
   return {};
 }
+
+namespace {
+
+// Whether every hierarchy is at its usual place, which is then noted.
+bool take_usual_folders(const std::string& top, std::vector<Mount>& mounts) {
+  bool complete = true;
+  for (Mount& mount : mounts) {
+    std::string folder = usual_folder(top, mount.controllers);
+    if (is_mounted(folder, mount.controllers.empty() ? CGROUP2_SUPER_MAGIC : CGROUP_SUPER_MAGIC))
+      mount.folder = std::move(folder);
+    else
+      complete = false;
+  }
+  return complete;
+}
+
+}  // namespace
 
 Result<Host> find_host(const std::string& root, bool relative) {
   Host host;
@@ -120,21 +143,12 @@ Result<Host> find_host(const std::string& root, bool relative) {
     return host;
   }
   host.mounts = parse_own_cgroups(TRY_CTX(read_file(own_file.c_str(), 1u << 20), "find this process's cgroups"));
-  bool complete = true;
   if (host.pure_v2) {
     std::erase_if(host.mounts, [](const Mount& mount) { return !mount.controllers.empty(); });
     for (Mount& mount : host.mounts) mount.folder = top;
-  } else {
-    for (Mount& mount : host.mounts) {
-      std::string folder = usual_folder(top, mount.controllers);
-      if (is_mounted(folder, mount.controllers.empty() ? CGROUP2_SUPER_MAGIC : CGROUP_SUPER_MAGIC))
-        mount.folder = std::move(folder);
-      else
-        complete = false;
-    }
   }
-  const bool below_top = std::ranges::any_of(host.mounts, [](const Mount& mount) { return mount.own != "/"; });
-  if (!complete || (relative && below_top)) {
+  const bool roots = relative && std::ranges::any_of(host.mounts, [](const Mount& mount) { return mount.own != "/"; });
+  if (roots || (!host.pure_v2 && !take_usual_folders(top, host.mounts))) {
     const std::string file = cat(root, "/proc/self/mountinfo");
     const std::string mountinfo = TRY_CTX(read_file(file.c_str()), "find the cgroup mounts");
     TRY(parse_mounts(mountinfo, root, host.mounts));

@@ -205,11 +205,16 @@ Result<> mount_cgroup_v1(RootfsContext& context, const PreparedMount& prepared, 
                                           .options = "mode=755",
                                           .attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC}));
   TRY(kernel::attach(tmpfs.get(), target));
+  // As seen from this mount namespace; below it, one walk of /sys less for each.
+  const std::string top = "/sys/fs/cgroup/";
+  const Fd host = TRY(kernel::open(top.c_str(), O_PATH | O_DIRECTORY));
   for (const auto& hierarchy : context.cgroup->hierarchies) {
     const std::string name = cgroup_folder_name(hierarchy);
     TRY(kernel::make_dir_at(tmpfs.get(), name.c_str(), 0755));
     Fd folder = TRY(kernel::open_beneath_no_links(tmpfs.get(), name.c_str(), O_PATH | O_DIRECTORY));
-    Fd bound = TRY(kernel::clone_tree(AT_FDCWD, hierarchy.path.c_str(), false));
+    const char* path = hierarchy.path.c_str();
+    if (hierarchy.path.starts_with(top)) path += top.size();
+    Fd bound = TRY(kernel::clone_tree(host.get(), path, false));
     TRY(set_cgroup_attributes(bound, prepared));
     TRY(kernel::attach(bound.get(), folder.get()));
     // Controllers mounted together are also found under each one's name.

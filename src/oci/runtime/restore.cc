@@ -327,7 +327,7 @@ Result<Launched> bring_back(const Globals& globals, const std::string& id, const
     if (!done) log::warning("clean up after the failure: ", done.error().message());
   });
   TRY(out.folder.save_config(bundle.config));
-  TRY(out.folder.save(out.state));
+  TRY(out.folder.begin(out.state));
 
   Restore restore(out, bundle, options, saved);
   TRY(restore.find_criu());

@@ -29,6 +29,9 @@ namespace {
 constexpr int64_t kStateVersion = 1;
 constexpr mode_t kCreatingMode = 0700, kFinishedMode = 0711, kTracedMode = 01000;
 constexpr const char* kStateFile = "state.json";
+// What is known before there is a process. A file of its own, for replacing one makes file systems like ext4
+// allocate blocks at once, and free them at the end.
+constexpr const char* kBeginningFile = "beginning.json";
 constexpr const char* kConfigFile = "config.json";
 constexpr const char* kStartSocket = "start.sock";
 
@@ -46,6 +49,29 @@ bj::object location_object(const kernel::cgroup::Location& location) {
           {"unit", location.systemd_unit},
           {"userManager", location.systemd_user_manager},
           {"rootless", location.rootless}};
+}
+
+std::string state_text(const ContainerState& state) {
+  const bj::object object{{"version", kStateVersion},
+                          {"id", state.id},
+                          {"ociVersion", state.oci_version},
+                          {"bundle", state.bundle},
+                          {"rootfs", state.rootfs},
+                          {"created", state.created},
+                          {"started", state.started},
+                          {"pid", state.pid},
+                          {"startTime", state.start_time},
+                          {"owner", state.owner},
+                          {"rootless", state.rootless},
+                          {"noNewKeyring", state.no_new_keyring},
+                          {"systemdCgroup", state.systemd_cgroup},
+                          {"noCgroup", state.no_cgroup},
+                          {"hostMount", state.host_mount},
+                          {"resctrlGroup", state.resctrl_group},
+                          {"resctrlMonitor", state.resctrl_monitor},
+                          {"annotations", annotations_object(state.annotations)},
+                          {"cgroup", location_object(state.cgroup)}};
+  return bj::serialize(object);
 }
 
 kernel::cgroup::Location location_of(const bj::object& object) {
@@ -188,27 +214,14 @@ Result<StateFolder> StateFolder::open(const Globals& globals, const std::string&
   return folder;
 }
 
+Result<> StateFolder::begin(const ContainerState& state) const {
+  const Fd file = TRY(kernel::open_at(dir_.get(), kBeginningFile, O_WRONLY | O_CREAT | O_EXCL, 0600));
+  TRY_CTX(kernel::write_all(file.get(), state_text(state)), path_, "/", kBeginningFile);
+  return {};
+}
+
 Result<> StateFolder::save(const ContainerState& state) const {
-  const bj::object object{{"version", kStateVersion},
-                          {"id", state.id},
-                          {"ociVersion", state.oci_version},
-                          {"bundle", state.bundle},
-                          {"rootfs", state.rootfs},
-                          {"created", state.created},
-                          {"started", state.started},
-                          {"pid", state.pid},
-                          {"startTime", state.start_time},
-                          {"owner", state.owner},
-                          {"rootless", state.rootless},
-                          {"noNewKeyring", state.no_new_keyring},
-                          {"systemdCgroup", state.systemd_cgroup},
-                          {"noCgroup", state.no_cgroup},
-                          {"hostMount", state.host_mount},
-                          {"resctrlGroup", state.resctrl_group},
-                          {"resctrlMonitor", state.resctrl_monitor},
-                          {"annotations", annotations_object(state.annotations)},
-                          {"cgroup", location_object(state.cgroup)}};
-  return kernel::replace_file(cat("/proc/self/fd/", dir_.get(), "/", kStateFile), bj::serialize(object), 0600);
+  return kernel::replace_file(cat("/proc/self/fd/", dir_.get(), "/", kStateFile), state_text(state), 0600);
 }
 
 Result<> StateFolder::finish(bool traced) const {
@@ -217,12 +230,26 @@ Result<> StateFolder::finish(bool traced) const {
 }
 
 Result<ContainerState> StateFolder::load() const {
-  const std::string text = TRY(kernel::read_file_at(dir_.get(), kStateFile));
-  const bj::value value = TRY_CTX(json::parse(text), path_, "/", kStateFile);
+  auto text = kernel::read_file_at(dir_.get(), kStateFile);
+  if (!text && text.error().code() == ENOENT) return load_beginning();
+  if (!text) return std::unexpected(std::move(text).error());
+  return TRY_CTX(parse(*text), path_, "/", kStateFile);
+}
+
+// A creator that was killed while it wrote this had made nothing yet.
+Result<ContainerState> StateFolder::load_beginning() const {
+  const std::string text = TRY(kernel::read_file_at(dir_.get(), kBeginningFile));
+  auto state = parse(text);
+  if (!state) return fail_errno(ENOENT, path_, "/", kBeginningFile, ": ", state.error().message());
+  return state;
+}
+
+Result<ContainerState> StateFolder::parse(std::string_view text) const {
+  const bj::value value = TRY(json::parse(text));
   try {
     const bj::object& object = value.as_object();
     if (object.at("version").as_int64() != kStateVersion)
-      return fail(path_, "/", kStateFile, ": version ", object.at("version").as_int64(), " is not known")
+      return fail("version ", object.at("version").as_int64(), " is not known")
           .hint("it was written by another release of proa");
     ContainerState state;
     state.id = bj::value_to<std::string>(object.at("id"));
@@ -249,7 +276,7 @@ Result<ContainerState> StateFolder::load() const {
     state.cgroup = location_of(object.at("cgroup").as_object());
     return state;
   } catch (const std::exception& error) {
-    return fail(path_, "/", kStateFile, ": ", error.what());
+    return fail(error.what());
   }
 }
 
@@ -292,7 +319,7 @@ Result<bool> StateFolder::lock_again() const {
 void StateFolder::forget_start() const { ::unlinkat(dir_.get(), kStartSocket, 0); }
 
 Result<> StateFolder::remove() {
-  for (const char* name : {kStartSocket, kConfigFile})
+  for (const char* name : {kStartSocket, kConfigFile, kBeginningFile})
     if (::unlinkat(dir_.get(), name, 0) != 0 && errno != ENOENT) return fail_errno(errno, "remove ", path_, "/", name);
   // The state goes last: until then the next command can finish the work.
   if (::unlinkat(dir_.get(), kStateFile, 0) != 0 && errno != ENOENT) return fail_errno(errno, "remove ", path_);

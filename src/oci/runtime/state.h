@@ -1,4 +1,5 @@
 // What the runtime remembers of a container: <root>/<id>/ with
+//   beginning.json  what a creator knew before it made anything, in state.json's form
 //   state.json   this struct (format below; `version` grows when a reader must care)
 //   config.json  the configuration as it was at create
 //   start.sock   while created: the process waits on it for "start"
@@ -59,6 +60,8 @@ class StateFolder {
   const std::string& path() const { return path_; }
   int fd() const { return dir_.get(); }
 
+  // The first word of a creator, for whoever cleans up after it; save() is for the rest.
+  Result<> begin(const ContainerState& state) const;
   Result<> save(const ContainerState& state) const;
   // The container is complete: until now it was "creating", whatever was saved. One system call, as it is
   // the moment that decides whether a killed creator's work is kept.
@@ -86,6 +89,9 @@ class StateFolder {
   Result<> remove();
 
  private:
+  Result<ContainerState> load_beginning() const;
+  Result<ContainerState> parse(std::string_view text) const;
+
   std::string path_;
   Fd dir_;
 };

@@ -1,0 +1,18 @@
+// Where host paths of control groups are walked from. Each walk of /sys/fs takes the lock of sysfs, which
+// every network namespace being made holds for long; from a descriptor of /sys/fs/cgroup it is left alone.
+//
+// Threads: any. The descriptor is opened at the first use and kept; it stands for the mount namespace of
+// that moment, so code that goes into another one uses paths of its own.
+#pragma once
+
+namespace proa::kernel::cgroup {
+
+struct Place {
+  int dirfd;
+  const char* path;  // within the caller's text
+};
+
+// For calls of the *at family; AT_FDCWD and the path itself when it is not below /sys/fs/cgroup/.
+Place place(const char* path);
+
+}  // namespace proa::kernel::cgroup
