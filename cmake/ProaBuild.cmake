@@ -35,10 +35,12 @@ set(PROA_USES_kernel base)
 set(PROA_USES_oci kernel base)
 # The shim links no libc and no C++ runtime: nothing below it would do.
 set(PROA_USES_shim "")
+# Before main: depends on nothing, and only programs link it.
+set(PROA_USES_start "")
 set(PROA_USES_cli oci kernel base)
 
 # Short-lived roles are paid for by the page: these modules are built for size.
-set(PROA_SMALL_MODULES base kernel oci cli shim)
+set(PROA_SMALL_MODULES base kernel oci cli shim start)
 
 function(_proa_check_includes module)
   set(allowed ${module} ${PROA_USES_${module}})
@@ -93,4 +95,17 @@ function(proa_program target)
     target_link_options(${target} PRIVATE -static-pie -Wl,--icf=safe -Wl,--pack-dyn-relocs=relr -Wl,-z,separate-code
       $<$<CONFIG:Release>:-Wl,--strip-debug>)
   endif()
+endfunction()
+
+# Lets `target` start without the C library's long questioning of the processor (start/cache_figure.h).
+function(proa_quick_start target)
+  if(NOT PROA_STATIC)
+    return()
+  endif()
+  target_link_libraries(${target} PRIVATE proa_start)
+  target_link_options(${target} PRIVATE -Wl,-u,proa_cache_figure)
+  # cmpl $1, max_cpuid(%rip); jbe
+  add_custom_command(TARGET ${target} POST_BUILD
+    COMMAND redirect $<TARGET_FILE:${target}> handle_intel.constprop.0 proa_cache_figure 833d????????010f86 VERBATIM)
+  add_dependencies(${target} redirect)
 endfunction()

@@ -63,21 +63,24 @@ Result<> make_hierarchy(const Host& host, const Mount& mount, const std::string&
   return {};
 }
 
-Result<> make_all(const Request& request, Location& location, bool& fresh) {
-  std::string cleaned = clean_path(request.cgroups_path);
-  if (request.cgroups_path.empty()) cleaned = clean_path(request.id);
-  if (cleaned.empty()) return fail("linux.cgroupsPath: \"", request.cgroups_path, "\" names no cgroup");
-  const Host host = TRY(find_host(request.filesystem_root, !cleaned.starts_with('/')));
-  if (host.mounts.empty() && !request.rootless)
-    return fail("no cgroup hierarchy is mounted").hint("mount cgroup2 at /sys/fs/cgroup");
-  location.hierarchies.reserve(host.mounts.size());
+// Which of the hierarchies a step is about.
+enum class Part : uint8_t { kUnified, kOthers };
+
+Result<> make_part(const Request& request, const Host& host, const std::string& inner, Part part, Location& location,
+                   bool& fresh) {
   for (const Mount& mount : host.mounts) {
-    auto done = make_hierarchy(host, mount, cleaned, location, fresh);
+    if (mount.controllers.empty() != (part == Part::kUnified)) continue;
+    auto done = make_hierarchy(host, mount, inner, location, fresh);
     if (done) continue;
     if (!(request.rootless && request.cgroups_path.empty() && is_permission(done.error())))
       return std::unexpected(std::move(done).error());
   }
   return {};
+}
+
+// What was there before stays: whoever cleans up after a failure must not take it, nor those in it.
+void forget_found(Location& location) {
+  std::erase_if(location.hierarchies, [](const Location::Hierarchy& each) { return each.made == 0; });
 }
 
 // "[CONTROLLER,...:]PATH" of exec --cgroup.
@@ -148,6 +151,14 @@ Cgroup::~Cgroup() = default;
 const Location& Cgroup::location() const { return state_->location; }
 
 Result<Cgroup> Cgroup::create(const Request& request) {
+  Cgroup cgroup = TRY(begin(request));
+  auto completed = cgroup.complete();
+  if (completed) return cgroup;
+  undo(cgroup.state_->location);
+  return std::unexpected(std::move(completed).error());
+}
+
+Result<Cgroup> Cgroup::begin(const Request& request) {
   auto state = std::make_unique<State>();
   state->fresh = true;
   state->location.rootless = request.rootless;
@@ -156,12 +167,22 @@ Result<Cgroup> Cgroup::create(const Request& request) {
     TRY(systemd::choose_unit(request, state->location));
     return Cgroup(std::move(state));
   }
-  auto made = make_all(request, state->location, state->fresh);
-  if (!made) {
-    undo(state->location);
-    return std::unexpected(std::move(made).error());
-  }
-  return Cgroup(std::move(state));
+  state->inner = clean_path(request.cgroups_path.empty() ? request.id : request.cgroups_path);
+  if (state->inner.empty()) return fail("linux.cgroupsPath: \"", request.cgroups_path, "\" names no cgroup");
+  state->host = TRY(find_host(request.filesystem_root, !state->inner.starts_with('/')));
+  if (state->host.mounts.empty() && !request.rootless)
+    return fail("no cgroup hierarchy is mounted").hint("mount cgroup2 at /sys/fs/cgroup");
+  auto made = make_part(request, state->host, state->inner, Part::kUnified, state->location, state->fresh);
+  if (made) return Cgroup(std::move(state));
+  undo(state->location);
+  return std::unexpected(std::move(made).error());
+}
+
+Result<> Cgroup::complete() {
+  State& state = *state_;
+  auto made = make_part(state.request, state.host, state.inner, Part::kOthers, state.location, state.fresh);
+  if (!made) forget_found(state.location);
+  return made;
 }
 
 Result<Cgroup> Cgroup::find(const Request& request) {

@@ -4,6 +4,7 @@
 //
 // Order of use at creation:
 //   cgroupfs  create, apply, then the process enters (entry_files or CLONE_INTO_CGROUP).
+//             Or begin, CLONE_INTO_CGROUP, complete, apply, entry_files.
 //   systemd   create, fork, attach(pid), apply, let the process go on.
 // Entering comes before unshare(CLONE_NEWCGROUP), else the new namespace shows the caller's cgroup.
 //
@@ -64,6 +65,10 @@ class Cgroup {
   // Makes the folders (cgroupfs) or only decides the unit's name (systemd, made by attach()). On
   // failure nothing is left. A folder that is already there is fine while no process is in it.
   static Result<Cgroup> create(const Request& request);
+  // create() in two steps, for a creator with other work between them: begin() makes the unified folder, for
+  // a process to be born in; complete() the rest. When that fails, remove() takes away what was made.
+  static Result<Cgroup> begin(const Request& request);
+  Result<> complete();
   // Where create() (and a scope's start) would have put it, as far as it is there; for cleaning up after a
   // creator that died before it could tell. Makes and checks nothing.
   static Result<Cgroup> find(const Request& request);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernel/cgroup/cgroup.h"
+#include "kernel/cgroup/hosts.h"
 
 namespace proa::kernel::cgroup {
 
@@ -9,6 +10,8 @@ struct Cgroup::State {
   Location location;
   Request request;     // of create(); after open() only filesystem_root
   bool fresh = false;  // this object made the cgroup, nothing was written yet
+  Host host;           // between begin() and complete()
+  std::string inner;   // cleaned cgroups_path, then too
 };
 
 }  // namespace proa::kernel::cgroup

@@ -38,11 +38,6 @@ constexpr kernel::CallShape kSetdomainname{SYS_setdomainname, "setdomainname", "
 constexpr kernel::CallShape kKeyctl{SYS_keyctl, "keyctl", "ds"};
 constexpr kernel::CallShape kChdir{SYS_chdir, "chdir", "s"};
 
-Result<> enter_cgroups(const std::vector<Fd>& entries) {
-  for (const Fd& entry : entries) TRY_CTX(kernel::write_all(entry.get(), "0"), "enter cgroup");
-  return {};
-}
-
 // In a new user namespace nobody is anyone until the mappings are there and this is done.
 Result<> become_root_inside() {
   TRY(kernel::check_ok(kernel::call(kSetresgid, 0, 0, 0), "become root in the user namespace"));
@@ -60,7 +55,15 @@ Result<> enter_namespaces(InitContext& context) {
   if (!host.empty()) TRY(kernel::check_ok(kernel::call(kSethostname, host.c_str(), host.size()), "hostname"));
   const std::string& domain = context.spec->domainname;
   if (!domain.empty()) TRY(kernel::check_ok(kernel::call(kSetdomainname, domain.c_str(), domain.size()), "domainname"));
-  if (context.namespaces.has_new(NamespaceType::kNetwork)) TRY_CTX(kernel::loopback_up(), "loopback device");
+  if ((context.namespaces.at_clone & CLONE_NEWNET) != 0) TRY_CTX(kernel::loopback_up(), "loopback device");
+  return {};
+}
+
+// Here and not at the clone: it takes the kernel as long as the runtime takes for the control groups.
+Result<> make_network(const InitContext& context) {
+  if (!context.namespaces.new_network) return {};
+  TRY_CTX(kernel::unshare(CLONE_NEWNET), "network namespace");
+  TRY_CTX(kernel::loopback_up(), "loopback device");
   return {};
 }
 
@@ -132,10 +135,18 @@ void decode_hierarchies(std::string_view body, kernel::cgroup::Location& locatio
   }
 }
 
+Result<> enter_cgroups(InitContext& context) {
+  if (!context.await_parent) return {};
+  const Message made = TRY(context.sync.expect('c'));
+  decode_hierarchies(made.body, context.cgroup);
+  for (const Fd& entry : made.fds) TRY_CTX(kernel::write_all(entry.get(), "0"), "enter cgroup");
+  return {};
+}
+
 Result<> set_up(InitContext& context) {
   RootfsContext& rootfs = context.rootfs;
-  TRY(enter_cgroups(context.cgroup_entries));
-  if (context.await_parent) decode_hierarchies(TRY(context.sync.expect('k')).body, context.cgroup);
+  TRY(make_network(context));
+  TRY(enter_cgroups(context));
   if (context.labelled) context.proc = TRY(kernel::open("/proc", O_PATH | O_DIRECTORY));
   TRY(kernel::check(kernel::call(kSetsid), "new session"));
   TRY(enter_namespaces(context));

@@ -18,11 +18,10 @@ struct InitContext {
   NamespacePlan namespaces;
   RootfsContext rootfs;
   kernel::cgroup::Location cgroup;  // what rootfs.cgroup points to
-  std::vector<Fd> cgroup_entries;   // files to write "0" to
   Fd stage_program;
   Fd listener;                            // start.sock; invalid when the process is to run at once
   Sync sync;                              // the child's end
-  bool await_parent = false;              // wait for 'k' before anything: mappings or a systemd scope are being made
+  bool await_parent = false;              // wait for 'c': mappings and control groups are being made meanwhile
   bool labelled = false;                  // a security label will be written: keep the host's procfs at hand
   Fd proc;                                // its root
   std::string keyring;                    // session keyring to join; empty: keep the runtime's
@@ -40,7 +39,7 @@ struct SetupDone {
 std::string encode(const SetupDone& done);
 SetupDone decode_setup(std::string_view body);
 
-// Places of the cgroup's hierarchies, for the child that waits for a systemd scope.
+// Places of the cgroup's hierarchies, for the child that waits for them.
 std::string encode_hierarchies(const kernel::cgroup::Location& location);
 
 // Never returns: ends as the stage, or reports the error and exits.

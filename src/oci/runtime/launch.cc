@@ -133,6 +133,7 @@ class Launch {
   Result<> run_runtime_hooks();
   Result<> take_terminal(Message& message);
   Result<> move_net_devices();
+  Result<> finish_cgroup();
   Result<> delegate_cgroup();
   bool joins_or_makes(NamespaceType type) const { return spec_.linux_->find(type) != nullptr; }
   const kernel::Seccomp* profile() const { return spec_.linux_->seccomp ? &*spec_.linux_->seccomp : nullptr; }
@@ -144,7 +145,8 @@ class Launch {
   bool wait_;
   std::optional<Cgroup> cgroup_;
   std::optional<kernel::ResctrlGroup> resctrl_;
-  Fd unified_;  // folder of its unified part, to be born in
+  Fd unified_;                      // folder of its unified part, to be born in
+  std::vector<Fd> cgroup_entries_;  // files of the others, to enter by
   InitContext init_;
   Sync sync_;
   std::optional<kernel::SeccompFilter> filter_;
@@ -156,12 +158,21 @@ Result<> Launch::make_cgroup() {
   if (spec_.linux_->resources)
     for (const std::string& note : kernel::cgroup::ignored_fields(*spec_.linux_->resources)) log::warning(note);
   if (out_.state.no_cgroup) return {};
-  cgroup_.emplace(TRY_CTX(Cgroup::create(cgroup_request(out_.state, *spec_.linux_, spec_.annotations)), "cgroup"));
+  cgroup_.emplace(TRY_CTX(Cgroup::begin(cgroup_request(out_.state, *spec_.linux_, spec_.annotations)), "cgroup"));
   out_.state.cgroup = cgroup_->location();
-  if (out_.state.systemd_cgroup) return {};
-  TRY(cgroup_->apply(spec_.linux_->resources.value_or(Resources{})));
-  init_.cgroup_entries = TRY_CTX(cgroup_->entry_files(false), "cgroup");
   unified_ = TRY_CTX(cgroup_->unified_folder(), "cgroup");
+  return {};
+}
+
+// While the child makes its network. A systemd scope can only be made around a process.
+Result<> Launch::finish_cgroup() {
+  if (!cgroup_) return {};
+  const Resources resources = spec_.linux_->resources.value_or(Resources{});
+  auto made = out_.state.systemd_cgroup ? cgroup_->attach(out_.child.pid, resources) : cgroup_->complete();
+  out_.state.cgroup = cgroup_->location();
+  TRY_CTX(made, "cgroup");
+  TRY(cgroup_->apply(resources));
+  if (!out_.state.systemd_cgroup) cgroup_entries_ = TRY_CTX(cgroup_->entry_files(false), "cgroup");
   return {};
 }
 
@@ -181,14 +192,13 @@ Result<> Launch::prepare_init() {
   if (spec_.process) labels_ = TRY(exec_labels(*spec_.process));
   init_.labelled = !labels_.empty();
   init_.stage_program = TRY(stage_program());
-  init_.await_parent = init_.namespaces.has_new(NamespaceType::kUser) || out_.state.systemd_cgroup;
+  init_.await_parent = init_.namespaces.has_new(NamespaceType::kUser) || !out_.state.no_cgroup;
   init_.runtime_hooks = !spec_.hooks.prestart.empty() || !spec_.hooks.create_runtime.empty();
   if (!options_.no_new_keyring) init_.keyring = cat("_ses.", out_.state.id);
   if (wait_) init_.listener = TRY(out_.folder.listen());
   RootfsContext& rootfs = init_.rootfs;
   rootfs.spec = &spec_;
   rootfs.rootfs = bundle_.rootfs;
-  init_.cgroup = out_.state.cgroup;
   rootfs.cgroup = out_.state.no_cgroup ? nullptr : &init_.cgroup;
   rootfs.user_namespace = joins_or_makes(NamespaceType::kUser);
   rootfs.no_pivot = options_.no_pivot;
@@ -233,23 +243,20 @@ Result<> Launch::clone() {
     if (out_.child.pid == 0) become_init();
   }
   init_.sync.close();
-  init_.cgroup_entries.clear();
   init_.listener.reset();
   return {};
 }
 
 Result<> Launch::finish_namespaces() {
-  if (out_.state.systemd_cgroup && cgroup_) {
-    const Resources resources = spec_.linux_->resources.value_or(Resources{});
-    TRY_CTX(cgroup_->attach(out_.child.pid, resources), "cgroup");
-    TRY(cgroup_->apply(resources));
-    out_.state.cgroup = cgroup_->location();
-  }
+  TRY(finish_cgroup());
   if (init_.namespaces.has_new(NamespaceType::kUser)) TRY(write_mappings(out_.child.pid, *spec_.linux_));
   TRY(delegate_cgroup());
   if (resctrl_) TRY(kernel::assign_resctrl(*resctrl_, out_.child.pid));
-  // Where a systemd scope is, the child can only learn now; it mounts it.
-  if (init_.await_parent) TRY(sync_.send('k', encode_hierarchies(out_.state.cgroup)));
+  if (!init_.await_parent) return {};
+  std::vector<int> entries;
+  for (const Fd& entry : cgroup_entries_) entries.push_back(entry.get());
+  TRY(sync_.send('c', encode_hierarchies(out_.state.cgroup), entries));
+  cgroup_entries_.clear();
   return {};
 }
 

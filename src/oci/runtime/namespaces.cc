@@ -58,7 +58,8 @@ uint64_t clone_flag(NamespaceType type) { return kind(type).flag; }
 std::string_view namespace_name(NamespaceType type) { return kind(type).name; }
 
 uint64_t NamespacePlan::all() const {
-  uint64_t flags = at_clone | (new_cgroup ? CLONE_NEWCGROUP : 0) | (new_time ? CLONE_NEWTIME : 0);
+  uint64_t flags =
+      at_clone | (new_cgroup ? CLONE_NEWCGROUP : 0) | (new_time ? CLONE_NEWTIME : 0) | (new_network ? CLONE_NEWNET : 0);
   for (const NamespaceToJoin& each : join) flags |= clone_flag(each.type);
   return flags;
 }
@@ -66,6 +67,7 @@ uint64_t NamespacePlan::all() const {
 bool NamespacePlan::has_new(NamespaceType type) const {
   if (type == NamespaceType::kCgroup) return new_cgroup;
   if (type == NamespaceType::kTime) return new_time;
+  if (type == NamespaceType::kNetwork && new_network) return true;
   return (at_clone & clone_flag(type)) != 0;
 }
 
@@ -102,6 +104,13 @@ Result<NamespacePlan> plan_namespaces(const Linux& linux_) {
   for (const NamespaceToJoin& each : plan.join)
     plan.intermediate |=
         each.type == NamespaceType::kUser || each.type == NamespaceType::kPid || plan.has_new(NamespaceType::kUser);
+  // The network takes longest to make, so the child makes it while the runtime works on; unless a user namespace
+  // must own it, or devices of the host are moved into it.
+  const bool early = plan.has_new(NamespaceType::kUser) || plan.intermediate || !linux_.net_devices.empty();
+  if ((plan.at_clone & CLONE_NEWNET) != 0 && !early) {
+    plan.at_clone &= ~uint64_t{CLONE_NEWNET};
+    plan.new_network = true;
+  }
   TRY(check_sysctls(plan, linux_));
   if (!plan.join.empty() && plan.join.front().type == NamespaceType::kUser)
     TRY(check_joined_mappings(plan.join.front().fd.get(), linux_));

@@ -21,8 +21,9 @@ struct NamespaceToJoin {
 };
 
 struct NamespacePlan {
-  uint64_t at_clone = 0;                      // new ones that clone3 makes
-  bool new_cgroup = false, new_time = false;  // new ones made by the child itself, later
+  uint64_t at_clone = 0;  // new ones that clone3 makes
+  // New ones made by the child itself, later.
+  bool new_cgroup = false, new_time = false, new_network = false;
   // By path, the user namespace first. A user namespace changes who we are, and a pid namespace counts
   // only for children: either is joined in an intermediate process, which then clones the container's.
   std::vector<NamespaceToJoin> join;

@@ -9,8 +9,8 @@
 namespace proa::oci::runtime {
 namespace {
 
-constexpr size_t kMaxMessage = 8192;
-constexpr size_t kMaxFds = 4;
+constexpr size_t kMaxMessage = 65536;  // the paths of every hierarchy of control groups
+constexpr size_t kMaxFds = 32;         // ... and a file of each
 
 }  // namespace
 

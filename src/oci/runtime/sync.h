@@ -6,7 +6,8 @@
 //                      M all is set up: send the plan (payload: SetupDone)
 //                      E text of an error: message '\n' hint, errno in front
 //                      R, S, N of the stage (stage/plan.h)
-//   runtime -> child   k go on (after R: the container is recorded as complete; without it the child ends)
+//   runtime -> child   c the control groups are made: encode_hierarchies(), and the files to enter them by
+//                      k go on (after R: the container is recorded as complete; without it the child ends)
 //                          p the plan (descriptor attached)
 #pragma once
 
