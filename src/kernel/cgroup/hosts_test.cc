@@ -30,13 +30,13 @@ TEST(ParseMounts, ReadsEscapesOptionalFieldsAndCoMounts) {
   EXPECT_EQ(mounts[2].folder, "/r/mnt/u");
 }
 
-TEST(FindHost, PureV2NeedsOneCall) {
+TEST(FindHost, PureV2NeedsOneLook) {
   FakeCgroupfs fs;
   fs.add_v2({"cpu", "memory"});
   const int before = fs.syscalls();
   const auto host = find_host(fs.root(), false);
   ASSERT_TRUE(host.has_value());
-  EXPECT_EQ(fs.syscalls() - before, 1);
+  EXPECT_EQ(fs.syscalls() - before, 2);  // open, fstatfs
   EXPECT_TRUE(host->pure_v2);
   ASSERT_EQ(host->mounts.size(), 1u);
   EXPECT_EQ(host->mounts[0].folder, fs.top());
