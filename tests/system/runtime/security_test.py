@@ -14,6 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from lib.bundle import busybox  # noqa: E402
 from lib.case import command, main, until  # noqa: E402
 from lib.container import ContainerTest, is_proa, read_terminal, status_field  # noqa: E402
 
@@ -82,9 +83,10 @@ class HostBinary(SecurityTest):
         case $exe in */busybox|'') continue ;; esac
         (
           exec 9<$p/exe
-          echo "opened $exe $(head -c 100000000 <&9 | wc -c)"
-          for i in 1 2 3 4 5 6 7 8; do (echo overwritten > /proc/self/fd/9) && echo "WROTE $exe"; done
-          (echo overwritten >> $p/exe) && echo "WROTE $exe"
+          size=$(head -c 100000000 <&9 | wc -c)
+          echo "opened $exe $size"
+          for i in 1 2 3 4 5 6 7 8; do (echo overwritten > /proc/self/fd/9) && echo "WROTE $exe $size"; done
+          (echo overwritten >> $p/exe) && echo "WROTE $exe $size"
         )
       done 2>/dev/null
     done
@@ -106,7 +108,10 @@ class HostBinary(SecurityTest):
         text = out.read_text()
         self.assertEqual(self.hash, hashlib.sha256(self.binary.read_bytes()).digest(), "the runtime's program was changed")
         if is_proa():
-            self.assertNotIn("WROTE", text)
+            # Between the look and the opening a process may have become busybox, which is the containers' own to spoil.
+            own = (Path(busybox()).stat().st_size, len("overwritten\n"))
+            wrote = [line.split() for line in text.splitlines() if line.startswith("WROTE")]
+            self.assertEqual([], [line for line in wrote if int(line[-1]) not in own], "a program of the host was written to")
             opened = [line.split() for line in text.splitlines() if line.startswith("opened")]
             # The stage may be seen, its own few KiB, and what it became meanwhile.
             if not readable:
