@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <linux/keyctl.h>
+#include <linux/seccomp.h>
 #include <signal.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -19,6 +20,7 @@
 #include "kernel/lsm.h"
 #include "kernel/mount.h"
 #include "kernel/process.h"
+#include "kernel/seccomp.h"
 #include "kernel/sys.h"
 #include "kernel/tty.h"
 #include "kernel/unix_socket.h"
@@ -226,13 +228,14 @@ Result<> await_start(InitContext& context) {
 }
 
 // These hooks are programs of the image: they run with what the container's process may do, no more.
-Result<> run_start_hook(const InitContext& context, const Hook& hook) {
+Result<> run_start_hook(const InitContext& context, const kernel::SeccompFilter* filter, const Hook& hook) {
   Process process = *context.spec->process;
   process.args = hook.args.empty() ? std::vector{hook.path} : hook.args;
   process.env = hook.env;
   PlanBuilder builder;
   plan_process(builder, {.process = &process,
                          .linux_ = &*context.spec->linux_,
+                         .seccomp = filter,
                          .program = hook.path,
                          .home = {},
                          .user_namespace = context.spec->linux_->find(NamespaceType::kUser) != nullptr,
@@ -241,13 +244,25 @@ Result<> run_start_hook(const InitContext& context, const Hook& hook) {
   return run_hook_by_stage(hook, hook_state(context), context.stage_program.get(), plan.get());
 }
 
+// The listener is the container's process's alone: to a hook what would be asked there is not implemented.
+Result<std::optional<kernel::SeccompFilter>> hook_filter(const InitContext& context) {
+  const auto& profile = context.spec->linux_->seccomp;
+  if (!profile) return std::nullopt;
+  kernel::SeccompFilter filter = TRY_CTX(kernel::compile_seccomp(*profile), "linux.seccomp");
+  filter.needs_listener = false;
+  filter.flags &= ~unsigned{SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV};
+  return filter;
+}
+
 Result<> run_start_hooks(InitContext& context) {
   const auto& hooks = context.spec->hooks.start_container;
   if (hooks.empty() || !context.spec->process) return {};
   if (context.listener) TRY(await_start(context));
   // What they start may look at us: we are still the host's program.
   ::prctl(PR_SET_DUMPABLE, 0);
-  for (size_t i = 0; i < hooks.size(); ++i) TRY_CTX(run_start_hook(context, hooks[i]), "hooks.startContainer[", i, "]");
+  const auto filter = TRY(hook_filter(context));
+  for (size_t i = 0; i < hooks.size(); ++i)
+    TRY_CTX(run_start_hook(context, filter ? &*filter : nullptr, hooks[i]), "hooks.startContainer[", i, "]");
   return {};
 }
 

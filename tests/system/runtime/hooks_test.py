@@ -190,6 +190,17 @@ class Failures(HookTest):
         self.assertEqual(["1000"] * 4, fields["Uid"].split())
         self.assertEqual((0, 0, 1 << 5, 1), tuple(int(fields[f], 16) for f in ("CapEff", "CapPrm", "CapBnd", "NoNewPrivs")))
 
+    @proa_only
+    def test_start_container_has_the_filter_of_the_container(self):
+        bundle = self.hooked("sleep 1000", startContainer=[self.hook("mkdir /made 2>> /log; echo $? >> /log")])
+        bundle.config["linux"]["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_X86_64"],
+                                             "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO"}]}
+        self.started(bundle)
+        text = self.log.read_text()
+        self.assertIn("Operation not permitted", text)
+        self.assertTrue(text.endswith("1\n"), text)
+        self.assertFalse((bundle.root / "made").exists())
+
     def test_run_with_failing_start_container(self):
         bundle = self.hooked("echo ran >> /log", startContainer=[self.hook("exit 4")])
         self.assertNotEqual(0, self.run_container(bundle).returncode)
