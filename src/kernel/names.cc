@@ -1,6 +1,5 @@
 #include "kernel/names.h"
 
-#include <linux/ioprio.h>
 #include <linux/mempolicy.h>
 #include <linux/sched.h>
 #include <sys/personality.h>
@@ -78,9 +77,9 @@ constexpr NamedNumber kSchedulerFlags[] = {
 };
 
 constexpr NamedNumber kIoClasses[] = {
-    {"IOPRIO_CLASS_RT", IOPRIO_CLASS_RT},
-    {"IOPRIO_CLASS_BE", IOPRIO_CLASS_BE},
-    {"IOPRIO_CLASS_IDLE", IOPRIO_CLASS_IDLE},
+    {"IOPRIO_CLASS_RT", kIoClassRealtime},
+    {"IOPRIO_CLASS_BE", kIoClassBestEffort},
+    {"IOPRIO_CLASS_IDLE", kIoClassIdle},
 };
 
 constexpr NamedNumber kMemoryPolicyModes[] = {

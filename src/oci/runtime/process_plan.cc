@@ -2,7 +2,6 @@
 
 #include <linux/capability.h>
 #include <linux/close_range.h>
-#include <linux/ioprio.h>
 #include <linux/keyctl.h>
 #include <linux/sched/types.h>
 #include <linux/seccomp.h>
@@ -41,8 +40,8 @@ void plan_rlimits(PlanBuilder& builder, const std::vector<Rlimit>& limits, bool 
 void plan_scheduling(PlanBuilder& builder, const ProcessPlan& plan) {
   const Process& process = *plan.process;
   if (process.io_priority) {
-    const int value = process.io_priority->io_class << IOPRIO_CLASS_SHIFT | process.io_priority->priority;
-    builder.step(SYS_ioprio_set, {IOPRIO_WHO_PROCESS, 0, value}, "process.ioPriority");
+    const int value = process.io_priority->io_class << kernel::kIoClassShift | process.io_priority->priority;
+    builder.step(SYS_ioprio_set, {kernel::kIoPriorityOfProcess, 0, value}, "process.ioPriority");
   }
   if (process.scheduler) {
     const Scheduler& wanted = *process.scheduler;

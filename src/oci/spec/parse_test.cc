@@ -1,6 +1,5 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <linux/ioprio.h>
 #include <linux/sched.h>
 #include <sys/resource.h>
 
@@ -80,7 +79,7 @@ TEST(ParseSpec, Process) {
   EXPECT_EQ(p.apparmor_profile, "profile");
   EXPECT_EQ(p.oom_score_adj, -100);
   EXPECT_EQ(p.selinux_label, "system_u:system_r:svirt_lxc_net_t:s0:c124,c675");
-  EXPECT_EQ(p.io_priority->io_class, IOPRIO_CLASS_IDLE);
+  EXPECT_EQ(p.io_priority->io_class, kernel::kIoClassIdle);
   EXPECT_EQ(p.io_priority->priority, 4);
   EXPECT_EQ(p.exec_cpu_affinity->initial, "7");
   EXPECT_EQ(p.exec_cpu_affinity->final, "0-3,7");
