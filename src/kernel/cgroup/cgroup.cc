@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "base/log.h"
 #include "base/text.h"
 #include "kernel/cgroup/controllers.h"
 #include "kernel/cgroup/folder.h"
@@ -222,7 +223,12 @@ Result<> Cgroup::update(const Resources& resources) {
     if (unified != nullptr && resources.memory) TRY(v2::check_usage(Folder(unified->path), *resources.memory));
     TRY(systemd::update_unit(state_->request.filesystem_root, state_->location, whole));
   }
-  return write_limits(state_->location, resources, {});
+  Journal journal;
+  auto written = write_limits(state_->location, resources, {});
+  if (written) return {};
+  for (const std::string& file : journal.take_back())
+    log::warning("update: ", file, " could not be set back to what it was");
+  return written;
 }
 
 Result<std::vector<Fd>> Cgroup::entry_files(bool unified, std::span<const std::string> below) const {

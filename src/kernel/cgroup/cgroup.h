@@ -85,7 +85,7 @@ class Cgroup {
   // devices every container gets (default_device_rules()). Under rootless, device rules are skipped.
   Result<> apply(const Resources& resources);
   // Writes only what is set, on a cgroup that has limits already. Device rules, if there are any,
-  // replace the old ones.
+  // replace the old ones. When one is refused, those written before it are set back.
   Result<> update(const Resources& resources);
 
   // cgroupfs: the files a single-threaded process writes "0" to in order to move itself in. v1 gives

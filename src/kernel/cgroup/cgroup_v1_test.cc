@@ -409,6 +409,25 @@ TEST_F(CgroupV1, AllDevicesAllowedWritesNoExceptions) {
   EXPECT_EQ(applied(resources, "devices"), (Lines{"devices.allow: a"}));
 }
 
+TEST_F(CgroupV1, UpdateThatFailsSetsBackWhatItWrote) {
+  Cgroup group = create();
+  Resources first;
+  first.pids_limit = 7;
+  first.memory = MemoryResources{.limit = 1 << 20, .swap = 2 << 20};
+  ASSERT_TRUE(group.apply(first).has_value());
+  Resources second;
+  second.pids_limit = 9;
+  second.memory = MemoryResources{.limit = 4 << 20, .swap = 8 << 20};
+  second.cpu = CpuResources{.cpus = "0-77"};
+  fs_.fail_next_write("cpuset/box/cpuset.cpus", EINVAL);
+  const auto done = group.update(second);
+  ASSERT_FALSE(done.has_value());
+  EXPECT_NE(done.error().message().find("linux.resources.cpu.cpus"), std::string::npos) << done.error().message();
+  EXPECT_EQ(fs_.read("pids/box/pids.max"), "7");
+  EXPECT_EQ(fs_.read("memory/box/memory.limit_in_bytes"), "1048576");
+  EXPECT_EQ(fs_.read("memory/box/memory.memsw.limit_in_bytes"), "2097152");
+}
+
 TEST_F(CgroupV1, DeviceUpdateWritesTheDifference) {
   Cgroup group = create();
   fs_.write_file("devices/box/devices.list",

@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "base/fd.h"
+#include "base/text.h"
 #include "kernel/cgroup/top.h"
 #include "kernel/sys.h"
 
@@ -92,7 +93,38 @@ Result<std::vector<std::string>> entries(const std::string& path, unsigned char 
 
 }  // namespace
 
+namespace {
+thread_local Journal* journal = nullptr;
+}
+
+Journal::Journal() { journal = this; }
+Journal::~Journal() { journal = nullptr; }
+
+void Journal::note(const Folder& folder, std::string_view file) {
+  // Write-only files answer EINVAL or EACCES.
+  if (auto before = folder.get(file)) entries_.push_back({folder.path(), std::string(file), *std::move(before)});
+}
+
+std::vector<std::string> Journal::take_back() {
+  journal = nullptr;
+  std::vector<std::string> refused;
+  for (auto each = entries_.rbegin(); each != entries_.rend(); ++each) {
+    const Folder folder(each->folder);
+    // One line is one value or one device; an empty cpuset is written as a newline.
+    std::string_view rest = each->before;
+    bool taken = true;
+    do {
+      const std::string_view line = cut(rest, '\n');
+      taken &= folder.put(each->file, line.empty() ? "\n" : line) >= 0;
+    } while (!rest.empty());
+    if (!taken) refused.push_back(cat(each->folder, "/", each->file));
+  }
+  entries_.clear();
+  return refused;
+}
+
 long Folder::put(std::string_view file, std::string_view value) const {
+  if (journal != nullptr) journal->note(*this, file);
   const long fd = open_file(path_, file, O_WRONLY);
   if (fd < 0) return fd;
   const Fd owner(static_cast<int>(fd));

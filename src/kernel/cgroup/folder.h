@@ -46,6 +46,26 @@ class Folder {
   std::string path_;
 };
 
+// While one lives, the thread's writes to control files are noted with what the files said before, so that a
+// change of several can be taken back. Files that are commands (devices.allow) have no "before" and stay.
+class Journal {
+ public:
+  Journal();
+  ~Journal();
+  Journal(const Journal&) = delete;
+  Journal& operator=(const Journal&) = delete;
+  // Writes everything back, the last first. Returns the files that would not take it.
+  std::vector<std::string> take_back();
+
+ private:
+  friend class Folder;
+  void note(const Folder& folder, std::string_view file);
+  struct Entry {
+    std::string folder, file, before;
+  };
+  std::vector<Entry> entries_;
+};
+
 // mkdir -p of `inner` ("/a/b") below `mount`; the number of components made. Races with another
 // runtime's removal of an empty parent are retried.
 Result<uint32_t> make_folder(const std::string& mount, std::string_view inner);
