@@ -150,9 +150,7 @@ Result<> live_inside(Joiner& joiner) {
   done.sync = joiner.sync.fd();
   if (joiner.proc) done.proc = joiner.proc.get();
   done.cwd_as_user = TRY(enter_cwd(joiner.process->cwd));
-  bool has_home = false;
-  for (const std::string& entry : joiner.process->env) has_home |= entry.starts_with("HOME=") && entry.size() > 5;
-  if (!has_home) done.home = home_of(root.get(), joiner.process->user.uid);
+  if (needs_home(joiner.process->env)) done.home = home_of(root.get(), joiner.process->user.uid);
   if (joiner.process->exec_cpu_affinity) TRY(set_affinity(joiner.process->exec_cpu_affinity->final));
   TRY(joiner.sync.send('M', encode(done)));
   Message message = TRY(joiner.sync.expect('p'));
