@@ -24,6 +24,7 @@
 #include "oci/runtime/process_plan.h"
 #include "oci/runtime/shield.h"
 #include "oci/runtime/state.h"
+#include "oci/spec/namespaces.h"
 #include "oci/spec/number_list.h"
 
 namespace proa::oci::runtime {
@@ -89,7 +90,7 @@ Result<Process> read_process(const Spec& spec, const ExecOptions& options) {
 
 uint64_t namespaces_of(const Linux& linux_) {
   uint64_t flags = 0;
-  for (const Namespace& entry : linux_.namespaces) flags |= clone_flag(entry.type);
+  for (const Namespace& entry : linux_.namespaces) flags |= info(entry.type).clone_flag;
   return flags;
 }
 

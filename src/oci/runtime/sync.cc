@@ -68,7 +68,8 @@ Result<Message> Sync::receive() const {
       out.fds.emplace_back(fd);
     }
   }
-  if ((message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) return fail_errno(EMSGSIZE, "receive from the other process");
+  if ((message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0)
+    return fail_errno(EMSGSIZE, "receive from the other process");
   out.kind = buffer[0];
   out.body.assign(buffer + 1, static_cast<size_t>(got) - 1);
   return out;
