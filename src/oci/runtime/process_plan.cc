@@ -121,6 +121,7 @@ void plan_seccomp(PlanBuilder& builder, const kernel::SeccompFilter& filter) {
   const auto code = builder.bytes(filter.program.data(), filter.program.size() * sizeof filter.program[0]);
   const auto place = builder.bytes_with_pointer(&program, sizeof program, offsetof(sock_fprog, filter), code);
   const unsigned flags = filter.flags | (filter.needs_listener ? SECCOMP_FILTER_FLAG_NEW_LISTENER : 0);
+  log::debug("seccomp filter flags: ", flags);  // runc's words; its tests look for them
   builder.step(SYS_seccomp, {SECCOMP_SET_MODE_FILTER, flags, place}, "linux.seccomp");
   if (filter.needs_listener) builder.step(Step::kNotifyFd, {}, "linux.seccomp.listenerPath");
 }
