@@ -374,9 +374,9 @@ TEST_F(Rootfs, EnteringTheRootLetsTheHostGo) {
   spec.root->readonly = true;
   spec.linux_->rootfs_propagation = "private";
   ASSERT_TRUE(enter_root(context));
-  EXPECT_THAT(gate.done(),
-              ElementsAre("enter /root", "pivot_root", "enter /", cat("mount ", MS_SLAVE | MS_REC, " ."), "umount2",
-                          "chdir", cat("mount ", uint64_t{MS_PRIVATE}, " /"), cat("set on /root +", MOUNT_ATTR_RDONLY)));
+  EXPECT_THAT(gate.done(), ElementsAre("enter /root", "pivot_root", "enter /", cat("mount ", MS_SLAVE | MS_REC, " ."),
+                                       "umount2", "chdir", cat("mount ", uint64_t{MS_PRIVATE}, " /"),
+                                       cat("set on /root +", MOUNT_ATTR_RDONLY)));
 }
 
 TEST_F(Rootfs, WithoutPivot) {
@@ -390,9 +390,9 @@ TEST_F(Rootfs, WithoutAMountNamespaceNothingOfTheHostIsTouched) {
   spec.linux_->rootfs_propagation = "shared";
   ASSERT_TRUE(attach_root(context));
   ASSERT_TRUE(enter_root(context));
-  EXPECT_THAT(gate.done(),
-              ElementsAre("copy /root and below", cat("set below and on copy of /root propagation ", uint64_t{MS_PRIVATE}),
-                          "attach copy of /root at /root", "enter /root", "chroot", "chdir"));
+  EXPECT_THAT(gate.done(), ElementsAre("copy /root and below",
+                                       cat("set below and on copy of /root propagation ", uint64_t{MS_PRIVATE}),
+                                       "attach copy of /root at /root", "enter /root", "chroot", "chdir"));
 }
 
 TEST(CgroupFolderName, IsThatOfTheControllers) {
