@@ -200,6 +200,29 @@ TEST_F(State, WhatADeadCreatorLeftIsTakenAway) {
   EXPECT_FALSE(exists("empty"));
 }
 
+TEST_F(State, FirstWordOfACreatorIsReplacedByTheState) {
+  const StateFolder made = StateFolder::create(globals, "box").value();
+  ContainerState state = small("box");
+  ASSERT_TRUE(made.begin(state));
+  EXPECT_EQ(made.load().value().oci_version, "1.3.0");
+  state.pid = 7;
+  ASSERT_TRUE(made.save(state));
+  EXPECT_EQ(made.load().value().pid, 7);
+}
+
+TEST_F(State, CreatorThatDiedInItsFirstWord) {
+  for (const std::string_view text : {"", "{", R"({"version":1,"id":"box"})"}) {
+    {
+      const StateFolder made = StateFolder::create(globals, "box").value();
+      const Fd file =
+          kernel::open((made.path() + "/beginning.json").c_str(), O_CREAT | O_EXCL | O_WRONLY, 0600).value();
+      ASSERT_TRUE(kernel::write_all(file.get(), text));
+    }
+    EXPECT_THAT(ids(), IsEmpty()) << text;
+    EXPECT_FALSE(exists("box")) << text;
+  }
+}
+
 TEST_F(State, IdOfADeadCreatorIsFree) {
   create("box");
   const auto again = StateFolder::create(globals, "box");

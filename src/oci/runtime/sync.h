@@ -38,7 +38,7 @@ class Sync {
 
   int fd() const { return socket_.get(); }
   void close() { socket_.reset(); }
-  // At most 8 KiB and four descriptors: EMSGSIZE, at either end.
+  // At most 64 KiB and 32 descriptors: EMSGSIZE, at either end.
   Result<> send(char kind, std::string_view body = {}, std::span<const int> fds = {}) const;
   Result<Message> receive() const;
   // Waits for `kind`; an 'E' or the peer's end is an error.
