@@ -250,6 +250,7 @@ Result<> mount_cgroup_v2(RootfsContext& context, const PreparedMount& prepared, 
 
 Result<> mount_cgroup(RootfsContext& context, const PreparedMount& prepared, const std::string& destination) {
   Fd target = TRY(make_folder_in_root(context.root.get(), destination));
+  TRY(check_proc_target(destination, target.get(), false));
   if (host_is_unified())
     TRY(mount_cgroup_v2(context, prepared, target.get()));
   else if (context.cgroup != nullptr)

@@ -26,6 +26,7 @@
 #include "oci/runtime/shield.h"
 #include "oci/runtime/state.h"
 #include "oci/spec/defaults.h"
+#include "oci/spec/namespaces.h"
 
 namespace proa::oci::runtime {
 namespace {
@@ -140,7 +141,7 @@ Result<> Restore::add_namespaces() {
   for (const NamespaceToJoin& each : namespaces_.join) {
     const std::string key = criu::external_key(each.type);
     if (key.empty()) {
-      request_.join_ns.emplace_back(namespace_name(each.type), each.path);
+      request_.join_ns.emplace_back(info(each.type).name, each.path);
       continue;
     }
     request_.inherit_fd.emplace_back(

@@ -371,6 +371,14 @@ class Proc(SecurityTest):
         bundle.config["mounts"].append({"destination": "/innocent", "type": "bind", "source": str(source), "options": ["rbind"]})
         self.refused(bundle, "mounts[6]")
 
+    def test_no_filesystem_over_proc(self):
+        for kind in ("tmpfs", "cgroup", "sysfs", "mqueue"):
+            bundle = self.sh("true", name=kind)
+            (bundle.root / "innocent").symlink_to("/proc")
+            for destination in ("/proc", "/innocent"):
+                bundle.config["mounts"][6:] = [{"destination": destination, "type": kind, "source": kind}]
+                self.refused(bundle, *(["mounts[6]"] if is_proa() else []))
+
     @proa_only
     def test_writes_are_not_misdirected(self):
         """CVE-2025-52881: the container's /proc is a volume full of traps; sysctls still reach the kernel."""
