@@ -91,10 +91,13 @@ Result<> run_poststart(const Spec& spec, const ContainerState& state) {
   return {};
 }
 
-Result<> remove_container(StateFolder& folder, const ContainerState& state) {
-  const auto spec = folder.load_config();
+Result<> remove_container(StateFolder& folder, const ContainerState& state, const Spec* spec) {
+  std::optional<Spec> loaded;
+  if (spec == nullptr) {
+    if (auto read = folder.load_config()) spec = &loaded.emplace(*std::move(read));
+  }
   TRY(destroy(folder, state));
-  if (spec) run_hooks_warning("poststop", spec->hooks.poststop, state_document(state, Status::kStopped, 0));
+  if (spec != nullptr) run_hooks_warning("poststop", spec->hooks.poststop, state_document(state, Status::kStopped, 0));
   return {};
 }
 

@@ -365,6 +365,7 @@ kernel::cgroup::Request cgroup_request(const ContainerState& state, const Linux&
 namespace {
 
 Result<> remove_cgroup(kernel::cgroup::Cgroup& cgroup) {
+  if (cgroup.remove_empty()) return {};
   auto left = cgroup.processes();
   if (left && !left->empty()) TRY_CTX(cgroup.signal_all(SIGKILL), "kill what is left in the cgroup");
   TRY_CTX(cgroup.remove(), "remove the cgroup");
