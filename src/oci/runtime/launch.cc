@@ -406,8 +406,7 @@ Result<Launched> launch(const Globals& globals, const std::string& id, const Cre
                .annotations = out.spec.annotations};
   if (out.spec.linux_->find(NamespaceType::kMount) == nullptr) out.state.host_mount = TRY(mount_id(out.state.rootfs));
   Undo undo(out.folder, out.state);
-  TRY(out.folder.save_config(bundle.config));
-  TRY(out.folder.begin(out.state));
+  TRY(out.folder.begin(out.state, bundle.config));
 
   Launch launch(out, bundle, options, wait_for_start);
   TRY(launch.make_cgroup());

@@ -31,7 +31,7 @@ class State : public testing::Test {
   }
   StateFolder create(const std::string& id) const {
     StateFolder made = StateFolder::create(globals, id).value();
-    EXPECT_TRUE(made.save(small(id)));
+    EXPECT_TRUE(made.begin(small(id), "-"));
     return made;
   }
   // ... complete, and its creator gone.
@@ -69,6 +69,7 @@ TEST_F(State, EveryFieldComesBack) {
                   .systemd_user_manager = true,
                   .rootless = true};
   const StateFolder made = StateFolder::create(globals, "box").value();
+  ASSERT_TRUE(made.begin(small("box"), ""));
   ASSERT_TRUE(made.save(state));
   const ContainerState read = open("box").load().value();
   EXPECT_EQ(read.id, state.id);
@@ -114,7 +115,7 @@ TEST_F(State, CreatingEndsWithFinish) {
 
 TEST_F(State, OtherVersionsAreRefused) {
   const StateFolder made = create("box");
-  const std::string file = made.path() + "/state.json";
+  const std::string file = made.path() + "/record";
   const std::string text = kernel::read_file(file.c_str()).value();
   const auto load_with = [&](std::string_view from, std::string_view to) {
     std::string changed = text;
@@ -126,18 +127,21 @@ TEST_F(State, OtherVersionsAreRefused) {
   const Error version = load_with("\"version\":1", "\"version\":9");
   EXPECT_EQ(version.message(), file + ": version 9 is not known");
   EXPECT_THAT(version.hint(), HasSubstr("another release"));
-  EXPECT_THAT(load_with("\"pid\":0", "\"pid\":{}").message(), HasSubstr("state.json: "));
-  EXPECT_THAT(load_with("\"owner\":", "\"onwer\":").message(), HasSubstr("state.json: "));
-  EXPECT_THAT(load_with("{", "[").message(), HasSubstr("state.json: "));
+  EXPECT_THAT(load_with("\"pid\":0", "\"pid\":{}").message(), HasSubstr("record: "));
+  EXPECT_THAT(load_with("\"owner\":", "\"onwer\":").message(), HasSubstr("record: "));
+  EXPECT_THAT(load_with("{", "[").message(), HasSubstr("record: "));
 }
 
 TEST_F(State, ConfigurationIsKept) {
-  const StateFolder made = create("box");
-  ASSERT_TRUE(made.save_config(R"({"ociVersion":"1.0.0","root":{"path":"r"},"hostname":""})"));
+  const StateFolder made = StateFolder::create(globals, "box").value();
+  ASSERT_TRUE(made.begin(small("box"), R"({"ociVersion":"1.0.0","root":{"path":"r"},"hostname":""})"));
+  ASSERT_TRUE(made.save(small("box")));
   EXPECT_EQ(made.load_config().value().root->path, "r");
-  EXPECT_FALSE(made.save_config("{}")) << "written once";
+  EXPECT_FALSE(made.begin(small("box"), "{}")) << "there is one beginning";
+  ASSERT_TRUE(made.replace(small("box"), R"({"ociVersion":"1.0.0","root":{"path":"s"},"hostname":""})"));
+  EXPECT_EQ(made.load_config().value().root->path, "s");
   struct stat info{};
-  ASSERT_EQ(::stat((made.path() + "/config.json").c_str(), &info), 0);
+  ASSERT_EQ(::stat((made.path() + "/record").c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 0777, 0600u) << "environments hold secrets";
 }
 
@@ -203,7 +207,7 @@ TEST_F(State, WhatADeadCreatorLeftIsTakenAway) {
 TEST_F(State, FirstWordOfACreatorIsReplacedByTheState) {
   const StateFolder made = StateFolder::create(globals, "box").value();
   ContainerState state = small("box");
-  ASSERT_TRUE(made.begin(state));
+  ASSERT_TRUE(made.begin(state, "-"));
   EXPECT_EQ(made.load().value().oci_version, "1.3.0");
   state.pid = 7;
   ASSERT_TRUE(made.save(state));
@@ -211,11 +215,10 @@ TEST_F(State, FirstWordOfACreatorIsReplacedByTheState) {
 }
 
 TEST_F(State, CreatorThatDiedInItsFirstWord) {
-  for (const std::string_view text : {"", "{", R"({"version":1,"id":"box"})"}) {
+  for (const std::string_view text : {"", "7", "7\n{}", "2\n{}\n", "2\n{}\n{\"version\":1"}) {
     {
       const StateFolder made = StateFolder::create(globals, "box").value();
-      const Fd file =
-          kernel::open((made.path() + "/beginning.json").c_str(), O_CREAT | O_EXCL | O_WRONLY, 0600).value();
+      const Fd file = kernel::open((made.path() + "/record").c_str(), O_CREAT | O_EXCL | O_WRONLY, 0600).value();
       ASSERT_TRUE(kernel::write_all(file.get(), text));
     }
     EXPECT_THAT(ids(), IsEmpty()) << text;
@@ -264,7 +267,7 @@ TEST_F(State, NumberThatPassedToAnotherProcessIsNotKilled) {
 
 TEST_F(State, HalfWrittenFilesGoToo) {
   const StateFolder made = create("box");
-  kernel::open((made.path() + "/state.json.77.tmp").c_str(), O_CREAT | O_WRONLY, 0600).value().reset();
+  kernel::open((made.path() + "/record.77.tmp").c_str(), O_CREAT | O_WRONLY, 0600).value().reset();
   StateFolder again = open("box");
   ASSERT_TRUE(again.remove());
   EXPECT_FALSE(exists("box"));

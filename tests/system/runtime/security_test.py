@@ -597,11 +597,11 @@ class Configurations(SecurityTest):
     def test_id_cannot_leave_the_state_folder(self):
         outside = self.folder / "outside"
         outside.mkdir()
-        (outside / "state.json").write_text("{}")
+        (outside / "record").write_text("{}")
         for ident in ("../outside", "..", "./x", "a/../../outside", "/etc"):
             for sub in (["state"], ["delete", "--force"], ["kill"], ["exec"]):
                 self.fails(*sub, ident, *(["true"] if sub == ["exec"] else []))
-        self.assertTrue((outside / "state.json").exists())
+        self.assertTrue((outside / "record").exists())
 
     @proa_only
     def test_state_folder_that_is_a_link(self):
