@@ -12,7 +12,6 @@ namespace {
 
 using testing::EndsWith;
 using testing::HasSubstr;
-using testing::StartsWith;
 
 TEST(SummarizeOutput, IsOneLine) {
   EXPECT_EQ(summarize_output("one\ntwo\r\n\tthree  four\n\n"), "one two three four");
