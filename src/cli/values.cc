@@ -30,10 +30,9 @@ Failure bad_number(std::string_view text, std::errc ec, std::string_view expecte
 // A decimal number without sign or exponent from the front of `text`.
 bool take_decimal(std::string_view& text, double& out) {
   const std::string_view digits = text.substr(0, text.find_first_not_of("0123456789."));
-  const char* last = digits.data() + digits.size();
   if (digits.empty() || digits == ".") return false;
-  const auto [end, ec] = std::from_chars(digits.data(), last, out, std::chars_format::fixed);
-  if (ec != std::errc() || end != last) return false;
+  const auto [end, ec] = std::from_chars(digits.data(), digits.data() + digits.size(), out, std::chars_format::fixed);
+  if (ec != std::errc() || end != digits.data() + digits.size()) return false;
   text.remove_prefix(digits.size());
   return true;
 }
