@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <sys/stat.h>
 
+#include "kernel/runs_programs_test.h"
 #include "kernel/temp_folder_test.h"
 
 namespace proa::oci::runtime {
@@ -45,7 +46,7 @@ TEST(SummarizeOutput, KeepsTheEndAndNoHalfCharacter) {
   EXPECT_EQ(summarize_output(std::string(1000, 'x')).size(), 512u);
 }
 
-class RunHooks : public testing::Test {
+class RunHooks : public RunsPrograms {
  protected:
   // A hook that is a shell script, run in the folder's path as $1.
   Hook script(std::string_view name, std::string_view text) const {
