@@ -22,13 +22,16 @@ constexpr int kMaxDepth = 256;
 
 Result<> copy_folder(int from, int to, int depth);
 
+// Both lists may be 64 KiB, which is too much for the stack of one level of folders.
 void copy_xattrs(int from, int to) {
-  char names[XATTR_LIST_MAX], value[XATTR_SIZE_MAX];
-  const ssize_t size = ::flistxattr(from, names, sizeof names);
-  for (const char* name = names; name < names + size; name += std::strlen(name) + 1) {
-    const ssize_t length = ::fgetxattr(from, name, value, sizeof value);
+  const ssize_t expected = ::flistxattr(from, nullptr, 0);
+  if (expected <= 0) return;
+  std::string names(static_cast<size_t>(expected), '\0'), value(XATTR_SIZE_MAX, '\0');
+  const ssize_t size = ::flistxattr(from, names.data(), names.size());
+  for (const char *name = names.data(), *end = name + size; name < end; name += std::strlen(name) + 1) {
+    const ssize_t length = ::fgetxattr(from, name, value.data(), value.size());
     // The target may not know the name (tmpfs has no user.* before Linux 6.6): not worth failing for.
-    if (length >= 0) (void)::fsetxattr(to, name, value, static_cast<size_t>(length), 0);
+    if (length >= 0) (void)::fsetxattr(to, name, value.data(), static_cast<size_t>(length), 0);
   }
 }
 

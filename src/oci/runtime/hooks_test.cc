@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <sys/stat.h>
 
+#include "kernel/runs_programs_test.h"
 #include "kernel/temp_folder_test.h"
 
 namespace proa::oci::runtime {
@@ -12,7 +13,6 @@ namespace {
 
 using testing::EndsWith;
 using testing::HasSubstr;
-using testing::StartsWith;
 
 TEST(SummarizeOutput, IsOneLine) {
   EXPECT_EQ(summarize_output("one\ntwo\r\n\tthree  four\n\n"), "one two three four");
@@ -46,7 +46,7 @@ TEST(SummarizeOutput, KeepsTheEndAndNoHalfCharacter) {
   EXPECT_EQ(summarize_output(std::string(1000, 'x')).size(), 512u);
 }
 
-class RunHooks : public testing::Test {
+class RunHooks : public RunsPrograms {
  protected:
   // A hook that is a shell script, run in the folder's path as $1.
   Hook script(std::string_view name, std::string_view text) const {

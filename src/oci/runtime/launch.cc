@@ -254,6 +254,7 @@ Result<> Launch::finish_namespaces() {
   if (resctrl_) TRY(kernel::assign_resctrl(*resctrl_, out_.child.pid));
   if (!init_.await_parent) return {};
   std::vector<int> entries;
+  entries.reserve(cgroup_entries_.size());
   for (const Fd& entry : cgroup_entries_) entries.push_back(entry.get());
   TRY(sync_.send('c', encode_hierarchies(out_.state.cgroup), entries));
   cgroup_entries_.clear();
@@ -429,7 +430,7 @@ Result<> await_stage(const Sync& sync, const kernel::Child& child, const kernel:
   for (;;) {
     Message message = TRY(sync.receive());
     switch (message.kind) {
-      case 0: return {};  // executed: the socket closed on exec
+      case 0:  // executed: the socket closed on exec
       case 'R': return {};
       case 'E': return std::unexpected(decode_error(message.body));
       case 'S': return std::unexpected(decode_report(message.body));

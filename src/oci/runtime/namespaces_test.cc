@@ -140,6 +140,7 @@ class JoinNamespaces : public testing::Test {
   void add(Type type, int fd) { plan.join.push_back({type, cat("/ns/", info(type).proc_name), Fd(fd)}); }
   std::vector<std::string_view> left() const {
     std::vector<std::string_view> names;
+    names.reserve(plan.join.size());
     for (const NamespaceToJoin& each : plan.join) names.push_back(info(each.type).name);
     return names;
   }
