@@ -397,7 +397,7 @@ TEST_F(CgroupHybrid, TheUsualContainerNeedsFewSystemCalls) {
   const int before = fs_.syscalls();
   auto group = Cgroup::create(fs_.request());
   ASSERT_TRUE(group->apply(resources).has_value());
-  // A read of the hierarchies, a statfs and a mkdir for each, four cpuset files, 12 device rules.
+  // A read of the hierarchies, a look (two calls) and a mkdir for each, four cpuset files, 12 device rules.
   EXPECT_LE(fs_.syscalls() - before, 60);
 }
 

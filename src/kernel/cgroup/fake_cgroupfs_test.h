@@ -16,6 +16,7 @@
 #include <fstream>
 #include <functional>
 #include <map>
+#include <set>
 #include <sstream>
 #include <string>
 #include <string_view>
@@ -120,6 +121,7 @@ class FakeCgroupfs : public Gate {
     ++syscalls_;
     switch (shape.nr) {
       case SYS_fstatfs: return do_fstatfs(args);
+      case SYS_fstat: return do_fstat(args);
       case SYS_mkdirat: return do_mkdir(args);
       case SYS_unlinkat: return do_rmdir(args);
       case SYS_openat: return do_open(args);
@@ -146,6 +148,7 @@ class FakeCgroupfs : public Gate {
     std::filesystem::create_directories(hierarchy.folder);
     populate(hierarchy.folder);
     const bool usual = hierarchy.folder.starts_with(top());
+    if (mount_root != "/") parts_.insert(hierarchy.folder);
     if (usual) magic_[hierarchy.folder] = hierarchy.v2 ? CGROUP2_SUPER_MAGIC : CGROUP_SUPER_MAGIC;
     std::ofstream(root_ + "/proc/self/cgroup", std::ios::app)
         << (hierarchy.v2 ? "0::" : cat(hierarchies_.size(), ":", hierarchy.controllers, ":")) << own << "\n";
@@ -321,6 +324,14 @@ class FakeCgroupfs : public Gate {
         for (const auto& [name, value] : files->second) touch(folder + "/" + name, value);
   }
 
+  long do_fstat(const CallArgs& args) {
+    std::error_code failed;
+    const auto path = std::filesystem::read_symlink(cat("/proc/self/fd/", args[0]), failed);
+    if (failed) return -EBADF;
+    reinterpret_cast<struct stat*>(args[1])->st_ino = parts_.contains(path.string()) ? 35 : 1;
+    return 0;
+  }
+
   long do_fstatfs(const CallArgs& args) {
     auto* info = pointer_in<struct statfs>(args[1]);
     std::error_code failed;
@@ -433,6 +444,7 @@ class FakeCgroupfs : public Gate {
   std::vector<Hierarchy> hierarchies_;
   std::vector<std::string> available_;
   std::map<std::string, long> magic_;
+  std::set<std::string> parts_;  // folders where less than the hierarchy is mounted
   std::map<std::string, std::vector<int>> failures_;
   std::map<std::string, int> mkdir_failures_, busy_;
   std::map<int, std::string> paths_;

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 
@@ -18,11 +19,21 @@ namespace {
 constexpr CallShape kOpenat{SYS_openat, "openat", "dsxo"};
 constexpr CallShape kFstatfs{SYS_fstatfs, "fstatfs", "dp"};
 
-bool is_mounted(const std::string& folder, long magic) {
+constexpr CallShape kFstat{SYS_fstat, "fstat", "dp"};
+
+// What of a hierarchy is mounted at a folder.
+enum class Mounted : uint8_t { kNothing, kPart, kWhole };
+
+// `closely`: tell a part from the whole.
+Mounted look_at(const std::string& folder, long magic, bool closely) {
+  constexpr ino_t kTopGroup = 1;
   const Place at = place(folder.c_str());
   const Fd fd(static_cast<int>(call(kOpenat, at.dirfd, at.path, O_PATH | O_DIRECTORY | O_CLOEXEC, 0)));
   struct statfs info{};
-  return fd && call(kFstatfs, fd.get(), &info) == 0 && static_cast<long>(info.f_type) == magic;
+  if (!fd || call(kFstatfs, fd.get(), &info) != 0 || static_cast<long>(info.f_type) != magic) return Mounted::kNothing;
+  if (!closely) return Mounted::kWhole;
+  struct stat group{};
+  return call(kFstat, fd.get(), &group) == 0 && group.st_ino == kTopGroup ? Mounted::kWhole : Mounted::kPart;
 }
 
 // mountinfo writes space, tab, newline and backslash as three octal digits.
@@ -118,15 +129,14 @@ Result<> parse_mounts(std::string_view mountinfo, const std::string& root, std::
 
 namespace {
 
-// Whether every hierarchy is at its usual place, which is then noted.
-bool take_usual_folders(const std::string& top, std::vector<Mount>& mounts) {
+// Whether every hierarchy is at its usual place, which is then noted; `whole`: and that all of it is.
+bool take_usual_folders(const std::string& top, bool whole, std::vector<Mount>& mounts) {
   bool complete = true;
   for (Mount& mount : mounts) {
     std::string folder = usual_folder(top, mount.controllers);
-    if (is_mounted(folder, mount.controllers.empty() ? CGROUP2_SUPER_MAGIC : CGROUP_SUPER_MAGIC))
-      mount.folder = std::move(folder);
-    else
-      complete = false;
+    const Mounted found = look_at(folder, mount.controllers.empty() ? CGROUP2_SUPER_MAGIC : CGROUP_SUPER_MAGIC, whole);
+    complete &= found == Mounted::kWhole;
+    if (found != Mounted::kNothing) mount.folder = std::move(folder);
   }
   return complete;
 }
@@ -137,18 +147,23 @@ Result<Host> find_host(const std::string& root, bool relative) {
   Host host;
   const std::string top = cat(root, "/sys/fs/cgroup");
   const std::string own_file = cat(root, "/proc/self/cgroup");
-  host.pure_v2 = is_mounted(top, CGROUP2_SUPER_MAGIC);
+  const Mounted unified = look_at(top, CGROUP2_SUPER_MAGIC, relative);
+  host.pure_v2 = unified != Mounted::kNothing;
   if (host.pure_v2 && !relative) {
     host.mounts.push_back({.controllers = "", .folder = top});
     return host;
   }
   host.mounts = parse_own_cgroups(TRY_CTX(read_file(own_file.c_str(), 1u << 20), "find this process's cgroups"));
+  // Below a cgroup that is not the top, a mount of a part only must be known for what it is.
+  const bool whole = relative && std::ranges::any_of(host.mounts, [](const Mount& mount) { return mount.own != "/"; });
+  bool complete = !whole || unified == Mounted::kWhole;
   if (host.pure_v2) {
     std::erase_if(host.mounts, [](const Mount& mount) { return !mount.controllers.empty(); });
     for (Mount& mount : host.mounts) mount.folder = top;
+  } else {
+    complete = take_usual_folders(top, whole, host.mounts);
   }
-  const bool roots = relative && std::ranges::any_of(host.mounts, [](const Mount& mount) { return mount.own != "/"; });
-  if (roots || (!host.pure_v2 && !take_usual_folders(top, host.mounts))) {
+  if (!complete) {
     const std::string file = cat(root, "/proc/self/mountinfo");
     const std::string mountinfo = TRY_CTX(read_file(file.c_str()), "find the cgroup mounts");
     TRY(parse_mounts(mountinfo, root, host.mounts));

@@ -26,7 +26,8 @@ struct Host {
 
 // `root`: prefix of /sys and /proc. `relative`: own cgroups are needed, thus the mounts' roots too.
 // The usual layout costs one read and a look at each hierarchy; mountinfo is read only when a hierarchy
-// is not at its usual place, or for `relative` below the top (and then nothing else is looked at).
+// is not at its usual place, or for `relative` below the top when a mount shows only a part of one. It is dear:
+// reading it takes the lock of all mounts.
 Result<Host> find_host(const std::string& root, bool relative);
 
 // Parts of it, for tests. Text as in /proc/self/cgroup and /proc/self/mountinfo; `root` prefixes folders.
