@@ -14,6 +14,10 @@ Duration until(Clock::time_point deadline) {
   return std::max(Duration(1), std::chrono::duration_cast<Duration>(deadline - Clock::now()));
 }
 
+bool idempotent(std::string_view method) {
+  return method == "GET" || method == "HEAD" || method == "PUT" || method == "DELETE" || method == "OPTIONS";
+}
+
 // Errors name the host, once.
 Error with_host(Error error, const Url& url, const std::string& socket_path) {
   const std::string place = socket_path.empty() ? url.authority() : cat("unix://", socket_path);
@@ -39,6 +43,8 @@ Task<Result<Client::State::Connection>> Client::State::acquire(const Url& url, c
                                                                bool fresh, bool http1_only) {
   Host& host = hosts[connection_key(url, socket_path)];
   for (;;) {
+    if (host.http2 && !http1_only && http2_usable(*host.http2))
+      co_return Connection{.stream = nullptr, .http2 = host.http2, .reused = true};
     while (!fresh && !host.kept.empty()) {
       // The latest first: the others may grow old.
       Kept kept = std::move(host.kept.back());
@@ -61,10 +67,18 @@ Task<Result<Client::State::Connection>> Client::State::acquire(const Url& url, c
   host.dialing = true;
   auto made = co_await dial(url, socket_path, http1_only);
   host.dialing = false;
-  if (!made)
+  const bool http2 = made && !http1_only &&
+                     (made->stream->tls() ? made->stream->tls()->protocol() == "h2"
+                                          : options.http2_prior_knowledge && !made->to_proxy);
+  if (!made) {
     --host.open;
-  else
+  } else if (http2) {
+    host.http2 = made->http2 =
+        start_http2(shared_from_this(), std::move(made->stream), connection_key(url, socket_path));
+    arm_sweeper();
+  } else if (!http1_only) {
     host.known_http1 = true;
+  }
   // All who wait may go on, or dial themselves.
   for (size_t waiting = host.waiting.size(); waiting > 0; --waiting) wake_one(host);
   co_return made;
@@ -89,9 +103,21 @@ void Client::State::give_back(const std::string& key, std::unique_ptr<Stream> st
                              },
                              &kept});
   kept.host = &host;
+  arm_sweeper();
+  wake_one(host);
+}
+
+void Client::State::arm_sweeper() {
   if (!sweeper) sweeper = std::make_unique<Timer>(loop, [](void* self) { static_cast<State*>(self)->sweep(); }, this);
   if (!sweeper->is_set()) sweeper->set_after(options.idle_timeout);
-  wake_one(host);
+}
+
+void Client::State::http2_ended(const std::string& key, const Http2Client* client) {
+  Host& host = hosts[key];
+  if (host.http2.get() == client) host.http2.reset();
+  ended(key);
+  --http2_running;
+  http2_gone.notify();
 }
 
 void Client::State::ended(const std::string& key) {
@@ -105,7 +131,8 @@ void Client::State::sweep() {
   bool left = false;
   for (auto& [key, host] : hosts) {
     host.open -= host.kept.remove_if([&](const Kept& kept) { return kept.since <= oldest; });
-    left = left || !host.kept.empty();
+    if (host.http2) http2_close_idle(*host.http2, options.idle_timeout);
+    left = left || !host.kept.empty() || host.http2;
   }
   if (left) sweeper->set_after(options.idle_timeout / 2);
 }
@@ -115,8 +142,14 @@ void Client::State::close() {
   sweeper.reset();
   for (auto& [key, host] : hosts) {
     host.kept.clear();
+    if (host.http2) http2_close_idle(*host.http2, Duration(0));
     while (!host.waiting.empty()) wake_one(host);
   }
+}
+
+size_t Client::State::http2_in_use() const {
+  return static_cast<size_t>(std::ranges::count_if(
+      hosts, [](const auto& entry) { return entry.second.http2 && !http2_idle(*entry.second.http2); }));
 }
 
 // --- making connections ---------------------------------------------------------------------------------------
@@ -184,6 +217,8 @@ Client::~Client() {
   }
   Loops::wait(state_->loop, [](State& state) -> Task<bool> {
     state.close();
+    // Connections that responses still read from end with those.
+    while (state.http2_running > state.http2_in_use()) co_await state.http2_gone.wait();
     co_return true;
   }(*state_));
 }
@@ -198,9 +233,12 @@ Task<Result<Answer>> attempt(std::shared_ptr<Client::State> state, ClientRequest
   auto connection = CO_TRY(co_await state->acquire(request.url, socket_path, fresh, !request.upgrade.empty()));
   const bool reused = connection.reused;
   bool unanswered = false;
-  auto answer = co_await exchange_http1(state, std::move(connection), request, key, unanswered);
-  // A kept connection may have been closed by the server just before it got the request.
-  repeat = reused && unanswered && !request.source;
+  auto answer = connection.http2 ? co_await exchange_http2(std::move(connection.http2), request, unanswered)
+                                 : co_await exchange_http1(state, std::move(connection), request, key, unanswered);
+  // A kept connection may have been closed by the server just before it got the request. What may not be done twice
+  // is not repeated, unless the server says that it was not done.
+  const bool refused = !answer && answer.error().code() == EAGAIN;
+  repeat = (refused || (reused && unanswered && idempotent(request.method))) && !request.source;
   co_return answer;
 }
 

@@ -90,7 +90,7 @@ class Client {
  public:
   struct Options {
     TlsClient::Options tls;              // files are read when the first https connection is made
-    bool http2 = false;                  // by ALPN
+    bool http2 = true;                   // by ALPN
     bool http2_prior_knowledge = false;  // on plain connections
     bool proxy_from_environment = true;  // HTTPS_PROXY, HTTP_PROXY, NO_PROXY, upper or lower case
     std::string user_agent = "proa";

@@ -13,6 +13,17 @@ namespace proa::net {
 
 class Http2Client;
 
+// The head of an answer, interim ones (1xx but 101) passed over.
+struct ResponseHead {
+  int status = 0;
+  int version = 11;
+  Headers headers;
+};
+struct Answer {
+  ResponseHead head;
+  std::shared_ptr<ClientExchange> exchange;
+};
+
 struct Client::State : std::enable_shared_from_this<Client::State> {
   State(Loop& l, Options o) : loop(l), options(std::move(o)) {
     if (options.proxy_from_environment) proxies = ProxySettings::from_environment();
@@ -56,6 +67,9 @@ struct Client::State : std::enable_shared_from_this<Client::State> {
                                                Clock::time_point deadline, bool http1_only);
   void wake_one(Host& host);
   void sweep();
+  void http2_ended(const std::string& key, const Http2Client* client);
+  void arm_sweeper();
+  size_t http2_in_use() const;
 
   Loop& loop;
   const Options options;
@@ -64,25 +78,27 @@ struct Client::State : std::enable_shared_from_this<Client::State> {
   std::map<std::string, Host> hosts;
   std::unique_ptr<Timer> sweeper;
   bool closed = false;
+  size_t http2_running = 0;
+  Event http2_gone;
 };
+
+// One HTTP/2 connection to a server.
+std::shared_ptr<Http2Client> start_http2(std::shared_ptr<Client::State> state, std::unique_ptr<Stream> stream,
+                                         std::string key);
+// Whether it takes further requests.
+bool http2_usable(const Http2Client& client);
+bool http2_idle(const Http2Client& client);
+// Ends it if nothing is open on it, and nothing has been for this long.
+void http2_close_idle(Http2Client& client, Duration idle);
+Task<Result<Answer>> exchange_http2(std::shared_ptr<Http2Client> client, ClientRequest& request, bool& unanswered);
 
 // What tells connections apart: origin, or socket.
 std::string connection_key(const Url& url, const std::string& socket_path);
-// The head of an answer, interim ones (1xx but 101) passed over.
-struct ResponseHead {
-  int status = 0;
-  int version = 11;
-  Headers headers;
-};
-// `received` is set once there was a byte.
+// Passes interim answers over. `received` is set once there was a byte.
 Task<Result<ResponseHead>> read_response_head(Stream& stream, Duration timeout, bool& received);
 
-// Sends the request and waits for the head of its answer.
-struct Answer {
-  ResponseHead head;
-  std::shared_ptr<ClientExchange> exchange;
-};
-// `unanswered` says that the connection ended before a byte of an answer came.
+// Sends the request and waits for the head of its answer. `unanswered` says that the connection ended before a byte of
+// an answer came.
 Task<Result<Answer>> exchange_http1(std::shared_ptr<Client::State> state, Client::State::Connection connection,
                                     ClientRequest& request, std::string key, bool& unanswered);
 

@@ -12,6 +12,7 @@ namespace proa::net {
 
 // ASCII letters only, as all names of HTTP are.
 bool equals_ignoring_case(std::string_view a, std::string_view b);
+std::string ascii_lower(std::string_view text);
 // Spaces and tabs off both ends.
 std::string_view trimmed(std::string_view text);
 // A token (RFC 9110, 5.6.2): what methods and header names are made of.

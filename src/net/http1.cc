@@ -5,6 +5,7 @@
 #include <ctime>
 
 #include "base/text.h"
+#include "net/conditional.h"
 
 namespace proa::net {
 
@@ -257,21 +258,12 @@ bool status_has_body(int status) { return status >= 200 && status != 204 && stat
 
 std::string_view http_date() {
   thread_local time_t made = 0;
-  thread_local char text[32];
-  const time_t now = ::time(nullptr);
-  if (now != made) {
-    // Without strftime: the names must not follow the locale.
-    static constexpr char kDays[] = "SunMonTueWedThuFriSat";
-    static constexpr char kMonths[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
-    tm utc{};
-    gmtime_r(&now, &utc);
-    snprintf(text, sizeof text, "%.3s, %02d %.3s %04d %02d:%02d:%02d GMT",
-             kDays + static_cast<ptrdiff_t>(3) * utc.tm_wday, utc.tm_mday,
-             kMonths + static_cast<ptrdiff_t>(3) * utc.tm_mon, (utc.tm_year + 1900) % 10000, utc.tm_hour, utc.tm_min,
-             utc.tm_sec);
+  thread_local char text[29];
+  if (const time_t now = ::time(nullptr); now != made) {
+    format_http_date(now).copy(text, sizeof text);
     made = now;
   }
-  return {text, 29};
+  return {text, sizeof text};
 }
 
 }  // namespace proa::net

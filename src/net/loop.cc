@@ -163,6 +163,8 @@ void Loop::spawn(Task<> task) {
   post([task = std::move(task)]() mutable { run_detached(std::move(task)); });
 }
 
+void Loop::start(Task<> task) { run_detached(std::move(task)); }
+
 std::span<char> Loop::scratch() {
   if (state_->scratch.empty()) state_->scratch.resize(kScratchBytes);
   return state_->scratch;

@@ -56,6 +56,8 @@ class Loop {
   void post(Job job);
   // Starts the task on this loop's thread; nobody waits for it. An exception that escapes is logged.
   void spawn(Task<> task);
+  // The same at once, from this loop's thread: returns when the task first waits.
+  static void start(Task<> task);
 
   // co_await loop.enter(): the coroutine goes on on this loop's thread.
   struct Enter {

@@ -156,7 +156,7 @@ class Server {
     Duration body_timeout{60'000};       // without a byte of a body that is being read
     Duration idle_timeout{120'000};      // between requests
     Duration write_timeout{60'000};      // without the client taking a byte
-    bool http2 = false;
+    bool http2 = true;
   };
 
   Server(Loops& loops, Handler handler) : Server(loops, std::move(handler), Options()) {}

@@ -72,7 +72,7 @@ class TlsServer {
     // kRequest: a client may come without one, but not with one that does not verify.
     ClientAuth client_auth = ClientAuth::kNone;
     bool allow_tls12 = false;  // TLS 1.3 only, otherwise
-    bool http2 = false;        // offered by ALPN beside http/1.1
+    bool http2 = true;         // offered by ALPN beside http/1.1
   };
   // Errors name the file.
   static Result<std::shared_ptr<TlsServer>> create(Options options);
@@ -97,7 +97,7 @@ class TlsClient {
     std::string certificate_file;  // PEM: the client's own
     std::string key_file;
     bool insecure = false;  // any certificate will do
-    bool http2 = false;     // offered by ALPN
+    bool http2 = true;      // offered by ALPN
   };
   static Result<std::shared_ptr<TlsClient>> create(Options options);
   ~TlsClient();

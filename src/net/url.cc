@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "net/headers.h"
 
 namespace proa::net {
 
@@ -20,13 +21,6 @@ int hex_value(char c) {
   if (c >= 'a' && c <= 'f') return c - 'a' + 10;
   if (c >= 'A' && c <= 'F') return c - 'A' + 10;
   return -1;
-}
-
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c | 0x20);
-  return out;
 }
 
 uint16_t default_port(std::string_view scheme) {
@@ -117,7 +111,7 @@ std::optional<HostPort> parse_host_port(std::string_view text) {
     if (!number || *number == 0) return std::nullopt;
     out.port = *number;
   }
-  out.host = lower(host);
+  out.host = ascii_lower(host);
   return out;
 }
 
@@ -135,7 +129,7 @@ Result<Url> Url::parse(std::string_view text) {
   if (colon == std::string_view::npos || !valid_scheme(text.substr(0, colon)))
     return fail("URL ", text, ": does not begin with a scheme such as https://");
   Url url;
-  url.scheme = lower(text.substr(0, colon));
+  url.scheme = ascii_lower(text.substr(0, colon));
   std::string_view rest = text.substr(colon + 3);
   rest = rest.substr(0, rest.find('#'));
   const size_t end = rest.find_first_of("/?");
