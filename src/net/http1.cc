@@ -174,9 +174,8 @@ Result<ChunkDecoder::Step> ChunkDecoder::next(std::string_view& input, std::stri
         left_ -= data.size();
         if (left_ == 0) state_ = State::kDataEnd;
         return Step::kData;
-      case State::kDataEnd:
+      case State::kDataEnd:  // CR LF and nothing else
         if (!TRY(take_line(input, 2))) return Step::kMore;
-        if (!line_.empty()) return bad("chunked body: chunk is longer than its size says");
         state_ = State::kSize;
         break;
       case State::kTrailers:

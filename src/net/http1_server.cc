@@ -28,6 +28,10 @@ class Http1Connection final : public ServerConnection {
     stream_->observe(&stream_);
   }
 
+  ~Http1Connection() override {
+    if (stream_) stream_->observe(nullptr);
+  }
+
   Task<std::unique_ptr<Stream>> run();
   void drain() override;
   void abort() override;
