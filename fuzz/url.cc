@@ -14,7 +14,8 @@ void check_same(const Url& url) {
   plain.password.clear();
   const auto again = Url::parse(plain.scheme == "unix" ? "unix://" + plain.target() : plain.text());
   FUZZ_CHECK(again);
-  FUZZ_CHECK(again->host == url.host && again->port == url.port && again->path == url.path && again->query == url.query);
+  FUZZ_CHECK(again->host == url.host && again->port == url.port && again->path == url.path &&
+             again->query == url.query);
   FUZZ_CHECK(url.path.starts_with('/'));
   FUZZ_CHECK(url.target().find_first_of(" \r\n\t") == std::string::npos);
 }

@@ -7,6 +7,8 @@
 //   /sink            counts the body  /watch     one line, then nothing until the client goes or the server stops
 //   /ws              WebSocket echo   /raw       upgrade to "tcp", echo
 //   /who             client certificate or unix peer
+#include "net/server.h"
+
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/stat.h>
@@ -18,7 +20,6 @@
 
 #include "base/text.h"
 #include "net/conditional.h"
-#include "net/server.h"
 #include "net/url.h"
 #include "net/websocket.h"
 
@@ -103,12 +104,15 @@ Task<Result<>> raw(Response& response) {
 std::string describe(const Peer& peer) {
   if (peer.is_unix) return cat("unix ", peer.uid, "\n");
   if (!peer.certificate) return "nobody\n";
-  return cat(peer.certificate->common_name, " ", peer.certificate->organizations.empty() ? "" : peer.certificate->organizations[0], "\n");
+  return cat(peer.certificate->common_name, " ",
+             peer.certificate->organizations.empty() ? "" : peer.certificate->organizations[0], "\n");
 }
 
 Task<Result<>> handle(Request& request, Response& response) {
   const std::string_view path = request.path();
-  if (path == "/small") return [](Response& r) -> Task<Result<>> { co_return co_await r.send(200, "text/plain", "Hello, world\n"); }(response);
+  if (path == "/small")
+    return
+        [](Response& r) -> Task<Result<>> { co_return co_await r.send(200, "text/plain", "Hello, world\n"); }(response);
   if (path == "/file") return send_file(request, response);
   if (path == "/bytes") return send_bytes(request, response);
   if (path == "/echo") return take_body(request, response, true);
@@ -117,8 +121,11 @@ Task<Result<>> handle(Request& request, Response& response) {
   if (path == "/ws") return websocket(request, response);
   if (path == "/raw") return raw(response);
   if (path == "/who")
-    return [](Request& q, Response& r) -> Task<Result<>> { co_return co_await r.send(200, "text/plain", describe(q.peer())); }(request, response);
-  return [](Response& r) -> Task<Result<>> { co_return co_await r.send(404, "text/plain", "no such path\n"); }(response);
+    return [](Request& q, Response& r) -> Task<Result<>> {
+      co_return co_await r.send(200, "text/plain", describe(q.peer()));
+    }(request, response);
+  return
+      [](Response& r) -> Task<Result<>> { co_return co_await r.send(404, "text/plain", "no such path\n"); }(response);
 }
 
 Result<> open_file(const std::string& path) {
@@ -131,7 +138,9 @@ Result<> open_file(const std::string& path) {
 }
 
 Result<> run(std::map<std::string, std::string>& flags, const std::vector<std::string>& endpoints) {
-  const auto number = [&](const char* name, uint64_t otherwise) { return parse_number<uint64_t>(flags[name]).value_or(otherwise); };
+  const auto number = [&](const char* name, uint64_t otherwise) {
+    return parse_number<uint64_t>(flags[name]).value_or(otherwise);
+  };
   sigset_t signals;
   sigemptyset(&signals);
   sigaddset(&signals, SIGTERM);
@@ -141,8 +150,13 @@ Result<> run(std::map<std::string, std::string>& flags, const std::vector<std::s
   std::shared_ptr<TlsServer> tls;
   if (!flags["--cert"].empty()) {
     const bool asks = !flags["--client-ca"].empty();
-    const auto auth = !asks ? TlsServer::ClientAuth::kNone : flags.contains("--require") ? TlsServer::ClientAuth::kRequire : TlsServer::ClientAuth::kRequest;
-    tls = TRY(TlsServer::create({.certificate_file = flags["--cert"], .key_file = flags["--key"], .client_ca_file = flags["--client-ca"], .client_auth = auth}));
+    const auto auth = !asks                         ? TlsServer::ClientAuth::kNone
+                      : flags.contains("--require") ? TlsServer::ClientAuth::kRequire
+                                                    : TlsServer::ClientAuth::kRequest;
+    tls = TRY(TlsServer::create({.certificate_file = flags["--cert"],
+                                 .key_file = flags["--key"],
+                                 .client_ca_file = flags["--client-ca"],
+                                 .client_auth = auth}));
   }
   if (!flags["--file"].empty()) TRY(open_file(flags["--file"]));
   Server::Options options;
@@ -171,9 +185,12 @@ int main(int argc, char** argv) {
   std::vector<std::string> endpoints;
   for (int i = 1; i < argc; ++i) {
     const std::string word = argv[i];
-    if (word == "--require") flags[word] = "yes";
-    else if (word.starts_with("--") && i + 1 < argc) flags[word] = argv[++i];
-    else endpoints.push_back(word);
+    if (word == "--require")
+      flags[word] = "yes";
+    else if (word.starts_with("--") && i + 1 < argc)
+      flags[word] = argv[++i];
+    else
+      endpoints.push_back(word);
   }
   if (const auto done = run(flags, endpoints); !done) {
     std::fprintf(stderr, "net_server: %s\n", done.error().message().c_str());
