@@ -322,13 +322,16 @@ void Http2Connection::go_away() {
   going_away_ = true;
   nghttp2_submit_shutdown_notice(session_);
   pump_soon();
-  stream_->loop().spawn([](Http2Connection& self, std::shared_ptr<bool> alive) -> Task<> {
-    co_await sleep(kGoAwayPause);
-    if (!*alive) co_return;
-    nghttp2_submit_goaway(self.session_, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(self.session_),
-                          NGHTTP2_NO_ERROR, nullptr, 0);
-    self.pump();
-  }(*this, alive_));
+  go_away_timer_ = std::make_unique<Timer>(
+      stream_->loop(),
+      [](void* context) {
+        auto& self = *static_cast<Http2Connection*>(context);
+        nghttp2_submit_goaway(self.session_, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(self.session_),
+                              NGHTTP2_NO_ERROR, nullptr, 0);
+        self.pump();
+      },
+      this);
+  go_away_timer_->set_after(kGoAwayPause);
 }
 
 void Http2Connection::finish_if_done() {

@@ -141,6 +141,7 @@ class Http2Connection {
   std::unordered_map<int32_t, std::shared_ptr<Http2Stream>> streams_;
   std::vector<std::shared_ptr<Http2Stream>> awake_;  // to be told, outside of nghttp2
   std::vector<std::shared_ptr<Http2Stream>> begun_;  // heads to be handled
+  std::unique_ptr<Timer> go_away_timer_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   bool busy_ = false;  // pump is running or will run before the loop's next turn
   bool pump_posted_ = false;

@@ -1,7 +1,5 @@
 #include "net/server.h"
 
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #include <charconv>
@@ -358,10 +356,7 @@ Task<> serve_connection(std::shared_ptr<Server::State> server, Shard& shard, Fd 
   const Defer ended([&] { server->connection_ended(); });
   if (shard.stopping) co_return;
   Peer peer = describe_peer(socket.get());
-  if (!peer.is_unix) {
-    const int on = 1;
-    ::setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  }
+  if (!peer.is_unix) tune_tcp(socket.get());
   std::unique_ptr<TlsSession> session;
   if (tls) {
     auto made = tls->session(socket.get());

@@ -124,8 +124,7 @@ Result<std::vector<SocketAddress>> look_up(const std::string& host, uint16_t por
 Task<Result<Fd>> connect_address(SocketAddress address, Duration timeout) {
   Fd socket(::socket(address.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!socket) co_return fail_errno(errno, "socket");
-  const int on = 1;
-  ::setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  tune_tcp(socket.get());
   if (::connect(socket.get(), raw(address), address.size) == 0) co_return socket;
   if (errno != EINPROGRESS) co_return fail_errno(errno, "connect to ", address.text());
   Descriptor watched(*Loop::current(), std::move(socket));
@@ -174,8 +173,9 @@ Result<Fd> open_listener(const Endpoint& endpoint, int backlog) {
   }
   if (!socket) return fail_errno(errno, "socket");
   if (!endpoint.is_unix()) TRY(listen_tcp(socket.get(), family));
+  // The mode of the file that bind makes.
+  if (endpoint.is_unix()) ::fchmod(socket.get(), 0660);
   if (::bind(socket.get(), raw(address), address.size) < 0) return fail_errno(errno, "bind");
-  if (endpoint.is_unix()) ::chmod(endpoint.path.c_str(), 0660);
   if (::listen(socket.get(), backlog) < 0) return fail_errno(errno, "listen");
   return socket;
 }
@@ -255,6 +255,15 @@ Result<Fd> connect_unix_stream(const std::string& path) {
   if (!socket) return fail_errno(errno, "socket");
   if (::connect(socket.get(), raw(address), address.size) < 0) return fail_errno(errno, "connect to unix://", path);
   return socket;
+}
+
+void tune_tcp(int socket) {
+  const auto set = [&](int level, int option, int value) { ::setsockopt(socket, level, option, &value, sizeof value); };
+  set(IPPROTO_TCP, TCP_NODELAY, 1);
+  set(SOL_SOCKET, SO_KEEPALIVE, 1);
+  set(IPPROTO_TCP, TCP_KEEPIDLE, 60);
+  set(IPPROTO_TCP, TCP_KEEPINTVL, 15);
+  set(IPPROTO_TCP, TCP_KEEPCNT, 4);
 }
 
 Result<Fd> listen_on(const Endpoint& endpoint, int backlog) {

@@ -39,6 +39,9 @@ Task<Result<std::vector<SocketAddress>>> resolve(std::string host, uint16_t port
 Task<Result<Fd>> connect_tcp(std::string host, uint16_t port, Duration timeout);
 Result<Fd> connect_unix_stream(const std::string& path);
 
+// For a connected TCP socket: small writes go at once, and a peer that has vanished is noticed in some two minutes.
+void tune_tcp(int socket);
+
 // The socket file of a unix endpoint is made anew if nobody listens on an old one; mode 0660.
 Result<Fd> listen_on(const Endpoint& endpoint, int backlog = 4096);
 // Where a listener listens, its real port included.
