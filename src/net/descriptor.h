@@ -25,9 +25,10 @@ class Descriptor {
 
   bool is_open() const { return state_ != nullptr; }
   int fd() const;
-  // One waiter for each direction; it is called once, never from within this call.
-  void wait_readable(Waiter waiter);
-  void wait_writable(Waiter waiter);
+  // One waiter for each direction; it is called once, never from within this call. `exhausted` says that the last
+  // call on the descriptor in this direction took, or filled, all there was: waiting is free of system calls then.
+  void wait_readable(Waiter waiter, bool exhausted = false);
+  void wait_writable(Waiter waiter, bool exhausted = false);
   // The waiter will not be called any more.
   void forget_readable();
   void forget_writable();
@@ -39,6 +40,27 @@ class Descriptor {
 
  private:
   State* state_ = nullptr;
+};
+
+// A loop's descriptors, in an epoll set of their own. Asio has one wait on this set instead of one, with a system
+// call and memory, on each connection.
+class Poller {
+ public:
+  Poller() = default;
+  Poller(const Poller&) = delete;
+  Poller& operator=(const Poller&) = delete;
+  ~Poller();
+  // Gives the descriptor to wait on: readable when dispatch() has work. A duplicate, the caller's.
+  Result<int> open();
+  // Calls the waiters whose time has come, as many as one system call tells.
+  void dispatch();
+
+ private:
+  friend class Descriptor;
+  void bury(Descriptor::State* state);
+  Fd set_;
+  bool dispatching_ = false;
+  std::vector<Descriptor::State*> buried_;  // closed while events for them may be in hand
 };
 
 // co_await: true once the descriptor is ready, false when the time is over first. Hangups make it ready.

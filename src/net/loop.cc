@@ -122,9 +122,20 @@ struct Loop::State {
   asio::steady_timer timer{context};
   Clock::time_point armed_for = Clock::time_point::max();
   TimerHeap heap;
+  Poller poller;
+  asio::posix::stream_descriptor polled{context};
   std::vector<char> scratch;
   std::vector<std::string> buffers;
   std::thread thread;
+
+  // Asio waits for the set of descriptors as for one.
+  void poll() {
+    polled.async_wait(asio::posix::stream_descriptor::wait_read, [this](const boost::system::error_code& error) {
+      if (error) return;
+      poller.dispatch();
+      poll();
+    });
+  }
 
   // One wait is pending for the first timer; an earlier deadline moves it.
   void arm() {
@@ -145,6 +156,8 @@ Loop::Loop(Loops& loops, size_t index) : loops_(loops), index_(index), state_(st
 Loop::~Loop() = default;
 
 Loop* Loop::current() { return current_loop; }
+
+Poller& Loop::poller() { return state_->poller; }
 
 void Loop::run() {
   current_loop = this;
@@ -221,119 +234,6 @@ void Event::notify() {
   }
 }
 
-// --- Descriptor -----------------------------------------------------------------------------------------------
-
-// Asio's handlers may still be in its queue when the descriptor is closed: they share this, and find no waiter.
-struct Descriptor::State {
-  State(asio::io_context& context, int fd) : descriptor(context, fd) {}
-  asio::posix::stream_descriptor descriptor;
-  Waiter reader;
-  Waiter writer;
-  bool waits_read = false;
-  bool waits_write = false;
-  unsigned users = 1;
-
-  struct Held {
-    State* state;
-    explicit Held(State* s) : state(s) { ++state->users; }
-    Held(Held&& other) noexcept : state(std::exchange(other.state, nullptr)) {}
-    Held(const Held& other) : state(other.state) { ++state->users; }
-    ~Held() {
-      if (state && --state->users == 0) delete state;
-    }
-  };
-  static void release(State* state) {
-    if (--state->users == 0) delete state;
-  }
-  void await(asio::posix::stream_descriptor::wait_type what, Waiter State::* waiter, bool State::* waits) {
-    this->*waits = true;
-    descriptor.async_wait(what, [held = Held(this), waiter, waits](const boost::system::error_code&) {
-      State& state = *held.state;
-      state.*waits = false;
-      if (const Waiter due = std::exchange(state.*waiter, Waiter())) due.wake(due.context);
-    });
-  }
-};
-
-Descriptor::Descriptor(Loop& loop, Fd fd) : state_(new State(loop.state_->context, fd.get())) {
-  static_cast<void>(fd.release());
-}
-
-Descriptor& Descriptor::operator=(Descriptor&& other) noexcept {
-  if (this != &other) {
-    close();
-    state_ = std::exchange(other.state_, nullptr);
-  }
-  return *this;
-}
-
-int Descriptor::fd() const { return state_ ? state_->descriptor.native_handle() : -1; }
-
-void Descriptor::wait_readable(Waiter waiter) {
-  state_->reader = waiter;
-  if (!state_->waits_read) state_->await(asio::posix::stream_descriptor::wait_read, &State::reader, &State::waits_read);
-}
-
-void Descriptor::wait_writable(Waiter waiter) {
-  state_->writer = waiter;
-  if (!state_->waits_write)
-    state_->await(asio::posix::stream_descriptor::wait_write, &State::writer, &State::waits_write);
-}
-
-void Descriptor::forget_readable() {
-  if (state_) state_->reader = {};
-}
-void Descriptor::forget_writable() {
-  if (state_) state_->writer = {};
-}
-
-void Descriptor::close() {
-  if (!state_) return;
-  State* const state = std::exchange(state_, nullptr);
-  state->reader = {};
-  state->writer = {};
-  boost::system::error_code ignored;
-  state->descriptor.close(ignored);
-  State::release(state);
-}
-
-Fd Descriptor::release() {
-  if (!state_) return {};
-  State* const state = std::exchange(state_, nullptr);
-  state->reader = {};
-  state->writer = {};
-  Fd fd(state->descriptor.release());
-  State::release(state);
-  return fd;
-}
-
-void ReadyWithin::await_suspend(std::coroutine_handle<> handle) {
-  handle_ = handle;
-  timer_.set_after(timeout_);
-  if (to_write_) {
-    descriptor_.wait_writable({ready, this});
-  } else {
-    descriptor_.wait_readable({ready, this});
-  }
-}
-
-void ReadyWithin::ready(void* self) {
-  auto* wait = static_cast<ReadyWithin*>(self);
-  wait->timer_.clear();
-  wait->handle_.resume();
-}
-
-void ReadyWithin::expired(void* self) {
-  auto* wait = static_cast<ReadyWithin*>(self);
-  wait->in_time_ = false;
-  if (wait->to_write_) {
-    wait->descriptor_.forget_writable();
-  } else {
-    wait->descriptor_.forget_readable();
-  }
-  wait->handle_.resume();
-}
-
 // --- the set of loops and the blocking pool -------------------------------------------------------------------
 
 // Threads are started when there is work and none is idle, and end after some time without any.
@@ -396,6 +296,8 @@ Result<std::unique_ptr<Loops>> Loops::start(const Options& options) {
     for (unsigned i = 0; i < threads; ++i) {
       loops->loops_.emplace_back(new Loop(*loops, i));
       Loop& loop = *loops->loops_.back();
+      loop.state_->polled.assign(TRY(loop.state_->poller.open()));
+      loop.state_->poll();
       loop.state_->thread = start_thread([&loop] { loop.run(); });
     }
   } catch (const std::exception& e) {

@@ -36,6 +36,7 @@ using Duration = std::chrono::milliseconds;
 using Job = std::move_only_function<void()>;
 
 class Loops;
+class Poller;
 class Timer;
 
 class Loop {
@@ -79,6 +80,7 @@ class Loop {
   friend class Timer;
   friend class Descriptor;
   struct State;
+  Poller& poller();
   Loop(Loops& loops, size_t index);
   void run();
 

@@ -57,9 +57,9 @@ struct Stream::Ready {
     const Waiter waiter{[](void* address) { std::coroutine_handle<>::from_address(address).resume(); },
                         handle.address()};
     if (to_write) {
-      stream.descriptor_.wait_writable(waiter);
+      stream.descriptor_.wait_writable(waiter, true);
     } else {
-      stream.descriptor_.wait_readable(waiter);
+      stream.descriptor_.wait_readable(waiter, true);
     }
   }
   void await_resume() const {}
@@ -111,9 +111,10 @@ Stream::Got Stream::try_read(std::span<char> to) {
   }
   if (tls_) {
     size_t got = 0;
+    drained_ = false;
     switch (tls_->read(to, got)) {
       case TlsSession::Status::kDone: return {Got::kData, got};
-      case TlsSession::Status::kWantRead:
+      case TlsSession::Status::kWantRead: drained_ = true; return {Got::kNothing};
       case TlsSession::Status::kWantWrite: return {Got::kNothing};
       case TlsSession::Status::kEnd: return {Got::kEnd};
       case TlsSession::Status::kFailed: fail_tls("read from"); return {Got::kFailed};
@@ -121,6 +122,7 @@ Stream::Got Stream::try_read(std::span<char> to) {
   }
   for (;;) {
     const ssize_t got = ::recv(fd(), to.data(), to.size(), 0);
+    drained_ = got < static_cast<ssize_t>(to.size());
     if (got > 0) return {Got::kData, static_cast<size_t>(got)};
     if (got == 0) return {Got::kEnd};
     if (errno == EINTR) continue;
@@ -140,13 +142,13 @@ bool Stream::Read::attempt() {
 
 void Stream::Read::await_suspend(std::coroutine_handle<> handle) {
   handle_ = handle;
-  stream_.descriptor_.wait_readable({readable, this});
+  stream_.descriptor_.wait_readable({readable, this}, stream_.drained_);
 }
 
 void Stream::Read::readable(void* self) {
   Read& read = *static_cast<Read*>(self);
   if (read.attempt()) return read.handle_.resume();
-  read.stream_.descriptor_.wait_readable({readable, self});
+  read.stream_.descriptor_.wait_readable({readable, self}, read.stream_.drained_);
 }
 
 Result<size_t> Stream::Read::await_resume() {
@@ -156,7 +158,7 @@ Result<size_t> Stream::Read::await_resume() {
 
 void Stream::Readable::await_suspend(std::coroutine_handle<> handle) {
   handle_ = handle;
-  stream_.descriptor_.wait_readable({readable, this});
+  stream_.descriptor_.wait_readable({readable, this}, stream_.drained_);
 }
 
 void Stream::Readable::readable(void* self) { static_cast<Readable*>(self)->handle_.resume(); }
@@ -177,7 +179,7 @@ void Stream::read_expired(void* self) {
 
 void Stream::watch_hangup(Waiter waiter) {
   hangup_ = waiter;
-  if (!has_unread()) descriptor_.wait_readable({hangup_readable, this});
+  if (!has_unread()) descriptor_.wait_readable({hangup_readable, this}, drained_);
 }
 
 void Stream::forget_hangup() {
@@ -190,7 +192,7 @@ void Stream::hangup_readable(void* self) {
   const std::span<char> buffer = stream.loop_.scratch().first(kHangupPeek);
   const Got got = stream.try_read(buffer);
   if (got.kind == Got::kData) return stream.unread({buffer.data(), got.size});
-  if (got.kind == Got::kNothing) return stream.descriptor_.wait_readable({hangup_readable, self});
+  if (got.kind == Got::kNothing) return stream.descriptor_.wait_readable({hangup_readable, self}, stream.drained_);
   if (got.kind == Got::kEnd) stream.set_error(Error(cat("connection closed by ", stream.peer_), ECONNRESET));
   if (const Waiter hangup = std::exchange(stream.hangup_, Waiter())) hangup.wake(hangup.context);
 }
@@ -274,7 +276,7 @@ Outlet::Wait Stream::write(std::string_view first, std::string_view second) {
 
 void Stream::await_writable() {
   if (write_timeout_.count() > 0) write_timer_.set_after(write_timeout_);
-  descriptor_.wait_writable({writable, this});
+  descriptor_.wait_writable({writable, this}, true);
 }
 
 // Whether nothing is left to send, or ever will be.

@@ -180,6 +180,7 @@ class Stream final : public Outlet {
   Waiter sent_;
   Waiter hangup_;
   bool* gone_ = nullptr;  // set by the destructor while a callback runs
+  bool drained_ = false;  // the last read found less than it had room for
   Stream** observer_ = nullptr;
   std::string_view deadline_for_;
   Timer read_timer_;
