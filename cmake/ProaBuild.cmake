@@ -32,6 +32,7 @@ endif()
 # else does not configure.
 set(PROA_USES_base "")
 set(PROA_USES_kernel base)
+set(PROA_USES_net base)
 set(PROA_USES_oci kernel base)
 # The shim links no libc and no C++ runtime: nothing below it would do.
 set(PROA_USES_shim "")
