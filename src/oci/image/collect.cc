@@ -16,6 +16,7 @@
 #include "oci/image/snapshot_info.h"
 #include "oci/image/store.h"
 #include "oci/image/store_folder.h"
+#include "oci/image/unpack.h"
 
 namespace proa::oci::image {
 
@@ -115,7 +116,7 @@ class Collector {
 
   Result<> sweep_layers() {
     for (const std::string& name : TRY(detail::list_folder(root(), "layers"))) {
-      if (name.starts_with("tmp-") || live_.contains(cat("sha256:", name))) continue;
+      if (name.starts_with("tmp-") || live_.contains(cat("sha256:", name.substr(0, 64)))) continue;
       done_.bytes += layer_bytes(store_, name);
       ++done_.layers;
       TRY(to_trash(cat("layers/", name)));
@@ -151,10 +152,9 @@ class Collector {
   }
 
   Result<> empty_trash() {
-    for (const std::string& name : TRY(detail::list_folder(root(), "trash"))) {
-      const std::string path = cat("trash/", name);
-      if (::unlinkat(root(), path.c_str(), 0) == 0 || errno == ENOENT) continue;
-      TRY(kernel::remove_tree(cat(store_.root(), "/", path)));
+    const Fd trash = TRY(kernel::open_at(root(), "trash", O_RDONLY | O_DIRECTORY));
+    for (const std::string& name : TRY(detail::list_folder(trash.get(), "."))) {
+      TRY(remove_any_tree(trash.get(), name));
     }
     return {};
   }

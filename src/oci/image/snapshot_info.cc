@@ -29,6 +29,10 @@ Result<Digest> optional_digest(const Fields& in, std::string_view key) {
 
 }  // namespace
 
+std::string layer_name(const Digest& chain, std::string_view map) {
+  return map.empty() ? std::string(chain.hex()) : cat(chain.hex(), "-", map);
+}
+
 std::string emit(const LayerInfo& info) {
   return json::to_line(bj::object{{"version", kVersion},
                                   {"diffId", info.diff_id.text()},
@@ -40,11 +44,12 @@ std::string emit(const LayerInfo& info) {
 std::string emit(const SnapshotInfo& info) {
   bj::array chain;
   for (const Digest& each : info.chain) chain.emplace_back(each.text());
-  return json::to_line(bj::object{{"version", kVersion}, {"chain", std::move(chain)}, {"created", info.created}});
+  return json::to_line(bj::object{
+      {"version", kVersion}, {"chain", std::move(chain)}, {"map", info.map}, {"created", info.created}});
 }
 
-Result<LayerInfo> read_layer_info(const Store& store, std::string_view chain_hex) {
-  const bj::value document = TRY(read_record(store, cat("layers/", chain_hex, "/info.json")));
+Result<LayerInfo> read_layer_info(const Store& store, std::string_view layer) {
+  const bj::value document = TRY(read_record(store, cat("layers/", layer, "/info.json")));
   const Fields in = TRY(Fields::of(document, ""));
   LayerInfo out;
   out.diff_id = TRY(optional_digest(in, "diffId"));
@@ -59,12 +64,13 @@ Result<SnapshotInfo> read_snapshot_info(const Store& store, std::string_view id)
   const Fields in = TRY(Fields::of(document, ""));
   SnapshotInfo out;
   for (const std::string& each : TRY(in.texts("chain"))) out.chain.push_back(TRY(Digest::parse(each)));
+  out.map = TRY(in.text("map"));
   out.created = TRY(in.text("created"));
   return out;
 }
 
-uint64_t layer_bytes(const Store& store, std::string_view chain_hex) {
-  const auto info = read_layer_info(store, chain_hex);
+uint64_t layer_bytes(const Store& store, std::string_view layer) {
+  const auto info = read_layer_info(store, layer);
   return info ? info->bytes : 0;
 }
 

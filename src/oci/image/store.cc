@@ -7,6 +7,7 @@
 #include "base/ids.h"
 #include "kernel/file.h"
 #include "oci/image/store_folder.h"
+#include "oci/image/unpack.h"
 
 namespace proa::oci::image {
 
@@ -101,7 +102,7 @@ Result<> Store::discard(const char* folder, const std::string& name) const {
   const std::string from = cat(folder, "/", name);
   const std::string to = cat("trash/", TRY(random_hex(8)));
   if (::renameat(root_fd(), from.c_str(), root_fd(), to.c_str()) != 0) return fail_errno(errno, "remove ", from);
-  return kernel::remove_tree(cat(root(), "/", to));
+  return remove_any_tree(root_fd(), to);
 }
 
 // --- leases
