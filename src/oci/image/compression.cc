@@ -81,8 +81,8 @@ class Expanding : public Reader {
     const size_t got = TRY(expand(into));
     out_ += got;
     if (out_ > limit_.free_bytes && out_ / limit_.most_ratio > input_.total())
-      return fail("decompressed content is more than ", limit_.most_ratio, " times the compressed one (", input_.total(),
-                  " bytes)");
+      return fail("decompressed content is more than ", limit_.most_ratio, " times the compressed one (",
+                  input_.total(), " bytes)");
     return got;
   }
 
@@ -208,7 +208,8 @@ Result<std::string> zstd_block(std::span<const std::byte> in, int level) {
 class BlockCompressor : public Compressor {
  public:
   using Block = Result<std::string> (*)(std::span<const std::byte>, int);
-  BlockCompressor(Block block, int level, size_t size, Sink& out) : block_(block), level_(level), size_(size), out_(out) {}
+  BlockCompressor(Block block, int level, size_t size, Sink& out)
+      : block_(block), level_(level), size_(size), out_(out) {}
 
   Result<> write(std::span<const std::byte> bytes) override {
     while (!bytes.empty()) {

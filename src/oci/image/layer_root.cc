@@ -57,7 +57,7 @@ Result<uint32_t> IdMap::to_container(uint32_t id, std::string_view what) const {
 
 LayerRoot::LayerRoot(int root, const UnpackOptions& options)
     : root_(root), options_(options), uid_(::geteuid()), gid_(::getegid()) {
-  struct stat info {};
+  struct stat info{};
   setgid_folders_ = ::fstat(root, &info) != 0 || (info.st_mode & S_ISGID) != 0 || info.st_gid != gid_;
 }
 
@@ -92,7 +92,7 @@ Result<Fd> LayerRoot::walk(const std::string& path) {
 Result<Fd> LayerRoot::imply(const std::string& path) {
   const auto [above, name] = split_last(path);
   const Place place{TRY(folder(above, true)), name};
-  struct stat info {};
+  struct stat info{};
   const bool there = ::fstatat(place.parent, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0;
   if (there && S_ISLNK(info.st_mode)) return fail("\"", path, "\" is a symlink to nothing in the layer");
   // A whiteout of this layer where a folder is now to be: the folder hides what was below.
@@ -143,7 +143,7 @@ Result<Fd> LayerRoot::make_folder(const Place& place) {
   bool opaque = false;
   if (::mkdirat(place.parent, name, 0755) != 0) {
     if (errno != EEXIST) return fail_errno(errno, "make folder");
-    struct stat info {};
+    struct stat info{};
     if (::fstatat(place.parent, name, &info, AT_SYMLINK_NOFOLLOW) != 0) return fail_errno(errno, "make folder");
     if (!S_ISDIR(info.st_mode)) {
       opaque = is_whiteout(info) && options_.form == LayerForm::kOverlay;
@@ -168,7 +168,7 @@ Result<> LayerRoot::put_whiteout(const Place& place) {
   if (::mknodat(place.parent, place.name.c_str(), S_IFCHR, 0) == 0) return {};
   if (errno != EEXIST) return fail_errno(errno, "make whiteout");
   // The layer itself has something of the name: that replaces what is below, a folder wholly.
-  struct stat info {};
+  struct stat info{};
   if (::fstatat(place.parent, place.name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0)
     return fail_errno(errno, "make whiteout");
   if (!S_ISDIR(info.st_mode)) return {};

@@ -55,8 +55,12 @@ class Archive {
   Archive& file(std::string path, std::string content = "x", mode_t mode = 0644) {
     return add(EntryType::kFile, std::move(path), std::move(content), mode);
   }
-  Archive& folder(std::string path, mode_t mode = 0755) { return add(EntryType::kDirectory, std::move(path), "", mode); }
-  Archive& symlink(std::string path, std::string to) { return add(EntryType::kSymlink, std::move(path), std::move(to)); }
+  Archive& folder(std::string path, mode_t mode = 0755) {
+    return add(EntryType::kDirectory, std::move(path), "", mode);
+  }
+  Archive& symlink(std::string path, std::string to) {
+    return add(EntryType::kSymlink, std::move(path), std::move(to));
+  }
   Archive& hardlink(std::string path, std::string to) {
     return add(EntryType::kHardlink, std::move(path), std::move(to));
   }
@@ -93,7 +97,7 @@ class LayerTest : public testing::Test {
   }
   std::string at(const std::string& name) { return folder_ / ("root/" + name); }
   struct stat info(const std::string& name) {
-    struct stat out {};
+    struct stat out{};
     EXPECT_EQ(::lstat(at(name).c_str(), &out), 0) << name;
     return out;
   }
@@ -152,13 +156,9 @@ TEST_F(LayerTest, WhiteoutsBecomeOverlayfs) {
 
 TEST_F(LayerTest, WhiteoutsRemoveInPlainForm) {
   ASSERT_TRUE(unpack(Archive().folder("a").file("a/old").file("a/sub/old").file("b").text(), LayerForm::kPlain));
-  ASSERT_TRUE(unpack(Archive()
-                         .file("a/sub/new")
-                         .file("a/.wh..wh..opq", "")
-                         .file(".wh.b", "")
-                         .file(".wh.absent", "")
-                         .text(),
-                     LayerForm::kPlain));
+  ASSERT_TRUE(
+      unpack(Archive().file("a/sub/new").file("a/.wh..wh..opq", "").file(".wh.b", "").file(".wh.absent", "").text(),
+             LayerForm::kPlain));
   EXPECT_FALSE(fs::exists(at("a/old")));
   EXPECT_FALSE(fs::exists(at("a/sub/old")));
   EXPECT_TRUE(fs::exists(at("a/sub/new")));
@@ -213,7 +213,8 @@ TEST_F(LayerTest, HardlinksStayInside) {
   EXPECT_EQ(result->outside_hardlinks.size(), 1u);
   EXPECT_FALSE(fs::exists(at("h")));
   // To a symlink: the link itself.
-  ASSERT_TRUE(unpack(Archive().symlink("s2", folder_ / "outside/secret").hardlink("h2", "s2").file("h2", "new").text()));
+  ASSERT_TRUE(
+      unpack(Archive().symlink("s2", folder_ / "outside/secret").hardlink("h2", "s2").file("h2", "new").text()));
   EXPECT_EQ(folder_.read("outside/secret"), "kept");
   EXPECT_TRUE(contains(refused(Archive().folder("d").hardlink("h3", "d").text()), "is a folder"));
   EXPECT_TRUE(contains(refused(Archive().hardlink("h4", "h4").text()), "itself"));
@@ -244,7 +245,8 @@ TEST_F(LayerTest, KeepsBounds) {
   Archive many;
   for (int i = 0; i < 20; ++i) many.file(cat("f", i));
   EXPECT_TRUE(contains(refused(many.text(), {.most_entries = 10}), "10 entries"));
-  EXPECT_TRUE(contains(refused(Archive().file("big", std::string(5000, 'x')).text(), {.most_bytes = 4096}), "4096 bytes"));
+  EXPECT_TRUE(
+      contains(refused(Archive().file("big", std::string(5000, 'x')).text(), {.most_bytes = 4096}), "4096 bytes"));
 }
 
 // Headers that only a hostile writer makes.
@@ -279,7 +281,8 @@ TEST_F(LayerTest, RefusesHostileHeaders) {
   EXPECT_TRUE(contains(refused(header('x', "p", "77777777777")), "too large"));
   EXPECT_TRUE(contains(refused(header('0', "f", "77777777777")), "ends too early"));
   EXPECT_TRUE(contains(refused(header('0', "f", "99999999999")), "size"));
-  EXPECT_TRUE(contains(refused(header('0', "f", std::string("\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", 12))), "size"));
+  EXPECT_TRUE(
+      contains(refused(header('0', "f", std::string("\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", 12))), "size"));
   EXPECT_TRUE(contains(refused(header('Z', "f", "00000000000")), "unknown type 'Z'"));
   EXPECT_TRUE(contains(refused(std::string(512, 'g')), "checksum"));
   EXPECT_TRUE(contains(refused(header('x', "p", "00000000011") + padded("9999 a=b\n")), "record"));
@@ -302,8 +305,8 @@ TEST_F(LayerTest, GlobalHeadersHoldForAllThatFollow) {
   const std::string pax = "34 SCHILY.xattr.user.global=every\n";
   char size[12];
   std::snprintf(size, sizeof size, "%011zo", pax.size());
-  ASSERT_TRUE(unpack(header('g', "p", size) + padded(pax) + header('0', "a", "00000000000") +
-                     header('0', "b", "00000000000")));
+  ASSERT_TRUE(
+      unpack(header('g', "p", size) + padded(pax) + header('0', "a", "00000000000") + header('0', "b", "00000000000")));
   char value[8];
   EXPECT_EQ(::getxattr(at("b").c_str(), "user.global", value, sizeof value), 5);
 }

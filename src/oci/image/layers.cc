@@ -55,10 +55,9 @@ class ChainUnpacker {
   Result<Chain> run() {
     TRY(find_missing());
     unpack_all();
-    for (Staged& staged : missing_) {
+    for (Staged& staged : missing_)
       if (staged.error) return std::unexpected(std::move(*staged.error).with_context(what(staged.index)));
-      TRY_CTX(finish(staged), what(staged.index));
-    }
+    for (Staged& staged : missing_) TRY_CTX(finish(staged), what(staged.index));
     return chain_;
   }
 
@@ -93,16 +92,10 @@ class ChainUnpacker {
     for (size_t i = 1; i < count; ++i) threads.emplace_back(work);
     if (count > 0) work();
     for (std::thread& thread : threads) thread.join();
-    // Whoever stopped because of another's failure has an error too.
-    for (Staged& staged : missing_)
-      if (!staged.error && !staged.fs) staged.error = Error("given up because another layer failed");
-    std::ranges::stable_partition(missing_, [](const Staged& each) {
-      return each.error && !each.error->message().starts_with("given up");
-    });
   }
 
   Result<> unpack(Staged& staged) {
-    staged.folder = TRY(Staging::make(store_, "layers"));
+    staged.folder.emplace(TRY(Staging::make(store_, "layers")));
     TRY(kernel::make_dir_at(staged.folder->fd(), "fs", 0755));
     staged.fs = TRY(kernel::open_at(staged.folder->fd(), "fs", O_RDONLY | O_DIRECTORY));
     if (::fchmod(staged.fs.get(), 0755) != 0) return fail_errno(errno, "set mode");

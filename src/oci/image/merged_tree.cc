@@ -41,7 +41,8 @@ class Tree {
     std::set<std::string> closed;  // nothing further below shows through
     for (const int layer : from) {
       const Fd fd = TRY(open(layer, path));
-      for (const std::string& name : TRY(detail::list_folder(fd.get(), "."))) TRY(add(out, closed, layer, fd.get(), name));
+      for (const std::string& name : TRY(detail::list_folder(fd.get(), ".")))
+        TRY(add(out, closed, layer, fd.get(), name));
     }
     std::erase_if(out, [](const auto& each) { return is_whiteout(each.second.info); });
     return out;
@@ -63,7 +64,7 @@ class Tree {
 
   static Result<> add(Listing& out, std::set<std::string>& closed, int layer, int dirfd, const std::string& name) {
     if (closed.contains(name)) return {};
-    struct stat info {};
+    struct stat info{};
     if (::fstatat(dirfd, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) {
       if (errno == ENOENT) return {};
       return fail_errno(errno, "stat ", name);

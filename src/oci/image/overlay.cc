@@ -114,8 +114,9 @@ Result<Fd> mount_overlay(const Overlay& overlay) {
   if (!overlay.one_string) {
     auto mounted = mount_by_folder(overlay);
     const int code = mounted ? 0 : mounted.error().code();
-    const bool unknown = !mounted && (code == ENOSYS || (code == EINVAL && mounted.error().message().find("lowerdir+") !=
-                                                                               std::string::npos));
+    const bool unknown =
+        !mounted &&
+        (code == ENOSYS || (code == EINVAL && mounted.error().message().find("lowerdir+") != std::string::npos));
     if (!unknown) return mounted;
   }
   return mount_by_string(overlay);

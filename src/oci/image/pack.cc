@@ -49,7 +49,7 @@ class Packer {
   }
 
   Result<> entry(int dirfd, const std::string& name, const std::string& path, int depth) {
-    struct stat info {};
+    struct stat info{};
     if (::fstatat(dirfd, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) return fail_errno(errno, "stat");
     if (S_ISCHR(info.st_mode) && info.st_rdev == 0) return whiteout(path);
     TarEntry out = TRY(described(info, path));

@@ -43,7 +43,7 @@ class Remover {
   // Without root's rights a folder's own mode may keep even its owner out.
   static Result<Fd> open_folder(int dirfd, const char* name) {
     auto fd = kernel::open_at(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-    struct stat info {};
+    struct stat info{};
     if (fd && ::fstat(fd->get(), &info) == 0 && (info.st_mode & 0700) == 0700) return fd;
     const bool is_folder = ::fstatat(dirfd, name, &info, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(info.st_mode);
     if (is_folder && ::fchmodat(dirfd, name, 0700, 0) != 0) return fail_errno(errno, "set mode of ", name);

@@ -60,7 +60,7 @@ Result<Fd> mount_one(const Fd& folder, bool read_only) {
 
 Result<> measure(int dirfd, Usage& out, std::set<ino_t>& seen) {
   for (const std::string& name : TRY(detail::list_folder(dirfd, "."))) {
-    struct stat info {};
+    struct stat info{};
     if (::fstatat(dirfd, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) {
       if (errno == ENOENT) continue;  // it is in use
       return fail_errno(errno, "stat ", name);
@@ -82,8 +82,7 @@ Result<> prepare_snapshot(const Store& store, const std::string& id, const Chain
   if (id.starts_with("tmp-")) return fail("snapshot id \"", id, "\": must not begin with tmp-");
   Staging staging = TRY(Staging::make(store, "snapshots"));
   const FileLock lock = TRY(FileLock::shared(store.root_fd(), detail::kLock));
-  for (const Digest& each : chain.ids)
-    TRY_CTX(read_layer_info(store, layer_name(each, chain.map)), "snapshot ", id);
+  for (const Digest& each : chain.ids) TRY_CTX(read_layer_info(store, layer_name(each, chain.map)), "snapshot ", id);
   TRY(kernel::make_dir_at(staging.fd(), "fs", 0755));
   TRY(kernel::make_dir_at(staging.fd(), "work", 0700));
   const Fd upper = TRY(kernel::open_at(staging.fd(), "fs", O_RDONLY | O_DIRECTORY));

@@ -44,8 +44,8 @@ std::string emit(const LayerInfo& info) {
 std::string emit(const SnapshotInfo& info) {
   bj::array chain;
   for (const Digest& each : info.chain) chain.emplace_back(each.text());
-  return json::to_line(bj::object{
-      {"version", kVersion}, {"chain", std::move(chain)}, {"map", info.map}, {"created", info.created}});
+  return json::to_line(
+      bj::object{{"version", kVersion}, {"chain", std::move(chain)}, {"map", info.map}, {"created", info.created}});
 }
 
 Result<LayerInfo> read_layer_info(const Store& store, std::string_view layer) {

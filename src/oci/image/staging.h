@@ -26,7 +26,8 @@ class Staging {
   Result<> place(const std::string& path, bool must_be_new);
 
  private:
-  Staging(Store store, std::string path, Fd fd) : store_(std::move(store)), path_(std::move(path)), fd_(std::move(fd)) {}
+  Staging(Store store, std::string path, Fd fd)
+      : store_(std::move(store)), path_(std::move(path)), fd_(std::move(fd)) {}
   Store store_;
   std::string path_;  // from the root
   Fd fd_;

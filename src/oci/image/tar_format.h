@@ -18,8 +18,8 @@ struct Field {
   size_t offset, size;
 };
 inline constexpr Field kName{0, 100}, kMode{100, 8}, kUid{108, 8}, kGid{116, 8}, kSize{124, 12}, kMtime{136, 12},
-    kChecksum{148, 8}, kType{156, 1}, kLink{157, 100}, kMagic{257, 8}, kUname{265, 32}, kGname{297, 32},
-    kMajor{329, 8}, kMinor{337, 8}, kPrefix{345, 155}, kStarPrefix{345, 131};
+    kChecksum{148, 8}, kType{156, 1}, kLink{157, 100}, kMagic{257, 8}, kUname{265, 32}, kGname{297, 32}, kMajor{329, 8},
+    kMinor{337, 8}, kPrefix{345, 155}, kStarPrefix{345, 131};
 // GNU's old sparse form: four extents in the header, 21 in each further block.
 inline constexpr size_t kGnuMap = 386, kGnuMapEntries = 4, kGnuMore = 482, kGnuRealSize = 483;
 inline constexpr size_t kGnuNextEntries = 21, kGnuNextMore = 504;

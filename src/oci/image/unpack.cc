@@ -148,7 +148,7 @@ class Unpacker {
     if (target.empty()) return fail("target \"", entry.link, "\" is a folder");
     if (target == path) return fail("is a hardlink to itself");
     const auto from = TRY(root_.find(target));
-    struct stat info {};
+    struct stat info{};
     const bool there = from && ::fstatat(from->parent, from->name.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0;
     if (there && S_ISDIR(info.st_mode)) return fail("target \"", entry.link, "\" is a folder");
     if (!there) {

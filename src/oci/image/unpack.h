@@ -41,10 +41,10 @@ struct UnpackOptions {
 
 struct Unpacked {
   uint64_t entries = 0;
-  uint64_t bytes = 0;                      // of file content
-  std::vector<std::string> implied;        // folders that the layer needs but does not describe
+  uint64_t bytes = 0;                       // of file content
+  std::vector<std::string> implied;         // folders that the layer needs but does not describe
   std::vector<TarEntry> outside_hardlinks;  // whose target is not in this layer
-  uint64_t skipped_devices = 0;            // rootless
+  uint64_t skipped_devices = 0;             // rootless
 };
 
 // Unpacks a tar stream into the folder `target`; reads the source to its end. Runs in a thread of its own
