@@ -1,0 +1,53 @@
+// Content digests (image-spec descriptor.md "Digests"): sha256 and sha512.
+#pragma once
+
+#include <compare>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "base/error.h"
+
+namespace proa::oci::image {
+
+// "sha256:<64 hex digits>". Empty only when made by default.
+class Digest {
+ public:
+  Digest() = default;
+  static Result<Digest> parse(std::string_view text);
+  // Of a whole text, sha256.
+  static Digest of(std::string_view text);
+
+  const std::string& text() const { return text_; }
+  std::string_view algorithm() const { return std::string_view(text_).substr(0, text_.find(':')); }
+  std::string_view hex() const { return std::string_view(text_).substr(text_.find(':') + 1); }
+  bool empty() const { return text_.empty(); }
+  auto operator<=>(const Digest&) const = default;
+
+ private:
+  friend class Hasher;
+  explicit Digest(std::string text) : text_(std::move(text)) {}
+  std::string text_;
+};
+
+// One digest over a stream of bytes. Copyable: a copy goes on from the same point. Not thread-safe.
+class Hasher {
+ public:
+  enum class Algorithm : uint8_t { kSha256, kSha512 };
+  explicit Hasher(Algorithm algorithm = Algorithm::kSha256);
+  // The algorithm that `digest` names.
+  static Hasher like(const Digest& digest);
+
+  void update(std::span<const std::byte> bytes);
+  void update(std::string_view text) { update(std::as_bytes(std::span(text))); }
+  // Once.
+  Digest finish();
+
+ private:
+  Algorithm algorithm_;
+  alignas(16) std::byte state_[256];
+};
+
+}  // namespace proa::oci::image

@@ -1,0 +1,49 @@
+// An image's layers, unpacked side by side into ROOT/layers and shared by all images that have them.
+//
+//   layers/NAME/fs         the layer as overlayfs takes it
+//   layers/NAME/info.json  see snapshot_info.h; where it is, the layer is whole
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "oci/image/store.h"
+#include "oci/image/types.h"
+#include "oci/image/unpack.h"
+
+namespace proa::oci::image {
+
+// Where the layers of an image are.
+struct Chain {
+  std::vector<Digest> ids;  // chain ids, lowest first
+  std::string map;          // of the ids they were shifted by; empty: none
+};
+
+// What is known of a layer's blob to read its tar stream.
+struct LayerBlob {
+  Digest digest, diff_id;
+};
+
+// Unpacks what is not there yet, several layers at once, each read, decompressed and written at the same time.
+// The content is checked against the diff ids. `options.form` does not matter.
+Result<Chain> unpack_layers(const Store& store, const Lease& lease, const std::vector<LayerBlob>& layers,
+                            const UnpackOptions& options);
+
+// The layers of a manifest with the diff ids of its config; an error if they do not match.
+Result<std::vector<LayerBlob>> layer_blobs(const Manifest& manifest, const ImageConfig& config);
+
+// A layer's tar stream, decompressed, for whoever wants to read it; `work` gets a source whose digest is checked
+// against the diff id afterwards.
+Result<> with_layer(const Store& store, const LayerBlob& layer, const RatioLimit& ratio,
+                    const std::function<Result<>(Source&)>& work);
+
+// The layers one upon the other, whiteouts applied, in one plain folder.
+Result<> unpack_flat(const Store& store, const std::vector<LayerBlob>& layers, int target,
+                     const UnpackOptions& options);
+
+// Whether the ids a process may give are its own alone.
+bool is_rootless();
+
+}  // namespace proa::oci::image
