@@ -101,4 +101,14 @@ Result<> copy_tree(int from, int to) {
   return {};
 }
 
+Result<bool> is_empty_folder(int fd) {
+  Fd folder = TRY(kernel::open_at(fd, ".", O_RDONLY | O_DIRECTORY));
+  const std::unique_ptr<DIR, int (*)(DIR*)> dir(::fdopendir(folder.get()), ::closedir);
+  if (dir == nullptr) return fail_errno(errno, "list folder");
+  folder.release();
+  while (const dirent* entry = ::readdir(dir.get()))
+    if (const std::string_view name = entry->d_name; name != "." && name != "..") return false;
+  return true;
+}
+
 }  // namespace proa::oci::runtime
