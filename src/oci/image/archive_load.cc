@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <boost/json.hpp>
+#include <deque>
+#include <future>
 #include <map>
 #include <set>
 
@@ -32,24 +34,64 @@ struct Held {
 };
 using Contents = std::map<std::string, Held, std::less<>>;
 
-Result<Held> ingest_entry(const Store& store, const Lease& lease, TarReader& tar) {
-  Ingest ingest = TRY(store.ingest(lease, {}));
-  for (;;) {
-    const auto ahead = TRY(tar.data());
-    if (ahead.empty()) break;
-    TRY(ingest.write(ahead));
-    tar.consume(ahead.size());
-  }
-  const uint64_t size = ingest.offset();
-  return Held{TRY(ingest.commit()), size};
-}
-
 // A blob's file must hold what its name says.
 Result<> check_blob_name(const std::string& path, const Held& held) {
   constexpr std::string_view kSha256 = "blobs/sha256/";
   if (!path.starts_with(kSha256)) return {};
   if (held.digest.hex() == std::string_view(path).substr(kSha256.size())) return {};
   return fail("\"", path, "\" has the content of ", held.digest.text());
+}
+
+// Blobs are put on the disk while the next ones are read.
+class Committer {
+ public:
+  explicit Committer(Contents& contents) : contents_(contents) {}
+  ~Committer() {
+    for (Waiting& each : waiting_) each.done.wait();
+  }
+
+  Result<> add(std::string path, Ingest ingest) {
+    if (waiting_.size() >= kAtOnce) TRY(take());
+    auto done = std::async(std::launch::async, [ingest = std::move(ingest)]() mutable -> Result<Held> {
+      const uint64_t size = ingest.offset();
+      return Held{TRY(ingest.commit()), size};
+    });
+    waiting_.push_back({std::move(path), std::move(done)});
+    return {};
+  }
+  Result<> finish() {
+    while (!waiting_.empty()) TRY(take());
+    return {};
+  }
+
+ private:
+  static constexpr size_t kAtOnce = 8;
+  struct Waiting {
+    std::string path;
+    std::future<Result<Held>> done;
+  };
+
+  Result<> take() {
+    Waiting first = std::move(waiting_.front());
+    waiting_.pop_front();
+    const Held held = TRY_CTX(first.done.get(), "\"", first.path, "\"");
+    TRY(check_blob_name(first.path, held));
+    contents_[first.path] = held;
+    return {};
+  }
+
+  Contents& contents_;
+  std::deque<Waiting> waiting_;
+};
+
+Result<Ingest> read_entry(const Store& store, const Lease& lease, TarReader& tar) {
+  Ingest ingest = TRY(store.ingest(lease, {}));
+  for (;;) {
+    const auto ahead = TRY(tar.data());
+    if (ahead.empty()) return ingest;
+    TRY(ingest.write(ahead));
+    tar.consume(ahead.size());
+  }
 }
 
 // Layers that occur twice are symlinks or hardlinks to each other in archives of older programs.
@@ -71,6 +113,7 @@ Result<Contents> read_contents(const Store& store, const Lease& lease, Reader& i
   ThreadedSource source(*plain);
   TarReader tar(source);
   Contents contents;
+  Committer committer(contents);
   std::map<std::string, std::string> links;
   TarEntry entry;
   while (TRY(tar.next(entry))) {
@@ -84,10 +127,11 @@ Result<Contents> read_contents(const Store& store, const Lease& lease, Reader& i
     } else if (entry.type == EntryType::kFile && entry.sparse) {
       return fail("\"", path, "\" is a sparse file");
     } else if (entry.type == EntryType::kFile) {
-      contents[path] = TRY_CTX(ingest_entry(store, lease, tar), "\"", path, "\"");
-      TRY(check_blob_name(path, contents[path]));
+      Ingest ingest = TRY_CTX(read_entry(store, lease, tar), "\"", path, "\"");
+      TRY(committer.add(path, std::move(ingest)));
     }
   }
+  TRY(committer.finish());
   TRY(resolve_links(contents, links));
   return contents;
 }
