@@ -1,9 +1,12 @@
 #include "oci/image/stream.h"
 
+#include <sys/sendfile.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
+
+#include "kernel/file.h"
 
 namespace proa::oci::image {
 namespace {
@@ -117,6 +120,35 @@ Result<std::span<const std::byte>> ThreadedSource::next() {
   }
   if (error_) return std::unexpected(*error_);
   return std::span<const std::byte>();
+}
+
+Result<> Sink::write_from(int fd, uint64_t bytes) {
+  FdReader reader(fd);
+  std::vector<std::byte> buffer(static_cast<size_t>(std::min<uint64_t>(bytes, kPiece)));
+  while (bytes > 0) {
+    const auto want = std::span(buffer).first(static_cast<size_t>(std::min<uint64_t>(bytes, buffer.size())));
+    const size_t got = TRY(reader.read(want));
+    if (got == 0) return fail("file has shrunk while it was read");
+    TRY(write(std::span<const std::byte>(want).first(got)));
+    bytes -= got;
+  }
+  return {};
+}
+
+Result<> FdSink::write(std::span<const std::byte> bytes) {
+  return kernel::write_all(fd_, {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+}
+
+Result<> FdSink::write_from(int fd, uint64_t bytes) {
+  while (bytes > 0) {
+    const ssize_t sent = ::sendfile(fd_, fd, nullptr, static_cast<size_t>(std::min<uint64_t>(bytes, 1u << 30)));
+    if (sent < 0 && errno == EINTR) continue;
+    if (sent < 0 && (errno == EINVAL || errno == ENOSYS)) return Sink::write_from(fd, bytes);
+    if (sent < 0) return fail_errno(errno, "write");
+    if (sent == 0) return fail("file has shrunk while it was read");
+    bytes -= static_cast<uint64_t>(sent);
+  }
+  return {};
 }
 
 Result<> BufferedSink::write(std::span<const std::byte> bytes) {

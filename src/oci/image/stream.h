@@ -129,6 +129,20 @@ class Sink {
   virtual ~Sink() = default;
   virtual Result<> write(std::span<const std::byte> bytes) = 0;
   Result<> write(std::string_view text) { return write(std::as_bytes(std::span(text))); }
+  // `bytes` of a file from its position on.
+  virtual Result<> write_from(int fd, uint64_t bytes);
+};
+
+// Into a file, a pipe, a socket; files' content does not pass through this process. Does not own `fd`.
+class FdSink : public Sink {
+ public:
+  using Sink::write;
+  explicit FdSink(int fd) : fd_(fd) {}
+  Result<> write(std::span<const std::byte> bytes) override;
+  Result<> write_from(int fd, uint64_t bytes) override;
+
+ private:
+  int fd_;
 };
 
 // Any function as a sink.

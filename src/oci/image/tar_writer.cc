@@ -162,6 +162,12 @@ Result<> TarWriter::write(std::span<const std::byte> bytes) {
   return sink_.write(bytes);
 }
 
+Result<> TarWriter::write_from(int fd, uint64_t bytes) {
+  if (bytes > left_) return fail("file has grown while it was read");
+  left_ -= bytes;
+  return sink_.write_from(fd, bytes);
+}
+
 Result<> TarWriter::add_file(std::string_view path, std::string_view text, int64_t mtime) {
   TarEntry entry;
   entry.path = path;

@@ -18,6 +18,8 @@ class TarWriter {
   Result<> add(const TarEntry& entry);
   Result<> write(std::span<const std::byte> bytes);
   Result<> write(std::string_view text) { return write(std::as_bytes(std::span(text))); }
+  // ... from a file, from its position on.
+  Result<> write_from(int fd, uint64_t bytes);
   // A file in one go, mode 0644 and owner root unless the entry says otherwise.
   Result<> add_file(std::string_view path, std::string_view text, int64_t mtime = 0);
   // The archive's end. Once.

@@ -1,0 +1,23 @@
+// What `proa image COMMAND` does: flags into oci/image/images.h, results out.
+#pragma once
+
+#include "base/error.h"
+#include "cli/invocation.h"
+
+namespace proa::cli {
+
+Result<int> image_create(const Invocation&);
+Result<int> image_diff(const Invocation&);
+Result<int> image_export(const Invocation&);
+Result<int> image_history(const Invocation&);
+Result<int> image_import(const Invocation&);
+Result<int> image_inspect(const Invocation&);
+Result<int> image_load(const Invocation&);
+Result<int> image_ls(const Invocation&);
+Result<int> image_prune(const Invocation&);
+Result<int> image_rm(const Invocation&);
+Result<int> image_save(const Invocation&);
+Result<int> image_tag(const Invocation&);
+Result<int> image_tree(const Invocation&);
+
+}  // namespace proa::cli
