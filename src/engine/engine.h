@@ -148,6 +148,8 @@ class Engine {
   Result<> record_exit(const Locked& locked, Container& container, bool& restart);
   Result<> release(const Locked& locked, Container& container);
   Result<> remove_locked(Locked& locked, Container& container, bool volumes);
+  // Records an end that nobody has recorded yet; restarts are the exit command's.
+  Result<> settle(const std::string& id);
   Result<> wait_and_restart(const std::string& id);
   Result<> signal_locked(const Container& container, int signal);
   // Waits for the end of a signalled container, and has it recorded.

@@ -102,6 +102,21 @@ Result<> Engine::wait_and_restart(const std::string& id) {
   }
 }
 
+Result<> Engine::settle(const std::string& id) {
+  auto locked = records_.lock(id);
+  if (!locked) {
+    if (locked.error().code() == ENOENT) return {};
+    return std::unexpected(locked.error());
+  }
+  Container container = TRY(locked->load());
+  TRY(reconcile(*locked, container));
+  const Status status = status_of(container.state);
+  const bool ended = status == Status::kExited && !container.state.started_at.empty();
+  if ((ended && container.config.auto_remove) || status == Status::kRemoving)
+    return remove_locked(*locked, container, true);
+  return {};
+}
+
 Result<> Engine::exited(const std::string& id) {
   auto locked = records_.lock(id);
   if (!locked) {

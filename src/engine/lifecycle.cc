@@ -45,7 +45,7 @@ Result<bool> Engine::await_exit(const std::string& id, int64_t pid, int64_t time
   if (process && !TRY(kernel::wait_gone(process->get(), static_cast<int>(timeout_ms)))) return false;
   // The shim writes the record as soon as the process is reaped; whoever has the lock first takes it in.
   for (int i = 0; i < kAfterKill && shim_phase(folders_.shim(id)) == ShimPhase::kHeld; ++i) ::usleep(i < 20 ? 100 : 1000);
-  TRY(exited(id));
+  TRY(settle(id));
   return true;
 }
 
@@ -275,7 +275,7 @@ Result<Container> Engine::inspect(const std::string& reference) {
   const Status status = status_of(container.state);
   if (status != Status::kRunning && status != Status::kPaused) return container;
   if (shim_phase(folders_.shim(id)) == ShimPhase::kHeld) return container;
-  TRY(exited(id));
+  TRY(settle(id));
   return records_.load(id);
 }
 

@@ -72,9 +72,10 @@ Result<> Locked::save_config(const Container& container) const {
 Result<> Locked::save_state(const State& state) const { return replace_at(fd(), kStateFile, emit_state(state)); }
 
 Result<Container> Locked::load() const {
-  Container container =
-      TRY_CTX(parse_container(TRY(kernel::read_file_at(dir_.get(), kConfigFile))), path_, "/", kConfigFile);
-  container.state = TRY_CTX(parse_state(TRY(kernel::read_file_at(dir_.get(), kStateFile))), path_, "/", kStateFile);
+  const std::string config = TRY(kernel::read_file_at(dir_.get(), kConfigFile));
+  Container container = TRY_CTX(parse_container(config), path_, "/", kConfigFile);
+  const std::string state = TRY(kernel::read_file_at(dir_.get(), kStateFile));
+  container.state = TRY_CTX(parse_state(state), path_, "/", kStateFile);
   return container;
 }
 

@@ -208,13 +208,20 @@ bj::object bind_file(const std::string& source, const char* destination, bool re
   return {{"destination", destination}, {"type", "bind"}, {"source", source}, {"options", std::move(options)}};
 }
 
+void take_out(bj::array& options, std::string_view word) {
+  bj::array kept;
+  for (const bj::value& option : options)
+    if (option.as_string() != word) kept.push_back(option);
+  options = std::move(kept);
+}
+
 Result<bj::array> mounts(const SpecInput& in, bj::array standard) {
   const Container& c = in.container;
   bj::array out = std::move(standard);
   if (c.config.privileged)
     for (bj::value& mount : out)
       if (mount.at("destination").as_string().starts_with("/sys"))
-        std::erase_if(mount.as_object()["options"].as_array(), [](const bj::value& o) { return o.as_string() == "ro"; });
+        take_out(mount.as_object()["options"].as_array(), "ro");
   if (in.ipc.host) {
     out.push_back(bind_file("/dev/shm", "/dev/shm"));
     out.push_back(bind_file("/dev/mqueue", "/dev/mqueue"));
@@ -239,15 +246,17 @@ Result<bj::array> mounts(const SpecInput& in, bj::array standard) {
                    {"options", strings(mount_options(mount))}});
   }
   // The user's mount takes the place of ours.
-  bj::array kept;
+  std::vector<std::pair<size_t, size_t>> order;  // depth, place
   for (size_t i = 0; i < out.size(); ++i) {
     const bool hidden = std::any_of(out.begin() + static_cast<long>(i) + 1, out.end(), [&](const bj::value& later) {
       return later.at("destination") == out[i].at("destination");
     });
-    if (!hidden) kept.push_back(out[i]);
+    if (!hidden) order.emplace_back(depth(out[i]), i);
   }
-  std::stable_sort(kept.begin(), kept.end(), [](const bj::value& a, const bj::value& b) { return depth(a) < depth(b); });
-  return kept;
+  std::ranges::sort(order);
+  bj::array sorted;
+  for (const auto& [deep, place] : order) sorted.push_back(std::move(out[place]));
+  return sorted;
 }
 
 // --- devices

@@ -136,7 +136,8 @@ Result<> Engine::launch(const Locked& locked, Container& container, const StartO
     input.mount_sources.push_back(std::move(source));
   }
   Fd file = TRY(kernel::open((bundle + "/config.json").c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600));
-  TRY(kernel::write_all(file.get(), TRY(build_spec(input))));
+  const std::string spec = TRY(build_spec(input));
+  TRY(kernel::write_all(file.get(), spec));
   file.reset();
 
   const std::string program = TRY(own_program());
