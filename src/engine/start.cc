@@ -69,17 +69,15 @@ void set_log(const Container& container, const std::string& folder, ShimRequest&
 
 bool has_health_check(const HealthConfig& health) { return !health.test.empty() && health.test[0] != "NONE"; }
 
-// The program's own errors, as the caller's exit status wants them told apart.
-Error start_error(const Container& container, Error error) {
-  if (error.message().find("process.args") != std::string::npos || error.message().find("execute") != std::string::npos) {
-    const std::string program = container.resolved.args.front();
-    if (error.code() == ENOENT || error.message().find("No such file") != std::string::npos)
-      return Error(cat("exec: \"", program, "\": executable file not found in $PATH"), ENOENT);
-    if (error.code() == EACCES || error.message().find("ermission denied") != std::string::npos)
-      return Error(cat("exec: \"", program, "\": permission denied"), EACCES);
-    if (error.code() == ENOEXEC) return Error(cat("exec ", program, ": exec format error"), EACCES);
-  }
-  return error;
+// The program's own errors, as the caller's exit status wants them told apart. They may have come as text.
+Error start_error(Error error) {
+  std::string text = error.message();
+  const size_t at = text.find("exec: \"");
+  if (at == std::string::npos) return error;
+  text.erase(0, at);
+  for (char& c : text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  const bool missing = text.find("not found") != std::string::npos || text.find("no such file") != std::string::npos;
+  return Error(error.message().substr(at), missing ? ENOENT : EACCES);
 }
 
 }  // namespace
@@ -159,7 +157,9 @@ Result<> Engine::launch(const Locked& locked, Container& container, const StartO
     (void)kernel::replace_file(bundle + "/health.json", "{\"status\":\"starting\"}\n", 0600);
   }
   if (!container.resolved.snapshot.empty()) request.mount = root.get(), request.mount_point = root_path;
-  const ShimReport report = TRY(start_shim(request));
+  auto made = start_shim(request);
+  if (!made) return std::unexpected(start_error(made.error()));
+  const ShimReport report = std::move(*made);
   if (!report.warning.empty()) log::debug(report.warning);
   container.state.pid = report.pid;
   container.state.shim = report.shim;
@@ -172,7 +172,7 @@ Result<> Engine::launch(const Locked& locked, Container& container, const StartO
   if (!going) {
     (void)runtime::remove(globals, container.id, true);
     container.state.pid = 0;
-    return std::unexpected(start_error(container, going.error()));
+    return std::unexpected(start_error(going.error()));
   }
   return {};
 }
