@@ -94,6 +94,7 @@ endfunction()
 function(proa_program target)
   if(PROA_STATIC)
     target_link_options(${target} PRIVATE -static-pie -Wl,--icf=safe -Wl,--pack-dyn-relocs=relr -Wl,-z,separate-code
+      -Wl,--wrap=OPENSSL_cpuid_setup  # base/openssl.h
       $<$<CONFIG:Release>:-Wl,--strip-debug>)
   endif()
 endfunction()

@@ -98,7 +98,8 @@ void write(Level level, std::string_view message) {
   try {
     logger().log(spdlog_level(level), spdlog::string_view_t(message.data(), message.size()));
   } catch (const std::exception&) {
-    // Out of memory while logging: the message is lost, the work goes on.
+    // Out of memory while logging: the message goes out as it is, and the work goes on.
+    if (::write(state.fd, message.data(), message.size()) < 0) return;
   }
 }
 

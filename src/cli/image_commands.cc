@@ -28,6 +28,7 @@ namespace im = oci::image;
 
 // /var/lib/proa, or a user's own.
 std::string default_root() {
+  if (const char* root = std::getenv("PROA_ROOT"); root != nullptr && *root != '\0') return root;
   if (::geteuid() == 0) return "/var/lib/proa";
   const char* data = std::getenv("XDG_DATA_HOME");
   if (data != nullptr && *data == '/') return cat(data, "/proa");

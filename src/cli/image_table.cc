@@ -12,7 +12,14 @@ constexpr std::string_view kArchives[] = {"docker-archive", "oci-archive", "oci-
 constexpr std::string_view kCompressions[] = {"none", "gzip", "zstd"};
 
 constexpr Flag kGlobals[] = {
-    {"root", "", Kind::kText, "DIR", "folder of images and all else that is kept", "", {}, Offer::kFolder},
+    {"root",
+     "",
+     Kind::kText,
+     "DIR",
+     "folder of images and all else that is kept; $PROA_ROOT when left out",
+     "",
+     {},
+     Offer::kFolder},
 };
 
 constexpr Flag kOutput{"output", "o", Kind::kText, "FORMAT", "table, json or yaml", "table", kOutputs};

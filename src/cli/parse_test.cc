@@ -22,6 +22,7 @@ constexpr Program kRuntime{.name = "proa-runtime", .root = &kRuntimeRoot, .usage
 struct Line {
   Line(const Program& program, std::vector<std::string> given) : words(std::move(given)), invocation(program) {
     std::vector<char*> pointers;
+    pointers.reserve(words.size());
     for (std::string& word : words) pointers.push_back(word.data());
     result = parse(pointers, invocation);
   }

@@ -49,6 +49,7 @@ class ProgramTest : public testing::Test {
       for (const auto& [name, fd] : {std::pair("/out", STDOUT_FILENO), std::pair("/err", STDERR_FILENO)})
         ::dup2(::open((folder_ + name).c_str(), O_CREAT | O_TRUNC | O_WRONLY, 0600), fd);
       std::vector<char*> pointers;
+      pointers.reserve(words.size());
       for (std::string& word : words) pointers.push_back(word.data());
       ::_exit(run_program(pointers));
     }

@@ -19,6 +19,7 @@ constexpr Program kRuntime{.name = "proa-runtime", .root = &kRuntimeRoot, .usage
 // Parses and runs; the double holds what was asked for. Text answers are thrown away.
 Result<int> run(std::vector<std::string> words) {
   std::vector<char*> pointers;
+  pointers.reserve(words.size());
   for (std::string& word : words) pointers.push_back(word.data());
   Invocation in(kRuntime);
   TRY(parse(pointers, in));

@@ -29,11 +29,11 @@ Failure bad_number(std::string_view text, std::errc ec, std::string_view expecte
 
 // A decimal number without sign or exponent from the front of `text`.
 bool take_decimal(std::string_view& text, double& out) {
-  const size_t length = std::min(text.find_first_not_of("0123456789."), text.size());
-  if (length == 0 || text.substr(0, length) == ".") return false;
-  const auto [end, ec] = std::from_chars(text.data(), text.data() + length, out, std::chars_format::fixed);
-  if (ec != std::errc() || end != text.data() + length) return false;
-  text.remove_prefix(length);
+  const std::string_view digits = text.substr(0, text.find_first_not_of("0123456789."));
+  if (digits.empty() || digits == ".") return false;
+  const auto [end, ec] = std::from_chars(digits.data(), digits.data() + digits.size(), out, std::chars_format::fixed);
+  if (ec != std::errc() || end != digits.data() + digits.size()) return false;
+  text.remove_prefix(digits.size());
   return true;
 }
 

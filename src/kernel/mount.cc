@@ -113,8 +113,10 @@ Result<> attach(int mount_fd, int target) {
                   "attach mount");
 }
 
-Result<> attach_at(int mount_fd, const char* path) {
-  return check_ok(call(kMoveMount, mount_fd, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH), "attach mount at ", path);
+Result<> attach_at(int mount_fd, const char* path) { return attach_in(mount_fd, AT_FDCWD, path); }
+
+Result<> attach_in(int mount_fd, int dirfd, const char* path) {
+  return check_ok(call(kMoveMount, mount_fd, "", dirfd, path, MOVE_MOUNT_F_EMPTY_PATH), "attach mount at ", path);
 }
 
 namespace {

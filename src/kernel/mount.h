@@ -42,6 +42,8 @@ Result<Fd> make_filesystem(const Filesystem& filesystem);
 Result<> attach(int mount_fd, int target);
 // ... on a host path.
 Result<> attach_at(int mount_fd, const char* path);
+// ... at a name in a folder that nobody else can change.
+Result<> attach_in(int mount_fd, int dirfd, const char* name);
 
 // Where a mount goes: `fd` (O_PATH) is the place itself; root and path name it again, since after a
 // mount(2) only a new look-up reaches what was mounted there.

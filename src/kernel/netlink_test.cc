@@ -56,7 +56,7 @@ class FakeNetlink : public Gate {
   };
 
   long send(const CallArgs& args) {
-    const auto* data = reinterpret_cast<const std::byte*>(args[1]);
+    const auto* data = pointer_in<const std::byte>(args[1]);
     sent.emplace_back(data, data + args[2]);
     nlmsghdr header;
     std::memcpy(&header, data, sizeof header);
@@ -78,9 +78,9 @@ class FakeNetlink : public Gate {
       std::memcpy(answer.bytes.data() + at + offsetof(nlmsghdr, nlmsg_seq), &sequence_, sizeof sequence_);
       at += (header.nlmsg_len + 3) & ~3u;
     }
-    std::memcpy(reinterpret_cast<void*>(args[1]), answer.bytes.data(),
+    std::memcpy(pointer_in<void>(args[1]), answer.bytes.data(),
                 std::min(answer.bytes.size(), static_cast<size_t>(args[2])));
-    reinterpret_cast<sockaddr_nl*>(args[4])->nl_pid = sender;
+    pointer_in<sockaddr_nl>(args[4])->nl_pid = sender;
     return static_cast<long>(answer.bytes.size());
   }
 

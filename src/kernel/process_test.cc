@@ -5,10 +5,13 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include "kernel/runs_programs_test.h"
 #include "kernel/temp_folder_test.h"
 
 namespace proa::kernel {
 namespace {
+
+using RunCommand = RunsPrograms;
 
 CommandResult shell(const std::string& script, std::string_view input = {}) {
   auto result = run_command(
@@ -17,34 +20,34 @@ CommandResult shell(const std::string& script, std::string_view input = {}) {
   return result ? *result : CommandResult{};
 }
 
-TEST(RunCommand, OutputOfBothStreamsAndStatus) {
+TEST_F(RunCommand, OutputOfBothStreamsAndStatus) {
   const CommandResult done = shell("echo out; echo err >&2; exit 3");
   EXPECT_EQ(done.status, 3);
   EXPECT_FALSE(done.timed_out);
   EXPECT_EQ(done.output, "out\nerr\n");
 }
 
-TEST(RunCommand, EndBySignal) { EXPECT_EQ(shell("kill -TERM $$").status, 128 + SIGTERM); }
+TEST_F(RunCommand, EndBySignal) { EXPECT_EQ(shell("kill -TERM $$").status, 128 + SIGTERM); }
 
-TEST(RunCommand, InputOfAnySize) {
+TEST_F(RunCommand, InputOfAnySize) {
   const std::string input(300'000, 'x');
   EXPECT_EQ(shell("wc -c", input).output, "300000\n");
   EXPECT_EQ(shell("wc -c").output, "0\n");
 }
 
-TEST(RunCommand, InputThatIsNotRead) {
+TEST_F(RunCommand, InputThatIsNotRead) {
   const std::string input(300'000, 'x');
   EXPECT_EQ(shell("exit 4", input).status, 4);
   EXPECT_EQ(shell("exec <&-; echo on; exit 5", input).output, "on\n");
 }
 
-TEST(RunCommand, EnvironmentIsTheGivenOne) {
+TEST_F(RunCommand, EnvironmentIsTheGivenOne) {
   ::setenv("LEAKED", "1", 1);
   EXPECT_EQ(shell("echo $A$LEAKED").output, "1\n");
   ::unsetenv("LEAKED");
 }
 
-TEST(RunCommand, WorkingFolder) {
+TEST_F(RunCommand, WorkingFolder) {
   const TempFolder folder;
   const auto done = run_command(
       {.path = "/bin/pwd", .argv = {"pwd"}, .env = {}, .input = {}, .timeout_ms = {}, .cwd = folder.path()});
@@ -54,14 +57,14 @@ TEST(RunCommand, WorkingFolder) {
   EXPECT_EQ(nowhere.error().code(), ENOENT);
 }
 
-TEST(RunCommand, ProgramThatIsNotThere) {
+TEST_F(RunCommand, ProgramThatIsNotThere) {
   const auto done =
       run_command({.path = "/no/such", .argv = {"x"}, .env = {}, .input = {}, .timeout_ms = {}, .cwd = {}});
   EXPECT_EQ(done.error().code(), ENOENT);
   EXPECT_NE(done.error().message().find("/no/such"), std::string::npos);
 }
 
-TEST(RunCommand, NoOtherDescriptorIsInherited) {
+TEST_F(RunCommand, NoOtherDescriptorIsInherited) {
   const int open_one = ::open("/dev/null", O_RDONLY);  // not close-on-exec
   const int high = ::fcntl(open_one, F_DUPFD, 200);
   EXPECT_EQ(shell("for f in /proc/$$/fd/*; do n=${f##*/}; [ $n -gt 2 ] && [ -e $f ] && echo $n; done; :").output, "");
@@ -69,7 +72,7 @@ TEST(RunCommand, NoOtherDescriptorIsInherited) {
   ::close(high);
 }
 
-TEST(RunCommand, KeepsOneDescriptorOnRequest) {
+TEST_F(RunCommand, KeepsOneDescriptorOnRequest) {
   const int fd = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
   const auto done = run_command({.path = "/bin/sh",
                                  .argv = {"sh", "-c", cat("readlink /proc/$$/fd/", fd)},
@@ -82,7 +85,7 @@ TEST(RunCommand, KeepsOneDescriptorOnRequest) {
   ::close(fd);
 }
 
-TEST(RunCommand, TimeoutKills) {
+TEST_F(RunCommand, TimeoutKills) {
   const auto done = run_command({.path = "/bin/sh",
                                  .argv = {"sh", "-c", "echo begun; exec sleep 1000"},
                                  .env = {"PATH=/bin:/usr/bin"},
@@ -94,14 +97,14 @@ TEST(RunCommand, TimeoutKills) {
   EXPECT_EQ(done.value().output, "begun\n");
 }
 
-TEST(RunCommand, DescendantThatHoldsThePipeIsNotWaitedFor) {
+TEST_F(RunCommand, DescendantThatHoldsThePipeIsNotWaitedFor) {
   const CommandResult done = shell("sleep 1000 & echo $!");
   EXPECT_EQ(done.status, 0);
   const pid_t left = static_cast<pid_t>(std::stol(done.output));
   EXPECT_EQ(::kill(left, SIGKILL), 0);
 }
 
-TEST(RunCommand, KeepsOutputUpToTheLimit) {
+TEST_F(RunCommand, KeepsOutputUpToTheLimit) {
   const auto done = run_command({.path = "/bin/sh",
                                  .argv = {"sh", "-c", "head -c 100000 /dev/zero; echo end >&2"},
                                  .env = {"PATH=/bin:/usr/bin"},
@@ -113,7 +116,7 @@ TEST(RunCommand, KeepsOutputUpToTheLimit) {
   EXPECT_EQ(done.value().output.size(), 1000u);
 }
 
-TEST(RunCommand, SignalsAreAsANewProgramExpectsThem) {
+TEST_F(RunCommand, SignalsAreAsANewProgramExpectsThem) {
   sigset_t blocked, before;
   ::sigemptyset(&blocked);
   ::sigaddset(&blocked, SIGTERM);

@@ -58,18 +58,18 @@ class FakeResctrl : public Gate {
 
   long invoke(const CallShape& shape, const CallArgs& args) noexcept override {
     if (shape.nr == SYS_statfs) {
-      reinterpret_cast<struct statfs*>(args[1])->f_type = mounted ? 0x7655821 : 0x62656572;
+      pointer_in<struct statfs>(args[1])->f_type = mounted ? 0x7655821 : 0x62656572;
       return std::filesystem::exists(mount()) ? 0 : -ENOENT;
     }
     if (shape.nr == SYS_mkdirat && full) return -ENOSPC;
     if (shape.nr == SYS_unlinkat) {
-      const char* path = reinterpret_cast<const char*>(args[1]);
+      const char* path = pointer_in<const char>(args[1]);
       if (!std::filesystem::exists(path)) return -ENOENT;
       std::filesystem::remove_all(path);
       return 0;
     }
     const long answer = ::syscall(shape.nr, args[0], args[1], args[2], args[3], args[4], args[5]);
-    if (shape.nr == SYS_mkdirat && answer == 0) populate(reinterpret_cast<const char*>(args[1]));
+    if (shape.nr == SYS_mkdirat && answer == 0) populate(pointer_in<const char>(args[1]));
     return answer == -1 ? -errno : answer;
   }
 

@@ -351,6 +351,7 @@ std::vector<sock_filter> compile(const Seccomp& from) {
     const uint32_t entry_action = action(entry.action, entry.errno_ret);
     if (entry_action == default_action) continue;
     std::vector<scmp_arg_cmp> args;
+    args.reserve(entry.args.size());
     for (const SeccompArg& a : entry.args) args.push_back({a.index, operators.at(a.op), a.value, a.value_two});
     for (const std::string& name : entry.names) {
       const int number = seccomp_syscall_resolve_name(name.c_str());

@@ -29,7 +29,7 @@ std::string render(char kind, long value) {
   char buffer[32];
   switch (kind) {
     case 's': {
-      const auto* text = reinterpret_cast<const char*>(value);
+      const auto* text = pointer_in<const char>(static_cast<uint64_t>(value));
       return text == nullptr ? "null" : cat('"', text, '"');
     }
     case 'x': std::snprintf(buffer, sizeof buffer, "0x%lx", value); return buffer;

@@ -44,6 +44,12 @@ long raw(T value) {
 }
 }  // namespace detail
 
+// The pointer that an argument is, for those who stand in for the kernel.
+template <typename T>
+T* pointer_in(uint64_t argument) {
+  return reinterpret_cast<T*>(argument);  // NOLINT(performance-no-int-to-ptr): that is how calls carry them
+}
+
 template <typename... Args>
 long call(const CallShape& shape, Args... args) noexcept {
   return invoke(shape, CallArgs{detail::raw(args)...});

@@ -13,8 +13,8 @@ namespace proa {
 
 class TempFolder {
  public:
-  TempFolder() {
-    std::string pattern = testing::TempDir() + "/proa-test.XXXXXX";
+  explicit TempFolder(const std::string& parent = testing::TempDir()) {
+    std::string pattern = parent + "/proa-test.XXXXXX";
     if (::mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("no temporary folder at " + pattern);
     path_ = std::filesystem::canonical(pattern).string();
   }

@@ -212,7 +212,7 @@ TEST(RawMode, RestoresOnce) {
   const termios before = settings(pty.slave.get());
   RawMode raw = RawMode::enter(pty.slave.get()).value();
   RawMode moved = std::move(raw);
-  raw.restore();  // no longer its business
+  raw.restore();  // NOLINT(bugprone-use-after-move,clang-analyzer-cplusplus.Move): what it does then is the question
   EXPECT_EQ(settings(pty.slave.get()).c_lflag & ICANON, 0u);
   moved.restore();
   EXPECT_EQ(settings(pty.slave.get()).c_lflag, before.c_lflag);

@@ -357,6 +357,15 @@ Result<> Cgroup::remove() {
   return first_failure;
 }
 
+bool Cgroup::remove_empty() {
+  if (!state_->location.systemd_unit.empty()) return false;
+  for (const auto& hierarchy : state_->location.hierarchies) {
+    if (!remove_empty_folder(hierarchy.path)) return false;
+    if (hierarchy.made > 1) remove_empty_parents(hierarchy.path, hierarchy.made - 1);
+  }
+  return true;
+}
+
 std::vector<std::string> ignored_fields(const Resources& resources) {
   std::vector<std::string> notes;
   if (resources.memory && resources.memory->kernel.value_or(0) != 0)

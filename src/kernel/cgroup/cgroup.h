@@ -116,6 +116,8 @@ class Cgroup {
   // the dead. Sub-cgroups go too, and parents that create() made once they are empty. Missing folders
   // are fine.
   Result<> remove();
+  // remove() of a cgroup that is empty, at one call for each folder; false: it was not, or not yet.
+  bool remove_empty();
 
  private:
   struct State;

@@ -27,6 +27,7 @@ DevicePolicy policy_of(const std::vector<DeviceRule>& rules) {
 
 std::vector<std::string> lines(const std::vector<DevicePolicy::Step>& steps) {
   std::vector<std::string> out;
+  out.reserve(steps.size());
   for (const auto& step : steps) out.push_back((step.allow ? "allow " : "deny ") + step.line);
   return out;
 }

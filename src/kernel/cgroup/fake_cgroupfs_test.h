@@ -139,7 +139,7 @@ class FakeCgroupfs : public Gate {
     const long answer = ::syscall(shape.nr, args[0], args[1], args[2], args[3], args[4], args[5]);
     return answer == -1 ? -errno : answer;
   }
-  static const char* text(long argument) { return reinterpret_cast<const char*>(argument); }
+  static const char* text(long argument) { return pointer_in<const char>(argument); }
 
   void add_mount(const Hierarchy& hierarchy, const std::string& own, const std::string& mount_root) {
     hierarchies_.push_back(hierarchy);
@@ -322,7 +322,7 @@ class FakeCgroupfs : public Gate {
   }
 
   long do_fstatfs(const CallArgs& args) {
-    auto* info = reinterpret_cast<struct statfs*>(args[1]);
+    auto* info = pointer_in<struct statfs>(args[1]);
     std::error_code failed;
     const auto path = std::filesystem::read_symlink(cat("/proc/self/fd/", args[0]), failed);
     if (failed) return -EBADF;
@@ -405,17 +405,17 @@ class FakeCgroupfs : public Gate {
   }
 
   long do_bpf(const CallArgs& args) {
-    auto& attr = *reinterpret_cast<bpf_attr*>(args[1]);
+    auto& attr = *pointer_in<bpf_attr>(args[1]);
     switch (args[0]) {
       case BPF_PROG_LOAD: {
-        const auto* first = reinterpret_cast<const bpf_insn*>(attr.insns);
+        const auto* first = pointer_in<const bpf_insn>(attr.insns);
         programs_.emplace_back(first, first + attr.insn_cnt);
         bpf_calls_.push_back("load");
         return ::open("/dev/null", O_RDONLY | O_CLOEXEC);
       }
       case BPF_PROG_QUERY:
         bpf_calls_.push_back("query");
-        std::ranges::copy(attached_, reinterpret_cast<uint32_t*>(attr.query.prog_ids));
+        std::ranges::copy(attached_, pointer_in<uint32_t>(attr.query.prog_ids));
         attr.query.prog_cnt = static_cast<uint32_t>(attached_.size());
         return 0;
       case BPF_PROG_GET_FD_BY_ID: return ::open("/dev/null", O_RDONLY | O_CLOEXEC);

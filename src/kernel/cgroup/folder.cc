@@ -229,6 +229,11 @@ Result<uint32_t> make_folder(const std::string& mount, std::string_view inner) {
   return fail_errno(ENOENT, "make cgroup ", path, ": its parent keeps being removed");
 }
 
+bool remove_empty_folder(const std::string& path) {
+  const long answer = remove_one(path);
+  return answer >= 0 || answer == -ENOENT;
+}
+
 Result<> remove_folder(const std::string& path, int64_t& budget_us) {
   int64_t wait = 20;
   for (;;) {

@@ -72,6 +72,8 @@ Result<uint32_t> make_folder(const std::string& mount, std::string_view inner);
 // rmdir of a cgroup with its sub-cgroups. EBUSY is retried, waiting from 20 us doubling, until
 // `budget_us` is used up. A missing folder is fine.
 Result<> remove_folder(const std::string& path, int64_t& budget_us);
+// One rmdir; true also when it was gone already.
+bool remove_empty_folder(const std::string& path);
 // Removes up to `count` empty parents of `path`, upwards; stops silently at the first that is in use.
 void remove_empty_parents(const std::string& path, uint32_t count);
 // Adds the processes of `folder` and everything below to `pids`.

@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <new>
 
+#include "base/openssl.h"
+
 namespace proa::oci::image {
 namespace {
 
@@ -44,6 +46,7 @@ Digest Digest::of(std::string_view text) {
 }
 
 Hasher::Hasher(Algorithm algorithm) : algorithm_(algorithm) {
+  prepare_openssl();
   static_assert(sizeof(SHA256_CTX) <= sizeof state_ && sizeof(SHA512_CTX) <= sizeof state_);
   if (algorithm == Algorithm::kSha256)
     SHA256_Init(new (state_) SHA256_CTX);

@@ -18,22 +18,31 @@
 namespace proa::oci::runtime {
 namespace {
 
-Result<> copy_xattrs(int from, int to) {
-  char names[4096];
-  const ssize_t size = ::flistxattr(from, names, sizeof names);
-  if (size <= 0) return {};
-  std::string value(XATTR_SIZE_MAX, '\0');
-  for (const char* name = names; name < names + size; name += std::strlen(name) + 1) {
+// The image decides how deep it goes, and each level takes descriptors and stack of ours.
+constexpr int kMaxDepth = 256;
+
+Result<> copy_folder(int from, int to, int depth);
+
+// Both lists may be 64 KiB, which is too much for the stack of one level of folders.
+void copy_xattrs(int from, int to) {
+  const ssize_t expected = ::flistxattr(from, nullptr, 0);
+  if (expected <= 0) return;
+  std::string names(static_cast<size_t>(expected), '\0'), value(XATTR_SIZE_MAX, '\0');
+  const ssize_t size = ::flistxattr(from, names.data(), names.size());
+  for (const char *name = names.data(), *end = name + size; name < end; name += std::strlen(name) + 1) {
     const ssize_t length = ::fgetxattr(from, name, value.data(), value.size());
     // The target may not know the name (tmpfs has no user.* before Linux 6.6): not worth failing for.
     if (length >= 0) (void)::fsetxattr(to, name, value.data(), static_cast<size_t>(length), 0);
   }
+}
+
+Result<> copy_owner(int parent, const char* name, const struct stat& info) {
+  if (::fchownat(parent, name, info.st_uid, info.st_gid, AT_SYMLINK_NOFOLLOW) != 0)
+    return fail_errno(errno, "set owner of ", name);
   return {};
 }
 
-Result<> copy_attributes(int parent, const char* name, const struct stat& info) {
-  if (::fchownat(parent, name, info.st_uid, info.st_gid, AT_SYMLINK_NOFOLLOW) != 0)
-    return fail_errno(errno, "set owner of ", name);
+Result<> copy_mode_and_times(int parent, const char* name, const struct stat& info) {
   if (!S_ISLNK(info.st_mode) && ::fchmodat(parent, name, info.st_mode & 07777, 0) != 0)
     return fail_errno(errno, "set mode of ", name);
   const timespec times[2] = {info.st_atim, info.st_mtim};
@@ -50,7 +59,10 @@ Result<> copy_file(int from, int to, const char* name, const struct stat& info) 
     if (sent == 0) break;
     left -= sent;
   }
-  return copy_xattrs(in.get(), out.get());
+  // File capabilities are lost when the owner changes, even to the same one.
+  TRY(copy_owner(to, name, info));
+  copy_xattrs(in.get(), out.get());
+  return {};
 }
 
 Result<> copy_link(int from, int to, const char* name) {
@@ -62,7 +74,7 @@ Result<> copy_link(int from, int to, const char* name) {
   return {};
 }
 
-Result<> copy_entry(int from, int to, const char* name, dev_t device) {
+Result<> copy_entry(int from, int to, const char* name, dev_t device, int depth) {
   struct stat info{};
   if (::fstatat(from, name, &info, AT_SYMLINK_NOFOLLOW) != 0) return fail_errno(errno, "stat ", name);
   if (S_ISDIR(info.st_mode)) {
@@ -70,21 +82,22 @@ Result<> copy_entry(int from, int to, const char* name, dev_t device) {
     if (info.st_dev == device) {
       Fd inner_from = TRY(kernel::open_at(from, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
       Fd inner_to = TRY(kernel::open_at(to, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
-      TRY_CTX(copy_tree(inner_from.get(), inner_to.get()), name);
+      TRY_CTX(copy_folder(inner_from.get(), inner_to.get(), depth + 1), name);
     }
   } else if (S_ISREG(info.st_mode)) {
     TRY(copy_file(from, to, name, info));
+    return copy_mode_and_times(to, name, info);
   } else if (S_ISLNK(info.st_mode)) {
     TRY(copy_link(from, to, name));
   } else if (::mknodat(to, name, info.st_mode, info.st_rdev) != 0) {
     return fail_errno(errno, "make ", name);
   }
-  return copy_attributes(to, name, info);
+  TRY(copy_owner(to, name, info));
+  return copy_mode_and_times(to, name, info);
 }
 
-}  // namespace
-
-Result<> copy_tree(int from, int to) {
+Result<> copy_folder(int from, int to, int depth) {
+  if (depth > kMaxDepth) return fail("more than ", kMaxDepth, " folders deep");
   const struct stat top = TRY(kernel::stat_fd(from));
   const int copy = ::openat(from, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   DIR* dir = copy < 0 ? nullptr : ::fdopendir(copy);
@@ -94,13 +107,17 @@ Result<> copy_tree(int from, int to) {
     return fail_errno(code, "read folder");
   }
   Defer close_dir([dir] { ::closedir(dir); });
-  TRY(copy_xattrs(from, to));
+  copy_xattrs(from, to);
   while (const dirent* entry = ::readdir(dir)) {
     if (std::strcmp(entry->d_name, ".") == 0 || std::strcmp(entry->d_name, "..") == 0) continue;
-    TRY(copy_entry(from, to, entry->d_name, top.st_dev));
+    TRY(copy_entry(from, to, entry->d_name, top.st_dev, depth));
   }
   return {};
 }
+
+}  // namespace
+
+Result<> copy_tree(int from, int to) { return copy_folder(from, to, 0); }
 
 Result<bool> is_empty_folder(int fd) {
   Fd folder = TRY(kernel::open_at(fd, ".", O_RDONLY | O_DIRECTORY));

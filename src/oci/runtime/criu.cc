@@ -125,7 +125,7 @@ Result<std::string> find_program(const std::string& name) {
   const std::string folders = cat(path == nullptr ? "" : path, ":/usr/local/sbin:/usr/sbin:/sbin");
   for (size_t at = 0; at < folders.size();) {
     const size_t end = std::min(folders.find(':', at), folders.size());
-    const std::string candidate = cat(folders.substr(at, end - at), "/", name);
+    std::string candidate = cat(folders.substr(at, end - at), "/", name);
     if (candidate.front() == '/' && end > at && ::access(candidate.c_str(), X_OK) == 0) return candidate;
     at = end + 1;
   }

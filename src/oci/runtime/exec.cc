@@ -24,6 +24,7 @@
 #include "oci/runtime/process_plan.h"
 #include "oci/runtime/shield.h"
 #include "oci/runtime/state.h"
+#include "oci/spec/namespaces.h"
 #include "oci/spec/number_list.h"
 
 namespace proa::oci::runtime {
@@ -89,7 +90,7 @@ Result<Process> read_process(const Spec& spec, const ExecOptions& options) {
 
 uint64_t namespaces_of(const Linux& linux_) {
   uint64_t flags = 0;
-  for (const Namespace& entry : linux_.namespaces) flags |= clone_flag(entry.type);
+  for (const Namespace& entry : linux_.namespaces) flags |= info(entry.type).clone_flag;
   return flags;
 }
 
@@ -150,9 +151,7 @@ Result<> live_inside(Joiner& joiner) {
   done.sync = joiner.sync.fd();
   if (joiner.proc) done.proc = joiner.proc.get();
   done.cwd_as_user = TRY(enter_cwd(joiner.process->cwd));
-  bool has_home = false;
-  for (const std::string& entry : joiner.process->env) has_home |= entry.starts_with("HOME=") && entry.size() > 5;
-  if (!has_home) done.home = home_of(root.get(), joiner.process->user.uid);
+  if (needs_home(joiner.process->env)) done.home = home_of(root.get(), joiner.process->user.uid);
   if (joiner.process->exec_cpu_affinity) TRY(set_affinity(joiner.process->exec_cpu_affinity->final));
   TRY(joiner.sync.send('M', encode(done)));
   Message message = TRY(joiner.sync.expect('p'));

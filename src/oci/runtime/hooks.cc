@@ -1,12 +1,15 @@
 #include "oci/runtime/hooks.h"
 
+#include <climits>
+#include <optional>
+
 #include "base/log.h"
 #include "kernel/process.h"
 
 namespace proa::oci::runtime {
 namespace {
 
-// Length of the valid UTF-8 sequence at the start of `text`, 0 when there is none.
+// Length of the valid UTF-8 sequence at the start of `text`, 0 when there is none (RFC 3629, section 4).
 size_t utf8_length(std::string_view text) {
   const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
   const unsigned char lead = byte(0);
@@ -18,7 +21,16 @@ size_t utf8_length(std::string_view text) {
   if (length == 0 || length > text.size()) return 0;
   for (size_t i = 1; i < length; ++i)
     if ((byte(i) & 0xc0) != 0x80) return 0;
-  return length;
+  // Sequences longer than they need to be, halves of surrogate pairs, what is beyond the last character.
+  const bool overlong = (lead == 0xe0 && byte(1) < 0xa0) || (lead == 0xf0 && byte(1) < 0x90);
+  const bool no_character = (lead == 0xed && byte(1) > 0x9f) || (lead == 0xf4 && byte(1) > 0x8f);
+  return overlong || no_character ? 0 : length;
+}
+
+// The kernel counts in milliseconds and up to some 24 days; that is for ever.
+std::optional<int> timeout_ms(const Hook& hook) {
+  if (!hook.timeout) return std::nullopt;
+  return *hook.timeout > INT_MAX / 1000 ? INT_MAX : *hook.timeout * 1000;
 }
 
 kernel::Command command_of(const Hook& hook, std::string_view state) {
@@ -26,7 +38,7 @@ kernel::Command command_of(const Hook& hook, std::string_view state) {
           .argv = hook.args.empty() ? std::vector{hook.path} : hook.args,
           .env = hook.env,
           .input = state,
-          .timeout_ms = hook.timeout ? std::optional(*hook.timeout * 1000) : std::nullopt,
+          .timeout_ms = timeout_ms(hook),
           .cwd = {}};
 }
 

@@ -177,14 +177,8 @@ Result<> look_up_program(const Process& process) {
     if (const int code = runnable(program); code != 0) return fail_errno(code, "exec: \"", program, "\"");
     return {};
   }
-  std::string_view path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-  for (const std::string& entry : process.env)
-    if (entry.starts_with("PATH=")) path = std::string_view(entry).substr(5);
-  for (size_t at = 0; at <= path.size();) {
-    const size_t end = std::min(path.find(':', at), path.size());
-    if (runnable(cat(path.substr(at, end - at), "/", program)) == 0) return {};
-    at = end + 1;
-  }
+  for (const std::string& path : program_candidates(process))
+    if (runnable(path) == 0) return {};
   return Failure(Error(cat("exec: \"", program, "\": executable file not found in $PATH"), ENOENT));
 }
 
@@ -196,9 +190,7 @@ Result<SetupDone> prepare_process(InitContext& context) {
   if (context.proc) done.proc = context.proc.get();
   const Process& process = *context.spec->process;
   done.cwd_as_user = TRY(enter_cwd(process.cwd));
-  bool has_home = false;
-  for (const std::string& entry : process.env) has_home |= entry.starts_with("HOME=") && entry.size() > 5;
-  if (!has_home) done.home = home_of(context.rootfs.root.get(), process.user.uid);
+  if (needs_home(process.env)) done.home = home_of(context.rootfs.root.get(), process.user.uid);
   // When the process runs at once its execution tells soon enough.
   if (context.listener && !done.cwd_as_user) TRY(look_up_program(process));
   return done;

@@ -254,6 +254,7 @@ Result<> Launch::finish_namespaces() {
   if (resctrl_) TRY(kernel::assign_resctrl(*resctrl_, out_.child.pid));
   if (!init_.await_parent) return {};
   std::vector<int> entries;
+  entries.reserve(cgroup_entries_.size());
   for (const Fd& entry : cgroup_entries_) entries.push_back(entry.get());
   TRY(sync_.send('c', encode_hierarchies(out_.state.cgroup), entries));
   cgroup_entries_.clear();
@@ -406,8 +407,7 @@ Result<Launched> launch(const Globals& globals, const std::string& id, const Cre
                .annotations = out.spec.annotations};
   if (out.spec.linux_->find(NamespaceType::kMount) == nullptr) out.state.host_mount = TRY(mount_id(out.state.rootfs));
   Undo undo(out.folder, out.state);
-  TRY(out.folder.save_config(bundle.config));
-  TRY(out.folder.begin(out.state));
+  TRY(out.folder.begin(out.state, bundle.config));
 
   Launch launch(out, bundle, options, wait_for_start);
   TRY(launch.make_cgroup());
@@ -430,7 +430,7 @@ Result<> await_stage(const Sync& sync, const kernel::Child& child, const kernel:
   for (;;) {
     Message message = TRY(sync.receive());
     switch (message.kind) {
-      case 0: return {};  // executed: the socket closed on exec
+      case 0:  // executed: the socket closed on exec
       case 'R': return {};
       case 'E': return std::unexpected(decode_error(message.body));
       case 'S': return std::unexpected(decode_report(message.body));

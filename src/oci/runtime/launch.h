@@ -48,8 +48,8 @@ Result<> await_stage(const Sync& sync, const kernel::Child& child, const kernel:
 
 // After the program runs: poststart hooks, as strict as the configuration's version asks.
 Result<> run_poststart(const Spec& spec, const ContainerState& state);
-// destroy(), then the poststop hooks.
-Result<> remove_container(StateFolder& folder, const ContainerState& state);
+// destroy(), then the poststop hooks of the configuration as it was at create; `spec` saves reading it again.
+Result<> remove_container(StateFolder& folder, const ContainerState& state, const Spec* spec = nullptr);
 
 // The writes that give a process its security labels; an error when the kernel has no such module.
 Result<std::vector<kernel::LabelWrite>> exec_labels(const Process& process);

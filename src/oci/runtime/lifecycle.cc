@@ -2,11 +2,11 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include <array>
 #include <boost/json.hpp>
 
 #include "base/json.h"
 #include "base/log.h"
+#include "kernel/file.h"
 #include "kernel/names.h"
 #include "kernel/process.h"
 #include "oci/runtime/hooks.h"
@@ -52,16 +52,15 @@ Result<kernel::cgroup::Cgroup> open_cgroup(const Opened& container) {
   return kernel::cgroup::Cgroup::open(container.state.cgroup);
 }
 
+constexpr size_t kMaxReport = 16u << 10;
+
 // The stage's answer to "start": its end of the connection closes when the program is executed.
 Result<> await_execution(const Fd& connection) {
-  std::array<char, 512> report;
-  ssize_t got;
-  do got = ::read(connection.get(), report.data(), report.size());
-  while (got < 0 && errno == EINTR);
-  if (got < 0 && errno != ECONNRESET) return fail_errno(errno, "wait for the program");
-  if (got <= 0) return {};
-  const std::string_view body(report.data() + 1, static_cast<size_t>(got) - 1);
-  if (report[0] == 'S') return std::unexpected(decode_report(body));
+  const auto report = kernel::read_all(connection.get(), kMaxReport);
+  if (!report && report.error().code() != ECONNRESET) return fail_errno(report.error().code(), "wait for the program");
+  if (!report || report->empty()) return {};
+  const std::string_view body = std::string_view(*report).substr(1);
+  if (report->front() == 'S') return std::unexpected(decode_report(body));
   return std::unexpected(decode_error(body));
 }
 
@@ -92,10 +91,13 @@ Result<> run_poststart(const Spec& spec, const ContainerState& state) {
   return {};
 }
 
-Result<> remove_container(StateFolder& folder, const ContainerState& state) {
-  const auto spec = folder.load_config();
+Result<> remove_container(StateFolder& folder, const ContainerState& state, const Spec* spec) {
+  std::optional<Spec> loaded;
+  if (spec == nullptr) {
+    if (auto read = folder.load_config()) spec = &loaded.emplace(*std::move(read));
+  }
   TRY(destroy(folder, state));
-  if (spec) run_hooks_warning("poststop", spec->hooks.poststop, state_document(state, Status::kStopped, 0));
+  if (spec != nullptr) run_hooks_warning("poststop", spec->hooks.poststop, state_document(state, Status::kStopped, 0));
   return {};
 }
 

@@ -191,10 +191,10 @@ Result<> mount_tmpfs(RootfsContext& context, const PreparedMount& prepared, cons
 }
 
 // Private, like a mount of its own: criu refuses what follows the host's.
-Result<> set_cgroup_attributes(const Fd& mount, const PreparedMount& prepared) {
+Result<> set_cgroup_attributes(const Fd& mount, const PreparedMount& prepared, bool recursive) {
   const auto& attr = prepared.options.attr;
   return kernel::set_attributes(mount.get(), "", {.set = attr.set, .clear = attr.clear, .propagation = MS_PRIVATE},
-                                false);
+                                recursive);
 }
 
 // A container sees its own cgroups only: each hierarchy's folder is bound in place, which inside a
@@ -211,12 +211,10 @@ Result<> mount_cgroup_v1(RootfsContext& context, const PreparedMount& prepared, 
   for (const auto& hierarchy : context.cgroup->hierarchies) {
     const std::string name = cgroup_folder_name(hierarchy);
     TRY(kernel::make_dir_at(tmpfs.get(), name.c_str(), 0755));
-    Fd folder = TRY(kernel::open_beneath_no_links(tmpfs.get(), name.c_str(), O_PATH | O_DIRECTORY));
     const char* path = hierarchy.path.c_str();
     if (hierarchy.path.starts_with(top)) path += top.size();
     Fd bound = TRY(kernel::clone_tree(host.get(), path, false));
-    TRY(set_cgroup_attributes(bound, prepared));
-    TRY(kernel::attach(bound.get(), folder.get()));
+    TRY(kernel::attach_in(bound.get(), tmpfs.get(), name.c_str()));
     // Controllers mounted together are also found under each one's name.
     if (name.find(',') == std::string::npos) continue;
     for (size_t at = 0; at < name.size();) {
@@ -226,9 +224,7 @@ Result<> mount_cgroup_v1(RootfsContext& context, const PreparedMount& prepared, 
       at = end + 1;
     }
   }
-  if ((prepared.options.flags & MS_RDONLY) != 0)
-    TRY(kernel::set_attributes(tmpfs.get(), "", {.set = MOUNT_ATTR_RDONLY}, false));
-  return {};
+  return set_cgroup_attributes(tmpfs, prepared, true);
 }
 
 // With a cgroup namespace of its own the container's folder is its view; in one that it joins the kernel
@@ -244,12 +240,13 @@ Result<Fd> cgroup_v2_view(const RootfsContext& context) {
 
 Result<> mount_cgroup_v2(RootfsContext& context, const PreparedMount& prepared, int target) {
   Fd view = TRY(cgroup_v2_view(context));
-  TRY(set_cgroup_attributes(view, prepared));
+  TRY(set_cgroup_attributes(view, prepared, false));
   return kernel::attach(view.get(), target);
 }
 
 Result<> mount_cgroup(RootfsContext& context, const PreparedMount& prepared, const std::string& destination) {
   Fd target = TRY(make_folder_in_root(context.root.get(), destination));
+  TRY(check_proc_target(destination, target.get(), false));
   if (host_is_unified())
     TRY(mount_cgroup_v2(context, prepared, target.get()));
   else if (context.cgroup != nullptr)

@@ -6,40 +6,22 @@
 #include <sys/ioctl.h>
 
 #include <algorithm>
-#include <array>
 
 #include "kernel/file.h"
 #include "kernel/process.h"
 #include "oci/runtime/idmap.h"
+#include "oci/spec/namespaces.h"
 #include "oci/spec/sysctl.h"
 
 namespace proa::oci::runtime {
 namespace {
 
-struct Kind {
-  NamespaceType type;
-  uint64_t flag;
-  std::string_view name, file;  // in config.json; in /proc/PID/ns
-};
-constexpr std::array<Kind, kNamespaceTypes> kKinds = {{
-    {NamespaceType::kPid, CLONE_NEWPID, "pid", "pid"},
-    {NamespaceType::kNetwork, CLONE_NEWNET, "network", "net"},
-    {NamespaceType::kMount, CLONE_NEWNS, "mount", "mnt"},
-    {NamespaceType::kIpc, CLONE_NEWIPC, "ipc", "ipc"},
-    {NamespaceType::kUts, CLONE_NEWUTS, "uts", "uts"},
-    {NamespaceType::kUser, CLONE_NEWUSER, "user", "user"},
-    {NamespaceType::kCgroup, CLONE_NEWCGROUP, "cgroup", "cgroup"},
-    {NamespaceType::kTime, CLONE_NEWTIME, "time", "time"},
-}};
-
-const Kind& kind(NamespaceType type) { return kKinds[static_cast<size_t>(type)]; }
-
 Result<Fd> open_namespace(const Namespace& entry) {
-  Fd fd = TRY(kernel::open(entry.path.c_str(), O_RDONLY));
+  Fd fd = TRY(kernel::open(entry.path.c_str(), O_RDONLY | O_NONBLOCK));  // it may be anything, a FIFO say
   const int flag = ::ioctl(fd.get(), NS_GET_NSTYPE);
   if (flag < 0) return fail(entry.path, ": not a namespace");
-  if (static_cast<uint64_t>(flag) != clone_flag(entry.type))
-    return fail(entry.path, ": not a ", namespace_name(entry.type), " namespace");
+  if (static_cast<uint64_t>(flag) != info(entry.type).clone_flag)
+    return fail(entry.path, ": not a ", info(entry.type).name, " namespace");
   return fd;
 }
 
@@ -47,20 +29,17 @@ Result<Fd> open_namespace(const Namespace& entry) {
 Result<bool> is_own(const NamespaceToJoin& entry) {
   const struct stat theirs = TRY(kernel::stat_fd(entry.fd.get()));
   struct stat ours{};
-  const std::string path = cat("/proc/self/ns/", kind(entry.type).file);
+  const std::string path = cat("/proc/self/ns/", info(entry.type).proc_name);
   if (::stat(path.c_str(), &ours) != 0) return fail_errno(errno, path);
   return ours.st_dev == theirs.st_dev && ours.st_ino == theirs.st_ino;
 }
 
 }  // namespace
 
-uint64_t clone_flag(NamespaceType type) { return kind(type).flag; }
-std::string_view namespace_name(NamespaceType type) { return kind(type).name; }
-
 uint64_t NamespacePlan::all() const {
   uint64_t flags =
       at_clone | (new_cgroup ? CLONE_NEWCGROUP : 0) | (new_time ? CLONE_NEWTIME : 0) | (new_network ? CLONE_NEWNET : 0);
-  for (const NamespaceToJoin& each : join) flags |= clone_flag(each.type);
+  for (const NamespaceToJoin& each : join) flags |= info(each.type).clone_flag;
   return flags;
 }
 
@@ -68,7 +47,7 @@ bool NamespacePlan::has_new(NamespaceType type) const {
   if (type == NamespaceType::kCgroup) return new_cgroup;
   if (type == NamespaceType::kTime) return new_time;
   if (type == NamespaceType::kNetwork && new_network) return true;
-  return (at_clone & clone_flag(type)) != 0;
+  return (at_clone & info(type).clone_flag) != 0;
 }
 
 namespace {
@@ -79,7 +58,7 @@ Result<> check_sysctls(const NamespacePlan& plan, const Linux& linux_) {
     const auto owner = sysctl_namespace(TRY(sysctl_path(key)));
     for (const NamespaceToJoin& each : plan.join)
       if (owner == each.type && TRY(is_own(each)))
-        return fail("linux.sysctl.", key, ": not allowed in the host's ", namespace_name(each.type), " namespace");
+        return fail("linux.sysctl.", key, ": not allowed in the host's ", info(each.type).name, " namespace");
   }
   return {};
 }
@@ -97,7 +76,7 @@ Result<NamespacePlan> plan_namespaces(const Linux& linux_) {
     else if (entry.type == NamespaceType::kTime)
       plan.new_time = true;
     else
-      plan.at_clone |= clone_flag(entry.type);
+      plan.at_clone |= info(entry.type).clone_flag;
   }
   std::partition(plan.join.begin(), plan.join.end(),
                  [](const NamespaceToJoin& each) { return each.type == NamespaceType::kUser; });
@@ -120,7 +99,7 @@ Result<NamespacePlan> plan_namespaces(const Linux& linux_) {
 namespace {
 
 Result<> join_one(const NamespaceToJoin& each) {
-  TRY_CTX(kernel::join_namespaces(each.fd.get(), clone_flag(each.type)), "join ", namespace_name(each.type),
+  TRY_CTX(kernel::join_namespaces(each.fd.get(), info(each.type).clone_flag), "join ", info(each.type).name,
           " namespace ", each.path);
   return {};
 }

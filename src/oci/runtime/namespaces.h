@@ -11,9 +11,6 @@
 
 namespace proa::oci::runtime {
 
-uint64_t clone_flag(NamespaceType type);
-std::string_view namespace_name(NamespaceType type);  // as in config.json
-
 struct NamespaceToJoin {
   NamespaceType type;
   std::string path;

@@ -141,7 +141,8 @@ Error execute_stage(int program, int plan_fd) {
   char name[] = "proa-stage";
   char* argv[] = {name, number, nullptr};
   char* env[] = {nullptr};
-  const long answer = kernel::call(kExecveat, program, "", argv, env, AT_EMPTY_PATH);
+  const long answer =
+      kernel::call(kExecveat, program, "", static_cast<void*>(argv), static_cast<void*>(env), AT_EMPTY_PATH);
   return Error::from_errno(static_cast<int>(-answer), "execute the stage")
       .hint("vm.memfd_noexec=2 forbids programs in memory; containers need 0 or 1");
 }

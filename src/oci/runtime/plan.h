@@ -27,7 +27,7 @@ class PlanBuilder {
     Arg(T number)
         : value(static_cast<uint64_t>(static_cast<int64_t>(number))) {}  // NOLINT(google-explicit-constructor)
     static Arg data(uint64_t offset) {
-      Arg arg(uint64_t{offset});
+      Arg arg(offset);
       arg.in_data = true;
       return arg;
     }

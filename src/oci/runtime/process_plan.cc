@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <unordered_set>
 
 #include "base/log.h"
 #include "kernel/capability.h"
@@ -119,6 +120,7 @@ void plan_seccomp(PlanBuilder& builder, const kernel::SeccompFilter& filter) {
   const auto code = builder.bytes(filter.program.data(), filter.program.size() * sizeof filter.program[0]);
   const auto place = builder.bytes_with_pointer(&program, sizeof program, offsetof(sock_fprog, filter), code);
   const unsigned flags = filter.flags | (filter.needs_listener ? SECCOMP_FILTER_FLAG_NEW_LISTENER : 0);
+  log::debug("seccomp filter flags: ", flags);  // runc's words; its tests look for them
   builder.step(SYS_seccomp, {SECCOMP_SET_MODE_FILTER, flags, place}, "linux.seccomp");
   if (filter.needs_listener) builder.step(Step::kNotifyFd, {}, "linux.seccomp.listenerPath");
 }
@@ -130,8 +132,37 @@ std::string_view value_of(const std::vector<std::string>& env, std::string_view 
   return {};
 }
 
-// The places a program is looked for, as execvpe(3) would.
-std::vector<std::string> candidates(const Process& process) {
+// The last entry of each name, in order: getenv(3) would take the first, and what comes later was meant to
+// replace it. An empty $HOME counts as none.
+std::vector<std::string> final_env(const std::vector<std::string>& env) {
+  std::vector<std::string> out;
+  out.reserve(env.size());
+  std::unordered_set<std::string_view> seen;
+  for (auto entry = env.rbegin(); entry != env.rend(); ++entry) {
+    const bool last = seen.insert(std::string_view(*entry).substr(0, entry->find('='))).second;
+    if (last && *entry != "HOME=") out.push_back(*entry);
+  }
+  std::reverse(out.begin(), out.end());
+  return out;
+}
+
+void plan_execution(PlanBuilder& builder, const ProcessPlan& plan) {
+  const Process& process = *plan.process;
+  std::vector<std::string> env = process.env;
+  if (needs_home(env) && !plan.home.empty()) env.push_back(cat("HOME=", plan.home));
+  if (plan.listen_fds > 0) {
+    env.push_back(cat("LISTEN_FDS=", plan.listen_fds));
+    env.push_back("LISTEN_PID=1");
+  }
+  const auto paths = builder.texts(plan.program.empty() ? program_candidates(process) : std::vector{plan.program});
+  const auto argv = builder.texts(process.args);
+  builder.step(Step::kExecute, {paths, argv, builder.texts(final_env(env))},
+               cat("exec: \"", process.args.front(), "\""));
+}
+
+}  // namespace
+
+std::vector<std::string> program_candidates(const Process& process) {
   const std::string& program = process.args.front();
   if (program.find('/') != std::string::npos) return {program};
   std::string_view path = value_of(process.env, "PATH");
@@ -146,20 +177,7 @@ std::vector<std::string> candidates(const Process& process) {
   return out;
 }
 
-void plan_execution(PlanBuilder& builder, const ProcessPlan& plan) {
-  const Process& process = *plan.process;
-  std::vector<std::string> env = process.env;
-  if (value_of(env, "HOME").empty() && !plan.home.empty()) env.push_back(cat("HOME=", plan.home));
-  if (plan.listen_fds > 0) {
-    env.push_back(cat("LISTEN_FDS=", plan.listen_fds));
-    env.push_back("LISTEN_PID=1");
-  }
-  const auto paths = builder.texts(plan.program.empty() ? candidates(process) : std::vector{plan.program});
-  const auto argv = builder.texts(process.args);
-  builder.step(Step::kExecute, {paths, argv, builder.texts(env)}, cat("exec: \"", process.args.front(), "\""));
-}
-
-}  // namespace
+bool needs_home(const std::vector<std::string>& env) { return value_of(env, "HOME").empty(); }
 
 std::vector<Rlimit> permitted_rlimits(const std::vector<Rlimit>& wanted) {
   std::vector<Rlimit> out = wanted;

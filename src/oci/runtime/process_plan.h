@@ -33,6 +33,11 @@ std::vector<Rlimit> permitted_rlimits(const std::vector<Rlimit>& wanted);
 // The sets without what the bounding set lacks, with a warning naming it.
 Capabilities permitted_capabilities(const Capabilities& wanted, uint64_t bounding);
 
+// The places where args[0] is looked for, in order, as execvpe(3) would.
+std::vector<std::string> program_candidates(const Process& process);
+// Whether `env` leaves $HOME to us: without one, or with an empty one.
+bool needs_home(const std::vector<std::string>& env);
+
 void plan_process(PlanBuilder& builder, const ProcessPlan& plan);
 
 }  // namespace proa::oci::runtime

@@ -26,6 +26,7 @@
 #include "oci/runtime/shield.h"
 #include "oci/runtime/state.h"
 #include "oci/spec/defaults.h"
+#include "oci/spec/namespaces.h"
 
 namespace proa::oci::runtime {
 namespace {
@@ -140,7 +141,7 @@ Result<> Restore::add_namespaces() {
   for (const NamespaceToJoin& each : namespaces_.join) {
     const std::string key = criu::external_key(each.type);
     if (key.empty()) {
-      request_.join_ns.emplace_back(namespace_name(each.type), each.path);
+      request_.join_ns.emplace_back(info(each.type).name, each.path);
       continue;
     }
     request_.inherit_fd.emplace_back(
@@ -264,8 +265,7 @@ Result<> Restore::record_time_namespace(pid_t pid) {
   try {
     auto config = boost::json::parse(bundle_.config);
     config.as_object().at("linux").as_object().at("namespaces").as_array().push_back({{"type", "time"}});
-    return kernel::replace_file(cat("/proc/self/fd/", out_.folder.fd(), "/config.json"), boost::json::serialize(config),
-                                0600);
+    return out_.folder.replace(out_.state, boost::json::serialize(config));
   } catch (const std::exception& error) {
     return fail("add the time namespace to the configuration: ", error.what());
   }
@@ -326,8 +326,7 @@ Result<Launched> bring_back(const Globals& globals, const std::string& id, const
     const auto done = destroy(out.folder, out.state);
     if (!done) log::warning("clean up after the failure: ", done.error().message());
   });
-  TRY(out.folder.save_config(bundle.config));
-  TRY(out.folder.begin(out.state));
+  TRY(out.folder.begin(out.state, bundle.config));
 
   Restore restore(out, bundle, options, saved);
   TRY(restore.find_criu());

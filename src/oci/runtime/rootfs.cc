@@ -7,6 +7,7 @@
 #include "kernel/file.h"
 #include "kernel/mount.h"
 #include "oci/runtime/mountpoint.h"
+#include "oci/spec/sysctl.h"
 
 namespace proa::oci::runtime {
 namespace {
@@ -74,11 +75,7 @@ Result<> attach_root(RootfsContext& context) {
 
 Result<> write_sysctls(RootfsContext& context) {
   for (const auto& [key, value] : context.spec->linux_->sysctl) {
-    std::string path = key;
-    // "net.ipv4.conf.eth0/1.forwarding": whichever separator comes first is the separator (sysctl(8)).
-    const size_t first = key.find_first_of("./");
-    if (first != std::string::npos && key[first] == '.')
-      for (char& c : path) c = c == '.' ? '/' : c == '/' ? '.' : c;
+    const std::string path = TRY(sysctl_path(key));
     Fd file =
         TRY_CTX(kernel::open_beneath_no_links(context.proc_sys.get(), path.c_str(), O_WRONLY), "linux.sysctl.", key);
     TRY_CTX(kernel::write_all(file.get(), value), "linux.sysctl.", key, "=", value);

@@ -17,7 +17,7 @@ Result<int> run(const Globals& globals, const std::string& id, const CreateOptio
   launched.folder.unlock();
   auto status = started ? foreground.wait(launched.child, std::move(launched.terminal)) : Result<int>(1);
   const bool there = TRY(launched.folder.lock_again());
-  if (there && !options.keep) TRY(remove_container(launched.folder, launched.state));
+  if (there && !options.keep) TRY(remove_container(launched.folder, launched.state, &launched.spec));
   if (!started) return std::unexpected(started.error());
   return status;
 }

@@ -49,7 +49,8 @@ Result<> shield_program() {
   argv.push_back(nullptr);
   ::setenv(kMark, "1", 1);
   restore_signal_mask();
-  const long answer = kernel::call(kExecveat, copy.get(), "", argv.data(), environ, AT_EMPTY_PATH);
+  const long answer = kernel::call(kExecveat, copy.get(), "", static_cast<void*>(argv.data()),
+                                   static_cast<void*>(environ), AT_EMPTY_PATH);
   return kernel::check_ok(answer, "execute the runtime from a read-only mount");
 }
 

@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "kernel/file.h"
 #include "kernel/process.h"
+#include "oci/runtime/record.h"
 
 namespace proa::oci::runtime {
 namespace bj = boost::json;
@@ -28,11 +29,7 @@ namespace {
 
 constexpr int64_t kStateVersion = 1;
 constexpr mode_t kCreatingMode = 0700, kFinishedMode = 0711, kTracedMode = 01000;
-constexpr const char* kStateFile = "state.json";
-// What is known before there is a process. A file of its own, for replacing one makes file systems like ext4
-// allocate blocks at once, and free them at the end.
-constexpr const char* kBeginningFile = "beginning.json";
-constexpr const char* kConfigFile = "config.json";
+constexpr const char* kRecordFile = "record";
 constexpr const char* kStartSocket = "start.sock";
 
 bj::object annotations_object(const StringMap& annotations) {
@@ -214,14 +211,21 @@ Result<StateFolder> StateFolder::open(const Globals& globals, const std::string&
   return folder;
 }
 
-Result<> StateFolder::begin(const ContainerState& state) const {
-  const Fd file = TRY(kernel::open_at(dir_.get(), kBeginningFile, O_WRONLY | O_CREAT | O_EXCL, 0600));
-  TRY_CTX(kernel::write_all(file.get(), state_text(state)), path_, "/", kBeginningFile);
+Result<> StateFolder::begin(const ContainerState& state, std::string_view config) const {
+  const Fd file = TRY(kernel::open_at(dir_.get(), kRecordFile, O_WRONLY | O_CREAT | O_EXCL, 0600));
+  TRY_CTX(kernel::write_all(file.get(), first_record(config, state_text(state))), path_, "/", kRecordFile);
   return {};
 }
 
 Result<> StateFolder::save(const ContainerState& state) const {
-  return kernel::replace_file(cat("/proc/self/fd/", dir_.get(), "/", kStateFile), state_text(state), 0600);
+  const Fd file = TRY(kernel::open_at(dir_.get(), kRecordFile, O_WRONLY | O_APPEND));
+  TRY_CTX(kernel::write_all(file.get(), next_record(state_text(state))), path_, "/", kRecordFile);
+  return {};
+}
+
+Result<> StateFolder::replace(const ContainerState& state, std::string_view config) const {
+  return kernel::replace_file(cat("/proc/self/fd/", dir_.get(), "/", kRecordFile),
+                              first_record(config, state_text(state)), 0600);
 }
 
 Result<> StateFolder::finish(bool traced) const {
@@ -230,18 +234,9 @@ Result<> StateFolder::finish(bool traced) const {
 }
 
 Result<ContainerState> StateFolder::load() const {
-  auto text = kernel::read_file_at(dir_.get(), kStateFile);
-  if (!text && text.error().code() == ENOENT) return load_beginning();
-  if (!text) return std::unexpected(std::move(text).error());
-  return TRY_CTX(parse(*text), path_, "/", kStateFile);
-}
-
-// A creator that was killed while it wrote this had made nothing yet.
-Result<ContainerState> StateFolder::load_beginning() const {
-  const std::string text = TRY(kernel::read_file_at(dir_.get(), kBeginningFile));
-  auto state = parse(text);
-  if (!state) return fail_errno(ENOENT, path_, "/", kBeginningFile, ": ", state.error().message());
-  return state;
+  const std::string text = TRY(kernel::read_file_at(dir_.get(), kRecordFile));
+  const Record record = TRY_CTX(read_record(text), path_, "/", kRecordFile);
+  return TRY_CTX(parse(record.state), path_, "/", kRecordFile);
 }
 
 Result<ContainerState> StateFolder::parse(std::string_view text) const {
@@ -280,15 +275,10 @@ Result<ContainerState> StateFolder::parse(std::string_view text) const {
   }
 }
 
-Result<> StateFolder::save_config(std::string_view text) const {
-  Fd file = TRY(kernel::open_at(dir_.get(), kConfigFile, O_WRONLY | O_CREAT | O_EXCL, 0600));
-  TRY_CTX(kernel::write_all(file.get(), text), path_, "/", kConfigFile);
-  return {};
-}
-
 Result<Spec> StateFolder::load_config() const {
-  const std::string text = TRY(kernel::read_file_at(dir_.get(), kConfigFile));
-  return TRY_CTX(parse_spec(text), path_, "/", kConfigFile);
+  const std::string text = TRY(kernel::read_file_at(dir_.get(), kRecordFile));
+  const Record record = TRY_CTX(read_record(text), path_, "/", kRecordFile);
+  return TRY_CTX(parse_spec(record.config), path_, "/", kRecordFile);
 }
 
 Result<Fd> StateFolder::listen() const {
@@ -319,10 +309,9 @@ Result<bool> StateFolder::lock_again() const {
 void StateFolder::forget_start() const { ::unlinkat(dir_.get(), kStartSocket, 0); }
 
 Result<> StateFolder::remove() {
-  for (const char* name : {kStartSocket, kConfigFile, kBeginningFile})
+  // The record goes last: until then the next command can finish the work.
+  for (const char* name : {kStartSocket, kRecordFile})
     if (::unlinkat(dir_.get(), name, 0) != 0 && errno != ENOENT) return fail_errno(errno, "remove ", path_, "/", name);
-  // The state goes last: until then the next command can finish the work.
-  if (::unlinkat(dir_.get(), kStateFile, 0) != 0 && errno != ENOENT) return fail_errno(errno, "remove ", path_);
   if (::rmdir(path_.c_str()) == 0 || errno == ENOENT) return {};
   if (errno != ENOTEMPTY) return fail_errno(errno, "remove ", path_);
   return kernel::remove_tree(path_);  // a half-written file of a process that was killed
@@ -365,6 +354,7 @@ kernel::cgroup::Request cgroup_request(const ContainerState& state, const Linux&
 namespace {
 
 Result<> remove_cgroup(kernel::cgroup::Cgroup& cgroup) {
+  if (cgroup.remove_empty()) return {};
   auto left = cgroup.processes();
   if (left && !left->empty()) TRY_CTX(cgroup.signal_all(SIGKILL), "kill what is left in the cgroup");
   TRY_CTX(cgroup.remove(), "remove the cgroup");

@@ -1,7 +1,6 @@
 // What the runtime remembers of a container: <root>/<id>/ with
-//   beginning.json  what a creator knew before it made anything, in state.json's form
-//   state.json   this struct (format below; `version` grows when a reader must care)
-//   config.json  the configuration as it was at create
+//   record       config.json as it was at create, and this struct (record.h; `version` in it grows when a reader
+//                must care)
 //   start.sock   while created: the process waits on it for "start"
 // The folder's mode is 0700 while the container is being created and 0711 afterwards, 01711 if its processes
 // may look into others. Its flock is held by
@@ -60,15 +59,16 @@ class StateFolder {
   const std::string& path() const { return path_; }
   int fd() const { return dir_.get(); }
 
-  // The first word of a creator, for whoever cleans up after it; save() is for the rest.
-  Result<> begin(const ContainerState& state) const;
+  // The first word of a creator, with its configuration; save() for what changes from then on. replace() is for
+  // a configuration that changes, too.
+  Result<> begin(const ContainerState& state, std::string_view config) const;
   Result<> save(const ContainerState& state) const;
+  Result<> replace(const ContainerState& state, std::string_view config) const;
   // The container is complete: until now it was "creating", whatever was saved. One system call, as it is
   // the moment that decides whether a killed creator's work is kept.
   // `traced`: a process of the container may look into others (shield.h).
   Result<> finish(bool traced) const;
   Result<ContainerState> load() const;
-  Result<> save_config(std::string_view json) const;
   Result<Spec> load_config() const;
 
   // Listens on start.sock; the container's process inherits the descriptor.
@@ -89,7 +89,6 @@ class StateFolder {
   Result<> remove();
 
  private:
-  Result<ContainerState> load_beginning() const;
   Result<ContainerState> parse(std::string_view text) const;
 
   std::string path_;

@@ -6,6 +6,8 @@
 #include <charconv>
 #include <cstring>
 
+#include "base/text.h"
+
 namespace proa::oci::runtime {
 namespace {
 
@@ -21,6 +23,7 @@ Result<std::pair<Sync, Sync>> Sync::make_pair() {
 }
 
 Result<> Sync::send(char kind, std::string_view body, std::span<const int> fds) const {
+  if (body.size() >= kMaxMessage || fds.size() > kMaxFds) return fail_errno(EMSGSIZE, "send to the other process");
   iovec parts[2] = {{&kind, 1}, {const_cast<char*>(body.data()), body.size()}};
   msghdr message{};
   message.msg_iov = parts;
@@ -65,6 +68,8 @@ Result<Message> Sync::receive() const {
       out.fds.emplace_back(fd);
     }
   }
+  if ((message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0)
+    return fail_errno(EMSGSIZE, "receive from the other process");
   out.kind = buffer[0];
   out.body.assign(buffer + 1, static_cast<size_t>(got) - 1);
   return out;
@@ -80,7 +85,7 @@ Result<Message> Sync::expect(char kind) const {
 
 void Sync::send_error(const Error& error) const {
   std::string body =
-      cat(error.code(), " ", error.message().substr(0, kMaxMessage / 2), "\n", error.hint().substr(0, kMaxMessage / 4));
+      cat(error.code(), " ", error.message().substr(0, kMaxMessage / 2), '\0', error.hint().substr(0, kMaxMessage / 4));
   (void)send('E', body);
 }
 
@@ -89,11 +94,8 @@ Error decode_error(std::string_view body) {
   const auto [end, ec] = std::from_chars(body.data(), body.data() + body.size(), code);
   body.remove_prefix(static_cast<size_t>(end - body.data()));
   if (!body.empty()) body.remove_prefix(1);
-  const size_t newline = body.find('\n');
-  Error error(std::string(body.substr(0, newline)), code);
-  if (newline != std::string_view::npos && newline + 1 < body.size())
-    return std::move(error).hint(body.substr(newline + 1));
-  return error;
+  Error error{std::string(cut(body, '\0')), code};
+  return body.empty() ? error : std::move(error).hint(body);
 }
 
 }  // namespace proa::oci::runtime

@@ -4,7 +4,7 @@
 //                      H namespaces and mounts are there: run the runtime-side hooks
 //                      T a terminal's master (descriptor attached)
 //                      M all is set up: send the plan (payload: SetupDone)
-//                      E text of an error: message '\n' hint, errno in front
+//                      E an error: errno ' ' message '\0' hint
 //                      R, S, N of the stage (stage/plan.h)
 //   runtime -> child   c the control groups are made: encode_hierarchies(), and the files to enter them by
 //                      k go on (after R: the container is recorded as complete; without it the child ends)
@@ -38,6 +38,7 @@ class Sync {
 
   int fd() const { return socket_.get(); }
   void close() { socket_.reset(); }
+  // At most 64 KiB and 32 descriptors: EMSGSIZE, at either end.
   Result<> send(char kind, std::string_view body = {}, std::span<const int> fds = {}) const;
   Result<Message> receive() const;
   // Waits for `kind`; an 'E' or the peer's end is an error.

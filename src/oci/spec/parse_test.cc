@@ -548,6 +548,29 @@ TEST(SpecNamespaces, AUserNamespaceByPathNeedsNoMappings) {
   EXPECT_EQ(error_of(minimal_with(R"("linux":{"namespaces":[{"type":"user","path":"/proc/1/ns/user"}]})")), "no error");
 }
 
+TEST(SpecMounts, OptionsMakeABindMountNotTheType) {
+  const auto with = [](std::string_view mount) {
+    return error_of(minimal_with(cat(R"("mounts":[{"destination":"/a","source":"/b",)", mount, "}]")));
+  };
+  for (const char* kind : {"", R"("type":"",)", R"("type":"none",)", R"("type":"bind",)", R"("type":"proc",)"})
+    for (const char* option : {"bind", "rbind"})
+      EXPECT_EQ(with(cat(kind, R"("options":["ro",")", option, R"("])")), "no error") << kind << option;
+  EXPECT_EQ(with(R"("type":"bind","options":["ro"])"),
+            "mounts[0].options: a mount of type bind needs the option bind or rbind");
+  EXPECT_EQ(with(R"("type":"bind")"), "mounts[0].options: a mount of type bind needs the option bind or rbind");
+  for (const char* kind : {R"("options":["ro"])", R"("type":"","options":[])", R"("options":[])"})
+    EXPECT_EQ(with(kind), "mounts[0].type: must not be empty, unless the options have bind or rbind") << kind;
+  EXPECT_EQ(with(R"("options":["remount","ro"])"), "no error");
+  EXPECT_EQ(with(R"("type":"none","options":["ro"])"), "no error") << "the kernel says that it knows none";
+}
+
+TEST(SpecMounts, OneThingIsDoneWithALink) {
+  for (const char* other : {"src-nofollow", "dest-nofollow"})
+    EXPECT_EQ(error_of(minimal_with(cat(R"("mounts":[{"destination":"/a","source":"/b","options":["bind",)",
+                                        R"("copy-symlink",")", other, R"("]}])"))),
+              "mounts[0].options: copy-symlink excludes src-nofollow and dest-nofollow");
+}
+
 TEST(SpecMappings, MustNotOverlap) {
   const auto with = [](const char* list) {
     return minimal_with(cat(

@@ -154,6 +154,8 @@ Result<> check_mount(const Spec& spec, const Mount& mount) {
   const bool typed = options.is_bind() || options.is_remount();
   if (!typed && mount.type == "bind") return fail("options: a mount of type bind needs the option bind or rbind");
   if (!typed && mount.type.empty()) return fail("type: must not be empty, unless the options have bind or rbind");
+  if (options.copy_symlink && (options.source_nofollow || options.dest_nofollow))
+    return fail("options: copy-symlink excludes src-nofollow and dest-nofollow");
   // The kernel ignores them without a word; real configurations have them, so they are only warned of.
   if (options.is_bind() && !options.is_remount() && !options.data.empty())
     log::warning("mounts (", mount.destination, "): a bind mount takes no filesystem options, ignored: ", options.data);

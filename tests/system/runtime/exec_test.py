@@ -64,6 +64,7 @@ class Exec(ContainerTest):
         bundle.config["process"]["cwd"] = "/var"
         self.started(bundle)
         self.assertEqual("config here /var /root", self.inside("sh", "-c", "echo $FROM $ADDED $PWD $HOME", options=("--env", "ADDED=here")))
+        self.assertEqual("mine", self.inside("sh", "-c", "echo $FROM", options=("--env", "FROM=theirs", "--env", "FROM=mine")))
         self.assertEqual("/etc", self.inside("pwd", options=("--cwd", "/etc")))
         self.assertEqual("/home", self.inside("sh", "-c", "echo $HOME", options=("--user", "1000")))
 

@@ -169,11 +169,12 @@ class Failures(HookTest):
 
     @proa_only
     def test_start_container(self):
-        bundle = self.hooked("echo ran >> /log", startContainer=[self.hook("exit 4")])
+        bundle = self.hooked("echo ran >> /log", startContainer=[self.hook("printf %0900d 0; echo END; exit 4")])
         self.create(bundle)
         text = self.fails("start", "box")
         if is_proa():
             self.assertIn("hooks.startContainer[0]", text)
+            self.assertIn("END", text, "a long error arrives whole")
         self.until_stopped()
         self.runtime("delete", "box")
         self.assertEqual([], self.lines())

@@ -198,7 +198,7 @@ class Scheduling(ProcessTest):
             self.assertEqual(0, done.returncode, done.stderr)
             fields = done.stdout.rpartition(")")[2].split()
             self.assertEqual(policy, fields[38], scheduler)
-            self.assertEqual(str(scheduler.get("nice", 0)), fields[16])
+            self.assertEqual(str(scheduler.get("nice", os.getpriority(os.PRIO_PROCESS, 0))), fields[16])
 
     @proa_only
     def test_bad_scheduler(self):

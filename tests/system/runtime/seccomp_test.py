@@ -104,6 +104,15 @@ class Actions(SeccompTest):
         self.assertEqual("ran", self.said(self.filtered("echo ran", self.rule("mkdir"), flags=["SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_SPEC_ALLOW"])))
         self.assertEqual("ran", self.said(self.filtered("echo ran", self.rule("mkdir"), flags=[], name="none")))
 
+    @proa_only
+    def test_flags_are_logged(self):
+        for name, flags, number in (("both", ["SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_SPEC_ALLOW"], 6), ("none", [], 0)):
+            bundle = self.filtered("echo ran", self.rule("mkdir"), flags=flags, name=name)
+            bundle.save()
+            done = self.runtime.call("--debug", "run", "--bundle", bundle.path, "box")
+            self.assertEqual("ran\n", done.stdout)
+            self.assertIn(f'"seccomp filter flags: {number}"', done.stderr)
+
     def test_unknown_calls_are_skipped(self):
         self.assertEqual("ran", self.said(self.filtered("echo ran", self.rule("no_such_call", "mkdir"))))
 

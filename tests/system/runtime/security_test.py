@@ -371,6 +371,14 @@ class Proc(SecurityTest):
         bundle.config["mounts"].append({"destination": "/innocent", "type": "bind", "source": str(source), "options": ["rbind"]})
         self.refused(bundle, "mounts[6]")
 
+    def test_no_filesystem_over_proc(self):
+        for kind in ("tmpfs", "cgroup", "sysfs", "mqueue"):
+            bundle = self.sh("true", name=kind)
+            (bundle.root / "innocent").symlink_to("/proc")
+            for destination in ("/proc", "/innocent"):
+                bundle.config["mounts"][6:] = [{"destination": destination, "type": kind, "source": kind}]
+                self.refused(bundle, *(["mounts[6]"] if is_proa() else []))
+
     @proa_only
     def test_writes_are_not_misdirected(self):
         """CVE-2025-52881: the container's /proc is a volume full of traps; sysctls still reach the kernel."""
@@ -589,11 +597,11 @@ class Configurations(SecurityTest):
     def test_id_cannot_leave_the_state_folder(self):
         outside = self.folder / "outside"
         outside.mkdir()
-        (outside / "state.json").write_text("{}")
+        (outside / "record").write_text("{}")
         for ident in ("../outside", "..", "./x", "a/../../outside", "/etc"):
             for sub in (["state"], ["delete", "--force"], ["kill"], ["exec"]):
                 self.fails(*sub, ident, *(["true"] if sub == ["exec"] else []))
-        self.assertTrue((outside / "state.json").exists())
+        self.assertTrue((outside / "record").exists())
 
     @proa_only
     def test_state_folder_that_is_a_link(self):

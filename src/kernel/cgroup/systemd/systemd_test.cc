@@ -278,6 +278,7 @@ class FakeManager {
     std::filesystem::create_directories(root + "/run/systemd");
     path_ = root + "/run/systemd/private";
     listener_ = Fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    if (!listener_) throw std::runtime_error("no socket");
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
     path_.copy(address.sun_path, sizeof address.sun_path - 1);
@@ -537,6 +538,7 @@ TEST_F(SystemdDriver, FoundAgainAndStoppedAfterItsCreatorDied) {
 
 TEST_F(SystemdDriver, OverABusItSaysHelloAndAsksForSignals) {
   Fd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  ASSERT_TRUE(socket);
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   (fs_.root() + "/run/systemd/private").copy(address.sun_path, sizeof address.sun_path - 1);
