@@ -33,7 +33,8 @@ struct VethEnd {
   bool arp = true;
   bool up = true;
 };
-// A pair of veth devices, each made in its place: nothing is moved afterwards. One request.
+// A pair of veth devices, each made in its place: nothing is moved afterwards. One request. The kernel
+// brings `there` up only later (ENOTCONN): make it with `up` false.
 Message add_veth_message(const VethEnd& here, const VethEnd& there, uint32_t mtu);
 
 // Ports of a bridge that are isolated reach its other ports not at all, the bridge itself they do.

@@ -13,7 +13,9 @@ namespace {
 
 // What fits one element message's list with room to spare.
 constexpr size_t kMaxElementBytes = 48u << 10;
-constexpr uint8_t kCommentTag = 0;  // of a rule's user data, as nft(8) writes it
+constexpr uint8_t kCommentTag = 0;   // of a rule's user data, as nft(8) writes it
+constexpr uint8_t kKeyOrderTag = 0;  // of a set's
+constexpr uint32_t kHostOrder = 1, kNetworkOrder = 2;
 constexpr size_t kMaxComment = 127;
 
 constexpr uint16_t type_of(uint16_t message) { return (NFNL_SUBSYS_NFTABLES << 8) | message; }
@@ -380,6 +382,14 @@ Batch& Batch::add_set(Family family, std::string_view table, const SetSpec& set)
   big32(m, NFTA_SET_FLAGS, set.data_types.empty() ? 0 : NFT_SET_MAP);
   big32(m, NFTA_SET_KEY_TYPE, type_number(set.key_types));
   big32(m, NFTA_SET_KEY_LEN, total_size(set.key_types));
+  // What byte order nft(8) is to print a key in; of concatenations it knows.
+  if (set.key_types.size() == 1) {
+    const uint32_t order = set.key_types.front().number == kIfname.number ? kHostOrder : kNetworkOrder;
+    std::vector<std::byte> data{std::byte{kKeyOrderTag}, std::byte{sizeof order}};
+    const Bytes bytes = raw(order);
+    data.insert(data.end(), bytes.begin(), bytes.end());
+    m.add(NFTA_SET_USERDATA, data);
+  }
   if (set.data_types.empty()) return *this;
   if (set.data_types.front().number == kVerdict.number) {
     big32(m, NFTA_SET_DATA_TYPE, NFT_DATA_VERDICT);
@@ -390,12 +400,12 @@ Batch& Batch::add_set(Family family, std::string_view table, const SetSpec& set)
   return *this;
 }
 
-Batch& Batch::elements(uint16_t type, Family family, std::string_view table, std::string_view set,
+Batch& Batch::elements(uint16_t type, uint16_t flags, Family family, std::string_view table, std::string_view set,
                        std::span<const Element> all) {
   const std::string step = type == NFT_MSG_NEWSETELEM ? cat("add to set ", set, " of table ", table)
                                                       : cat("delete from set ", set, " of table ", table);
   for (size_t at = 0; at < all.size();) {
-    Message& m = start(type, type == NFT_MSG_NEWSETELEM ? NLM_F_CREATE : 0, family, step);
+    Message& m = start(type, flags, family, step);
     m.add_string(NFTA_SET_ELEM_LIST_TABLE, table).add_string(NFTA_SET_ELEM_LIST_SET, set);
     m.begin_nest(NFTA_SET_ELEM_LIST_ELEMENTS);
     for (; at < all.size() && m.size() < kMaxElementBytes; ++at) add_element(m, all[at]);
@@ -405,12 +415,17 @@ Batch& Batch::elements(uint16_t type, Family family, std::string_view table, std
 }
 
 Batch& Batch::add_elements(Family family, std::string_view table, std::string_view set, std::span<const Element> all) {
-  return elements(NFT_MSG_NEWSETELEM, family, table, set, all);
+  return elements(NFT_MSG_NEWSETELEM, NLM_F_CREATE, family, table, set, all);
+}
+
+Batch& Batch::add_new_elements(Family family, std::string_view table, std::string_view set,
+                               std::span<const Element> all) {
+  return elements(NFT_MSG_NEWSETELEM, NLM_F_CREATE | NLM_F_EXCL, family, table, set, all);
 }
 
 Batch& Batch::delete_elements(Family family, std::string_view table, std::string_view set,
                               std::span<const Element> all) {
-  return elements(NFT_MSG_DELSETELEM, family, table, set, all);
+  return elements(NFT_MSG_DELSETELEM, 0, family, table, set, all);
 }
 
 Result<> Batch::commit(Netlink& netfilter) {
@@ -484,6 +499,15 @@ Result<std::vector<Element>> parse_elements(const MessageView& message) {
     return a.type == NFTA_SET_ELEM_LIST_ELEMENTS ? each_attribute(a.payload, item) : Result<>{};
   }));
   return all;
+}
+
+Result<bool> has_chain(Netlink& netfilter, Family family, std::string_view table, std::string_view chain) {
+  Message query(type_of(NFT_MSG_GETCHAIN));
+  query.header(head(family)).add_string(NFTA_CHAIN_TABLE, table).add_string(NFTA_CHAIN_NAME, chain);
+  Result<> asked = netfilter.query(query, [](const MessageView&) -> Result<> { return {}; });
+  if (!asked && asked.error().code() == ENOENT) return false;
+  TRY_CTX(std::move(asked), "nf_tables: look for chain ", chain, " of table ", table);
+  return true;
 }
 
 Result<std::vector<TableInfo>> list_tables(Netlink& netfilter) {

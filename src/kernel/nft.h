@@ -140,8 +140,11 @@ class Batch {
   Batch& flush_chain(Family family, std::string_view table, std::string_view chain);
   Batch& add_rule(Family family, std::string_view table, std::string_view chain, const Rule& rule);
   Batch& add_set(Family family, std::string_view table, const SetSpec& set);
-  // Adding what is there with another datum fails with EEXIST, deleting what is not with ENOENT.
+  // Deleting what is not there fails with ENOENT.
   Batch& add_elements(Family family, std::string_view table, std::string_view set, std::span<const Element> elements);
+  // ... and what is there already fails with EEXIST.
+  Batch& add_new_elements(Family family, std::string_view table, std::string_view set,
+                          std::span<const Element> elements);
   Batch& delete_elements(Family family, std::string_view table, std::string_view set,
                          std::span<const Element> elements);
   bool empty() const { return messages_.size() <= 1; }
@@ -150,7 +153,7 @@ class Batch {
 
  private:
   Message& start(uint16_t type, uint16_t flags, Family family, std::string_view step);
-  Batch& elements(uint16_t type, Family family, std::string_view table, std::string_view set,
+  Batch& elements(uint16_t type, uint16_t flags, Family family, std::string_view table, std::string_view set,
                   std::span<const Element> elements);
 
   std::vector<Message> messages_;
@@ -175,6 +178,7 @@ struct RuleInfo {
   std::vector<std::string> expressions;  // their names
 };
 
+Result<bool> has_chain(Netlink& netfilter, Family family, std::string_view table, std::string_view chain);
 Result<std::vector<TableInfo>> list_tables(Netlink& netfilter);
 Result<std::vector<ChainInfo>> list_chains(Netlink& netfilter);
 Result<std::vector<RuleInfo>> list_rules(Netlink& netfilter, Family family, std::string_view table);

@@ -1,0 +1,32 @@
+// The devices of networks and endpoints, and the sysctls that go with them.
+#pragma once
+
+#include "base/error.h"
+#include "fabric/fabric.h"
+#include "kernel/link_make.h"
+#include "kernel/netlink.h"
+
+namespace proa::fabric {
+
+// Index of the network's bridge, made with its addresses when missing; `made` says so.
+Result<int> ensure_bridge(kernel::Netlink& route, const Network& network, bool& made);
+// Index of kEntryOut, made with its other end when missing; `made` says so.
+Result<int> ensure_entry(kernel::Netlink& route, bool& made);
+Result<> remove_entry(kernel::Netlink& route);
+// Switches on what routes packets between devices, for IPv4 and when asked for IPv6; hosts that take
+// their own IPv6 routes from router advertisements go on doing so.
+Result<> enable_forwarding(bool ipv6);
+
+// Makes the pair of devices of `endpoint` and sets up the inner one. Takes the first free ethN when no
+// name is given. Nothing is left when it fails.
+Result<> wire(kernel::Netlink& route, const Network& network, int bridge_index, int netns_fd, Endpoint& endpoint,
+              bool name_given);
+// Points the namespace's default routes at the endpoint's gateways; absent ones are left alone.
+Result<> set_default_route(int netns_fd, const Endpoint& endpoint);
+
+Result<kernel::Mac> parse_mac(std::string_view text);
+std::string mac_text(const kernel::Mac& mac);
+// 02:42 and the address, as Docker does: the same address always has the same one.
+kernel::Mac mac_for(const Ip& ip);
+
+}  // namespace proa::fabric
