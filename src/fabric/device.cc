@@ -5,6 +5,7 @@
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 
@@ -173,19 +174,33 @@ Result<> enable_forwarding(bool ipv6) {
 }
 
 Result<> wire(kernel::Netlink& route, const Network& network, int bridge_index, int netns_fd, Endpoint& endpoint,
-              bool name_given) {
+              bool name_given, bool publishes) {
   TRY_CTX(make_pair(route, network, bridge_index, netns_fd, endpoint, name_given), "make device ",
           endpoint.host_interface);
   Defer undo([&] { static_cast<void>(kernel::delete_link(route, endpoint.host_interface)); });
-  if (!network.icc) {
-    Message isolate = kernel::set_port_isolated_message(TRY(index_of(route, endpoint.host_interface)), true);
-    TRY_CTX(route.request(isolate), "isolate ", endpoint.host_interface);
+  // With br_netfilter a container's way to its own published port ends at the port it came in by.
+  const bool hairpin = publishes && read_sysctl("bridge/bridge-nf-call-iptables").starts_with('1');
+  if (!network.icc || hairpin) {
+    const int index = TRY(index_of(route, endpoint.host_interface));
+    Message message = kernel::set_bridge_port_message(index, {.isolated = !network.icc, .hairpin = hairpin});
+    TRY_CTX(route.request(message), "set up bridge port ", endpoint.host_interface);
   }
   {
     const Visit visit = TRY(Visit::enter(netns_fd));
     TRY(configure(endpoint));
   }
   undo.dismiss();
+  return {};
+}
+
+Result<> remove_strays(kernel::Netlink& route, const std::vector<Endpoint>& endpoints) {
+  for (const kernel::Link& link : TRY(kernel::list_links(route))) {
+    const bool ours = link.kind == "veth" && link.name.starts_with(kHostPrefix) &&
+                      link.name.size() == kHostPrefix.size() + 12 &&
+                      link.name.find_first_not_of("0123456789abcdef", kHostPrefix.size()) == std::string::npos;
+    const auto has = [&](const Endpoint& endpoint) { return endpoint.host_interface == link.name; };
+    if (ours && std::ranges::none_of(endpoints, has)) TRY(kernel::delete_link(route, link.name));
+  }
   return {};
 }
 

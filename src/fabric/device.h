@@ -8,6 +8,9 @@
 
 namespace proa::fabric {
 
+// The host's end of an endpoint's pair: this and the first twelve digits of the endpoint's id.
+inline constexpr std::string_view kHostPrefix = "pv";
+
 // Index of the network's bridge, made with its addresses when missing; `made` says so.
 Result<int> ensure_bridge(kernel::Netlink& route, const Network& network, bool& made);
 // Index of kEntryOut, made with its other end when missing; `made` says so.
@@ -19,8 +22,11 @@ Result<> enable_forwarding(bool ipv6);
 
 // Makes the pair of devices of `endpoint` and sets up the inner one. Takes the first free ethN when no
 // name is given. Nothing is left when it fails.
+// `publishes`: ports of it will be.
 Result<> wire(kernel::Netlink& route, const Network& network, int bridge_index, int netns_fd, Endpoint& endpoint,
-              bool name_given);
+              bool name_given, bool publishes);
+// Devices of endpoints that no record tells of: what a killed attach() or a quick detach_all() left.
+Result<> remove_strays(kernel::Netlink& route, const std::vector<Endpoint>& endpoints);
 // Points the namespace's default routes at the endpoint's gateways; absent ones are left alone.
 Result<> set_default_route(int netns_fd, const Endpoint& endpoint);
 

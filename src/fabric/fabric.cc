@@ -76,9 +76,9 @@ class Change {
   }
 
   // Kernel first, record last: killed on the way, it is done again by whoever finds the record.
-  Result<> take_away(const Endpoint& endpoint) {
+  Result<> take_away(const Endpoint& endpoint, Devices devices = Devices::kRemove) {
     TRY(unpublish(kernel_.netfilter, endpoint));
-    TRY(kernel::delete_link(kernel_.route, endpoint.host_interface));
+    if (devices == Devices::kRemove) TRY(kernel::delete_link(kernel_.route, endpoint.host_interface));
     if (const auto network = TRY(store_.network(endpoint.network)); network && network->id == endpoint.network_id)
       for (const Ip& ip : {endpoint.ipv4, endpoint.ipv6})
         if (ip.given()) TRY(store_.drop_lease(*network, ip));
@@ -125,7 +125,7 @@ Result<Endpoint> new_endpoint(const AttachRequest& request, const Network& netwo
   e.netns_inode = TRY(inode_of(request.netns));
   e.pid = request.pid;
   e.interface = request.interface;
-  e.host_interface = cat("pv", short_id(e.id));
+  e.host_interface = cat(kHostPrefix, short_id(e.id));
   e.aliases = request.aliases;
   e.links = request.links;
   e.dns = request.dns;
@@ -208,7 +208,8 @@ class Attaching {
   Result<> connect(const AttachRequest& request) {
     const int bridge = TRY(change_.prepare(network_));
     const Fd netns = TRY(kernel::open(endpoint_.netns.c_str(), O_RDONLY));
-    return wire(change_.kernel().route, network_, bridge, netns.get(), endpoint_, !request.interface.empty());
+    return wire(change_.kernel().route, network_, bridge, netns.get(), endpoint_, !request.interface.empty(),
+                !request.ports.empty());
   }
 
   Result<> publish_ports() {
@@ -306,9 +307,9 @@ Result<> Fabric::detach(std::string_view container, std::string_view network) {
   return fail_errno(ENOENT, "container ", container, " is not connected to network ", from.name);
 }
 
-Result<> Fabric::detach_all(std::string_view container) {
+Result<> Fabric::detach_all(std::string_view container, Devices devices) {
   Change change = TRY(Change::begin(options_));
-  for (const Endpoint& endpoint : TRY(change.store().endpoints_of(container))) TRY(change.take_away(endpoint));
+  for (const Endpoint& endpoint : TRY(change.store().endpoints_of(container))) TRY(change.take_away(endpoint, devices));
   return {};
 }
 
@@ -327,6 +328,7 @@ Result<> Fabric::converge() {
   TRY(remove_leftover_files(options_));
   TRY(change.collect());
   const std::vector<Endpoint> endpoints = TRY(change.store().endpoints());
+  TRY(remove_strays(change.kernel().route, endpoints));
   if (endpoints.empty()) return take_down(change);
   for (const Network& network : TRY(change.store().networks()))
     if (std::ranges::any_of(endpoints, [&](const Endpoint& e) { return e.network_id == network.id; }))

@@ -149,6 +149,10 @@ struct Options {
   std::string resolver = "/proc/self/exe";      // the program whose __dns role answers names
 };
 
+// What becomes of a detached endpoint's devices. Taking them away waits some 20 ms for the kernel; a
+// namespace that ends takes them with it in the background.
+enum class Devices : uint8_t { kRemove, kDieWithNamespace };
+
 class Fabric {
  public:
   // Makes the folders if missing.
@@ -165,8 +169,8 @@ class Fabric {
   Result<Attachment> attach(const AttachRequest& request);
   // Takes the endpoint away, and its devices. ENOENT when there is none.
   Result<> detach(std::string_view container, std::string_view network);
-  // ... all of them, ports too; none is fine. The container's other state is not looked at.
-  Result<> detach_all(std::string_view container);
+  // ... from all networks; none is fine. Ports and addresses are free at once.
+  Result<> detach_all(std::string_view container, Devices devices = Devices::kRemove);
   Result<std::vector<Endpoint>> endpoints() const;
   Result<std::vector<Endpoint>> endpoints_of(std::string_view container) const;
   Result<std::vector<Endpoint>> endpoints_on(const Network& network) const;

@@ -23,6 +23,7 @@ constexpr std::string_view kTable = "proa";
 // communication; devices of internal networks; devices whose traffic to the world is masqueraded.
 constexpr std::string_view kBridges = "bridges", kSame = "same", kNoIcc = "no-icc", kInternal = "internal",
                            kMasquerade = "masquerade";
+constexpr std::string_view kSubnets = "subnets";  // intervals
 // Maps: (protocol, address, port) and (protocol, port) of the host to (address, port) of a container.
 constexpr std::string_view kPorts = "ports", kPortsAny = "ports-any";
 // Their keys once more, as sets: what is let in.
@@ -98,6 +99,8 @@ class Writer {
   void sets() {
     for (const std::string_view name : {kBridges, kInternal, kMasquerade})
       batch_.add_set(family_, kTable, {.name = name, .key_types = {nft::kIfname}, .data_types = {}});
+    batch_.add_set(family_, kTable,
+                   {.name = kSubnets, .key_types = {address_type(family_)}, .data_types = {}, .intervals = true});
     for (const std::string_view name : {kSame, kNoIcc})
       batch_.add_set(family_, kTable, {.name = name, .key_types = {nft::kIfname, nft::kIfname}, .data_types = {}});
     const nft::Type address = address_type(family_);
@@ -174,7 +177,10 @@ class Writer {
 
   void source_translation() {
     base("postrouting", "nat", NF_INET_POST_ROUTING, kSourceNat);
-    rule(destination_translated(between(kSame)).masquerade().comment("so that answers come back through here"));
+    // By address: where bridged packets pass through here too, they have no incoming device any more.
+    Rule inside = to(kBridges);
+    load_address(inside, family_, /*source=*/true, kKey).in_set(kSubnets, kKey);
+    rule(destination_translated(std::move(inside)).masquerade().comment("so that answers come back through here"));
     rule(Rule()
              .meta(NFT_META_IIFNAME, kKey)
              .in_set(kMasquerade, kKey)
@@ -204,17 +210,28 @@ Element pair_element(const Network& network) {
   return {.key = Value().ifname(network.bridge).ifname(network.bridge), .data = {}, .verdict = {}};
 }
 
-std::vector<std::pair<std::string_view, Element>> elements_of(const Network& network) {
-  std::vector<std::pair<std::string_view, Element>> all{{kBridges, name_element(network)},
-                                                        {kSame, pair_element(network)}};
-  if (!network.icc) all.emplace_back(kNoIcc, pair_element(network));
-  if (network.internal) all.emplace_back(kInternal, name_element(network));
-  if (network.masquerade && !network.internal) all.emplace_back(kMasquerade, name_element(network));
+using SetElements = std::vector<std::pair<std::string_view, std::vector<Element>>>;
+
+std::vector<Element> subnet_interval(const Prefix& prefix) {
+  const auto key = [](const Ip& ip) { return Value().bytes(std::as_bytes(std::span(ip.data(), ip.size()))); };
+  std::vector<Element> interval{{.key = key(prefix.address), .data = {}, .verdict = {}}};
+  if (const Ip beyond = prefix.last().plus(1); !beyond.unspecified())
+    interval.push_back({.key = key(beyond), .data = {}, .verdict = {}, .interval_end = true});
+  return interval;
+}
+
+SetElements elements_of(const Network& network, Family family) {
+  SetElements all{{kBridges, {name_element(network)}}, {kSame, {pair_element(network)}}};
+  if (const Subnet* subnet = network.subnet(is_v4(family) ? AF_INET : AF_INET6))
+    all.emplace_back(kSubnets, subnet_interval(subnet->prefix));
+  if (!network.icc) all.emplace_back(kNoIcc, std::vector{pair_element(network)});
+  if (network.internal) all.emplace_back(kInternal, std::vector{name_element(network)});
+  if (network.masquerade && !network.internal) all.emplace_back(kMasquerade, std::vector{name_element(network)});
   return all;
 }
 
 void add_network(nft::Batch& batch, Family family, const Network& network) {
-  for (const auto& [set, element] : elements_of(network)) batch.add_elements(family, kTable, set, {&element, 1});
+  for (const auto& [set, elements] : elements_of(network, family)) batch.add_elements(family, kTable, set, elements);
 }
 
 struct PortElements {
@@ -302,7 +319,7 @@ Result<> add_network_rules(kernel::Netlink& netfilter, const Network& network) {
 
 Result<> remove_network_rules(kernel::Netlink& netfilter, const Network& network) {
   for (const Family family : kFamilies)
-    for (const auto& [set, element] : elements_of(network)) TRY(delete_all(netfilter, family, set, {element}));
+    for (const auto& [set, elements] : elements_of(network, family)) TRY(delete_all(netfilter, family, set, elements));
   return {};
 }
 

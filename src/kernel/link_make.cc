@@ -57,12 +57,13 @@ Message add_veth_message(const VethEnd& here, const VethEnd& there, uint32_t mtu
   return message;
 }
 
-Message set_port_isolated_message(int index, bool isolated) {
-  Message message(RTM_NEWLINK);
+Message set_bridge_port_message(int index, const BridgePort& port) {
+  Message message(RTM_SETLINK);  // the bridge listens to no other
   ifinfomsg fixed = head(index, 0, 0);
   fixed.ifi_family = PF_BRIDGE;
   message.header(fixed).begin_nest(IFLA_PROTINFO);
-  message.add_number(IFLA_BRPORT_ISOLATED, static_cast<uint8_t>(isolated)).end_nest();
+  message.add_number(IFLA_BRPORT_ISOLATED, static_cast<uint8_t>(port.isolated));
+  message.add_number(IFLA_BRPORT_MODE, static_cast<uint8_t>(port.hairpin)).end_nest();
   return message;
 }
 

@@ -37,8 +37,11 @@ struct VethEnd {
 // brings `there` up only later (ENOTCONN): make it with `up` false.
 Message add_veth_message(const VethEnd& here, const VethEnd& there, uint32_t mtu);
 
-// Ports of a bridge that are isolated reach its other ports not at all, the bridge itself they do.
-Message set_port_isolated_message(int index, bool isolated);
+struct BridgePort {
+  bool isolated = false;  // reaches other isolated ports not at all; the bridge itself it does
+  bool hairpin = false;   // gets frames back that it sent
+};
+Message set_bridge_port_message(int index, const BridgePort& port);
 Message set_link_up_message(int index);
 Message delete_link_message(int index);
 Message add_address_message(const Address& address);

@@ -48,6 +48,7 @@ void add_verdict(Message& message, int32_t code, std::string_view chain) {
 void add_element(Message& message, const Element& element) {
   message.begin_nest(NFTA_LIST_ELEM);
   message.begin_nest(NFTA_SET_ELEM_KEY).add(NFTA_DATA_VALUE, element.key.view()).end_nest();
+  if (element.interval_end) big32(message, NFTA_SET_ELEM_FLAGS, NFT_SET_ELEM_INTERVAL_END);
   if (element.data) message.begin_nest(NFTA_SET_ELEM_DATA).add(NFTA_DATA_VALUE, element.data->view()).end_nest();
   if (element.verdict) {
     message.begin_nest(NFTA_SET_ELEM_DATA);
@@ -107,6 +108,7 @@ Result<Element> parse_element(Bytes attributes) {
   std::optional<Value> key;
   std::optional<int32_t> none;
   TRY(each_attribute(attributes, [&](const Attribute& a) -> Result<> {
+    if (a.type == NFTA_SET_ELEM_FLAGS) element.interval_end = (read32(a).value_or(0) & NFT_SET_ELEM_INTERVAL_END) != 0;
     if (a.type == NFTA_SET_ELEM_KEY) TRY(parse_data(a.payload, key, none));
     if (a.type == NFTA_SET_ELEM_DATA) TRY(parse_data(a.payload, element.data, element.verdict));
     return {};
@@ -379,7 +381,7 @@ Batch& Batch::add_set(Family family, std::string_view table, const SetSpec& set)
   Message& m = start(NFT_MSG_NEWSET, NLM_F_CREATE, family, cat("add set ", set.name, " to table ", table));
   m.add_string(NFTA_SET_TABLE, table).add_string(NFTA_SET_NAME, set.name);
   big32(m, NFTA_SET_ID, next_set_++);
-  big32(m, NFTA_SET_FLAGS, set.data_types.empty() ? 0 : NFT_SET_MAP);
+  big32(m, NFTA_SET_FLAGS, (set.data_types.empty() ? 0u : NFT_SET_MAP) | (set.intervals ? NFT_SET_INTERVAL : 0u));
   big32(m, NFTA_SET_KEY_TYPE, type_number(set.key_types));
   big32(m, NFTA_SET_KEY_LEN, total_size(set.key_types));
   // What byte order nft(8) is to print a key in; of concatenations it knows.

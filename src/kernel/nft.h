@@ -120,12 +120,14 @@ struct SetSpec {
   std::string_view name;
   std::vector<Type> key_types;   // several: a concatenation
   std::vector<Type> data_types;  // none: a set; kVerdict: a verdict map; else a map
+  bool intervals = false;        // elements come in pairs: a first key, and the first key beyond
 };
 
 struct Element {
   Value key;
   std::optional<Value> data;
   std::optional<int32_t> verdict;
+  bool interval_end = false;
 };
 
 class Batch {
