@@ -59,7 +59,8 @@ Result<> check(const ContainerConfig& config) {
 }  // namespace
 
 Engine::Engine(const Folders& folders)
-    : folders_(folders), records_(folders), volumes_(folders), events_(folders.events()), images_(folders.images()) {}
+    : folders_(folders), records_(folders), volumes_(folders), events_(folders.events()), images_(folders.images()),
+      networks_(folders) {}
 
 Result<Engine> Engine::open(const Folders& folders) { return Engine(folders); }
 
@@ -201,8 +202,11 @@ Result<Created> Engine::create(ContainerConfig config, std::string name) {
   if (!name.empty())
     if (const auto valid = check_name(name, "container name"); !valid || name.size() < 2)
       return fail("Invalid container name (", name, "), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed");
-  if (config.network_mode.empty()) config.network_mode = "none";
+  if (config.network_mode.empty() || config.network_mode == "default") config.network_mode = "bridge";
+  if (network_kind(config.network_mode) == NetworkKind::kNamed && config.networks.empty())
+    config.networks.push_back({.name = config.network_mode});
   TRY(check(config));
+  TRY(networks_.check(config));
   Container container{.id = TRY(random_id()),
                       .name = std::move(name),
                       .created = format_rfc3339(Clock::system().wall(), TimePrecision::kNanoseconds),

@@ -90,6 +90,7 @@ class Engine {
   Volumes& volumes() { return volumes_; }
   Events& events() { return events_; }
   ImageSource& images() { return images_; }
+  const Networks& networks() const { return networks_; }
 
   // --- life
   // `name` empty: one is made up. ENOENT: the image is not here. EEXIST: the name is taken.
@@ -161,6 +162,7 @@ class Engine {
   Volumes volumes_;
   Events events_;
   ImageSource images_;
+  Networks networks_;
 };
 
 bool is_running(const State& state);  // running, paused or restarting

@@ -43,6 +43,9 @@ Result<> Engine::release(const Locked&, Container& container) {
   if (!removed) log::debug("remove ", container.id, ": ", removed.error().message());
   // Where no mount namespace of the shim's own ended with it.
   (void)::umount2((folders_.bundle(container.id) + "/rootfs").c_str(), MNT_DETACH);
+  if (network_kind(container.config.network_mode) == NetworkKind::kNamed)
+    if (const auto detached = networks_.detach(container); !detached)
+      log::warning("detach ", container.name, " from its networks: ", detached.error().message());
   container.state.networks.clear();
   container.state.ports.clear();
   return {};

@@ -14,6 +14,11 @@ std::string variable(const char* name) {
 
 }  // namespace
 
+std::string Folders::network_run() const {
+  constexpr std::string_view kOwn = "/engine";
+  return (run.ends_with(kOwn) ? run.substr(0, run.size() - kOwn.size()) : run) + "/network";
+}
+
 Folders Folders::standard() {
   Folders folders{.data = variable("PROA_DATA"), .run = variable("PROA_RUN")};
   const bool root = ::geteuid() == 0;

@@ -31,6 +31,9 @@ struct Folders {
   std::string bundle(std::string_view id) const { return run + "/" + std::string(id); }
   std::string shim(std::string_view id) const { return bundle(id) + "/shim"; }
   std::string runtime() const { return run + "/runtime"; }
+  // What fabric/ keeps: networks for good, endpoints until the next boot.
+  std::string network() const { return data + "/network"; }
+  std::string network_run() const;
 };
 
 }  // namespace proa::engine

@@ -6,22 +6,30 @@
 
 #include "base/error.h"
 #include "engine/config.h"
+#include "engine/folders.h"
 
 namespace proa::engine {
-
-// Gives the network namespace of process `pid` its networks, and takes them back.
-class Networks {
- public:
-  virtual ~Networks() = default;
-  virtual Result<> attach(Container& container, pid_t pid) = 0;
-  // The namespace may be gone already.
-  virtual Result<> detach(Container& container) = 0;
-};
 
 enum class NetworkKind : uint8_t { kNone, kHost, kContainer, kNamed };
 NetworkKind network_kind(const std::string& mode);
 
 // hosts, hostname and resolv.conf of a container, written into its folder.
+// The containers' side of fabric/.
+class Networks {
+ public:
+  explicit Networks(const Folders& folders) : folders_(folders) {}
+  // ENOENT: "network ... not found".
+  Result<> check(const ContainerConfig& config) const;
+  // Gives the network namespace of process `pid` its networks: fills state.networks and state.ports. The shim is to
+  // hold what reserves the host's ports.
+  Result<> attach(Container& container, pid_t pid, const std::string& shim_folder) const;
+  // The namespace may be gone already.
+  Result<> detach(const Container& container) const;
+
+ private:
+  const Folders folders_;
+};
+
 Result<> write_network_files(const Container& container, const std::string& folder);
 
 }  // namespace proa::engine

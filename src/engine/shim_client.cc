@@ -225,6 +225,18 @@ Result<Fd> shim_attach(const std::string& state, const std::string& line) {
   return socket;
 }
 
+Result<> shim_hold(const std::string& state, const std::vector<Fd>& descriptors) {
+  constexpr size_t kMost = 60;  // of one message
+  Fd socket = TRY(kernel::connect_unix(state + "/ctl.sock"));
+  for (size_t at = 0; at < descriptors.size(); at += kMost) {
+    std::vector<int> some;
+    for (size_t i = at; i < std::min(descriptors.size(), at + kMost); ++i) some.push_back(descriptors[i].get());
+    TRY(kernel::send_fds(socket.get(), some, "hold\n"));
+    if (const std::string answer = TRY(read_line(socket.get())); answer != "ok") return fail("hold ports: ", answer);
+  }
+  return {};
+}
+
 Result<std::string> shim_command(const std::string& state, const std::string& line) {
   Fd socket = TRY(kernel::connect_unix(state + "/ctl.sock"));
   TRY(kernel::write_all(socket.get(), line + "\n"));

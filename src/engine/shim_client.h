@@ -56,6 +56,9 @@ Result<Fd> shim_attach(const std::string& state, const std::string& line);
 // One command on ctl.sock; its one-line answer, an error if that is one.
 Result<std::string> shim_command(const std::string& state, const std::string& line);
 
+// Gives the shim descriptors to hold open until its container has ended.
+Result<> shim_hold(const std::string& state, const std::vector<Fd>& descriptors);
+
 // Programs of ours: proa itself, and proa-shim beside it or in $PATH.
 Result<std::string> own_program();
 Result<std::string> shim_program();

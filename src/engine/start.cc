@@ -166,11 +166,18 @@ Result<> Engine::launch(const Locked& locked, Container& container, const StartO
 
   const runtime::Globals globals{.root = folders_.runtime()};
   const auto going = [&]() -> Result<> {
+    if (kind == NetworkKind::kNamed) {
+      TRY(networks_.attach(container, static_cast<pid_t>(report.pid), shim));
+      TRY(write_network_files(container, locked.path()));
+    }
     if (options.before) TRY(options.before(shim));
     return runtime::start(globals, container.id);
   }();
   if (!going) {
+    if (kind == NetworkKind::kNamed) (void)networks_.detach(container);
     (void)runtime::remove(globals, container.id, true);
+    container.state.networks.clear();
+    container.state.ports.clear();
     container.state.pid = 0;
     return std::unexpected(start_error(going.error()));
   }

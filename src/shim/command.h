@@ -9,7 +9,7 @@
 namespace proa::shim {
 
 struct Command {
-  enum class Kind { resize, close_stdin, reopen_logs, signal, status, timer, wait };
+  enum class Kind { hold, resize, close_stdin, reopen_logs, signal, status, timer, wait };
   Kind kind;
   uint16_t rows = 0, columns = 0;
   int signal = 0;

@@ -273,6 +273,7 @@ void Monitor::execute(const Command& command, Writer& answer) {
       next_tick_ = sys::milliseconds() + static_cast<int64_t>(timer_);
       answer << "ok\n";
       return;
+    case Command::Kind::hold: answer << "ok\n"; return;
     case Command::Kind::wait: return;
   }
 }
