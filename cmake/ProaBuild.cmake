@@ -34,14 +34,16 @@ set(PROA_USES_base "")
 set(PROA_USES_kernel base)
 set(PROA_USES_net base)
 set(PROA_USES_oci kernel base)
+set(PROA_USES_fabric kernel base)
 # The shim links no libc and no C++ runtime: nothing below it would do.
 set(PROA_USES_shim "")
 # Before main: depends on nothing, and only programs link it.
 set(PROA_USES_start "")
-set(PROA_USES_cli oci kernel base)
+set(PROA_USES_engine fabric oci kernel base)
+set(PROA_USES_cli engine fabric oci kernel base)
 
 # Short-lived roles are paid for by the page: these modules are built for size.
-set(PROA_SMALL_MODULES base kernel oci cli shim start)
+set(PROA_SMALL_MODULES base kernel oci fabric engine cli shim start)
 
 function(_proa_check_includes module)
   set(allowed ${module} ${PROA_USES_${module}})

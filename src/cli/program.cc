@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "base/log.h"
+#include "cli/container_commands.h"
 #include "cli/help.h"
 #include "cli/invocation.h"
 #include "cli/print.h"
@@ -62,12 +63,25 @@ Result<int> run(const Invocation& in) {
   return in.command().handler(in);
 }
 
+// What shims call; not for users.
+constexpr Argument kIdArgument[] = {{"ID", "the container's id"}};
+constexpr Command kExitedCommand{.name = "__exited", .arguments = kIdArgument, .handler = engine_exited};
+constexpr Command kHealthCommand{.name = "__health", .arguments = kIdArgument, .handler = engine_health};
+constexpr const Command* kInternalCommands[] = {&kExitedCommand, &kHealthCommand};
+constexpr Command kInternalRoot{.name = "proa", .commands = kInternalCommands};
+constexpr Program kInternal{.name = "proa", .root = &kInternalRoot, .usage_status = 2, .as_runc = false};
+
+const Program& program_called(std::span<char*> words) {
+  std::string_view name = words.empty() ? std::string_view() : std::string_view(words[0]);
+  name.remove_prefix(std::min(name.rfind('/') + 1, name.size()));
+  if (name == kProaRuntime.name) return kProaRuntime;
+  return words.size() > 1 && std::string_view(words[1]).starts_with("__") ? kInternal : kProa;
+}
+
 }  // namespace
 
 int run_program(std::span<char*> words) {
-  std::string_view name = words.empty() ? std::string_view() : std::string_view(words[0]);
-  name.remove_prefix(std::min(name.rfind('/') + 1, name.size()));
-  const Program& program = name == kProaRuntime.name ? kProaRuntime : kProa;
+  const Program& program = program_called(words);
 
   Invocation invocation(program);
   Result<> parsed = parse(words.subspan(words.empty() ? 0 : 1), invocation);

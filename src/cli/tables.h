@@ -13,4 +13,11 @@ extern const Command kRuntimeRoot;
 // `proa image`.
 extern const Command kImageRoot;
 
+// `proa container`, `proa volume`, and what Docker has without these words.
+extern const Command kContainerRoot;
+extern const Command kVolumeRoot;
+namespace containers {
+extern const Command kRun, kCreate, kStart, kAttach, kExec, kPs, kLogs, kStop, kRestart, kKill, kPause, kUnpause, kRm, kWait, kTop, kStats, kInspect, kCp, kDiff, kCommit, kRename, kUpdate, kPort, kEvents;
+}  // namespace containers
+
 }  // namespace proa::cli

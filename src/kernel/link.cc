@@ -15,6 +15,7 @@
 
 #include "base/fd.h"
 #include "kernel/file.h"
+#include "kernel/link_make.h"
 #include "kernel/sys.h"
 
 namespace proa::kernel {
@@ -32,8 +33,6 @@ std::vector<uint8_t> to_vector(Bytes bytes) {
   const auto* first = reinterpret_cast<const uint8_t*>(bytes.data());
   return {first, first + bytes.size()};
 }
-
-Bytes to_bytes(const std::vector<uint8_t>& data) { return std::as_bytes(std::span(data)); }
 
 LinkStatistics to_statistics(const rtnl_link_stats64& raw) {
   return {.rx_bytes = raw.rx_bytes,
@@ -211,27 +210,13 @@ Result<std::vector<Address>> list_addresses(Netlink& route) {
 }
 
 Result<> set_link_up(Netlink& route, int index) {
-  Message message(RTM_NEWLINK);
-  message.header(ifinfomsg{.ifi_family = AF_UNSPEC,
-                           .__ifi_pad = 0,
-                           .ifi_type = 0,
-                           .ifi_index = index,
-                           .ifi_flags = IFF_UP,
-                           .ifi_change = IFF_UP});
+  Message message = set_link_up_message(index);
   TRY_CTX(route.request(message), "bring up device ", index);
   return {};
 }
 
 Result<> add_address(Netlink& route, const Address& address) {
-  Message message(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL);
-  message.header(ifaddrmsg{.ifa_family = address.family,
-                           .ifa_prefixlen = address.prefix_length,
-                           .ifa_flags = static_cast<uint8_t>(address.flags),
-                           .ifa_scope = address.scope,
-                           .ifa_index = static_cast<uint32_t>(address.link_index)});
-  message.add(IFA_LOCAL, to_bytes(address.local)).add(IFA_ADDRESS, to_bytes(address.peer));
-  if (!address.broadcast.empty()) message.add(IFA_BROADCAST, to_bytes(address.broadcast));
-  message.add_number(IFA_FLAGS, address.flags);
+  Message message = add_address_message(address);
   return route.request(message);
 }
 

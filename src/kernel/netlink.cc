@@ -21,6 +21,8 @@ constexpr CallShape kSetns{SYS_setns, "setns", "dx"};
 constexpr size_t kBufferSize = 32u << 10;
 constexpr size_t kMaxAttribute = 0xffff;
 constexpr int kDumpAttempts = 8;
+// net.core.wmem_default where nobody changed it.
+constexpr size_t kUsualSendBuffer = 212992;
 
 constexpr size_t align(size_t size) { return (size + 3) & ~size_t{3}; }
 
@@ -181,20 +183,30 @@ Result<Netlink> Netlink::open_in(int netns_fd, int protocol) {
 
 Result<> Netlink::send(Message& message, uint16_t flags) {
   message.set_flags(flags);
-  const Bytes bytes = TRY(message.finish(++sequence_));
+  return send_bytes(TRY(message.finish(++sequence_)));
+}
+
+Result<> Netlink::send_bytes(Bytes bytes) {
+  // The kernel refuses a datagram that does not fit its half of the send buffer.
+  if (bytes.size() > kUsualSendBuffer / 2) {
+    const int wanted = static_cast<int>(bytes.size()) * 2;
+    call(kSetsockopt, socket_.get(), SOL_SOCKET, SO_SNDBUFFORCE, &wanted, sizeof wanted);
+  }
   const sockaddr_nl kernel{.nl_family = AF_NETLINK, .nl_pad = 0, .nl_pid = 0, .nl_groups = 0};
   long sent = -EINTR;
   while (sent == -EINTR) sent = call(kSendto, socket_.get(), bytes.data(), bytes.size(), 0, &kernel, sizeof kernel);
   return check_ok(sent, "netlink: send");
 }
 
-Result<Bytes> Netlink::receive() {
+Result<Bytes> Netlink::receive(int flags) {
   buffer_.resize(kBufferSize);
   for (;;) {
     sockaddr_nl from{};
     socklen_t from_size = sizeof from;
-    const long got = call(kRecvfrom, socket_.get(), buffer_.data(), buffer_.size(), MSG_TRUNC, &from, &from_size);
+    const long got =
+        call(kRecvfrom, socket_.get(), buffer_.data(), buffer_.size(), MSG_TRUNC | flags, &from, &from_size);
     if (got == -EINTR) continue;
+    if (got == -EAGAIN && (flags & MSG_DONTWAIT) != 0) return Bytes();
     if (got < 0) return fail_errno(static_cast<int>(-got), "netlink: receive");
     if (static_cast<size_t>(got) > buffer_.size()) return fail("netlink: an answer of ", got, " bytes was cut off");
     if (from.nl_pid != 0) continue;  // some process, not the kernel
@@ -236,6 +248,41 @@ Result<> Netlink::request(Message& message) {
   TRY(send(message, NLM_F_ACK));
   TRY(finish(nullptr));
   return {};
+}
+
+Result<> Netlink::query(Message& message, const Visitor& visit) {
+  TRY(send(message, NLM_F_ACK));
+  TRY(finish(&visit));
+  return {};
+}
+
+Result<> Netlink::batch(std::span<Message> messages, size_t* failed) {
+  if (failed != nullptr) *failed = messages.size();
+  if (messages.empty()) return {};
+  std::vector<std::byte> datagram;
+  const uint32_t first = sequence_ + 1;
+  for (Message& message : messages) {
+    const Bytes bytes = TRY(message.finish(++sequence_));
+    datagram.insert(datagram.end(), bytes.begin(), bytes.end());
+  }
+  TRY(send_bytes(datagram));
+  return batch_answers(first, messages.size(), failed);
+}
+
+// The kernel has worked through the whole datagram when sendto returns: what it has to say is queued.
+Result<> Netlink::batch_answers(uint32_t first, size_t count, size_t* failed) {
+  Result<> outcome;
+  for (;;) {
+    const Bytes datagram = TRY(receive(MSG_DONTWAIT));
+    if (datagram.empty()) return outcome;
+    MessageReader messages(datagram);
+    while (const std::optional<MessageView> message = TRY(messages.next())) {
+      const size_t index = message->sequence - first;
+      if (message->type != NLMSG_ERROR || index >= count || !outcome) continue;
+      outcome = acknowledged(*message);
+      if (!outcome && failed != nullptr) *failed = index;
+    }
+  }
 }
 
 Result<> Netlink::dump(Message& message, const Visitor& visit, const std::function<void()>& restart) {

@@ -54,6 +54,8 @@ class Message {
 
   uint16_t type() const;
   void set_flags(uint16_t flags);
+  // Bytes so far.
+  size_t size() const { return bytes_.size(); }
   // The bytes to send. An error when an attribute was too long or a nest is still open.
   Result<Bytes> finish(uint32_t sequence);
 
@@ -132,6 +134,13 @@ class Netlink {
 
   // Sends and waits for the acknowledgement. The kernel's own explanation is put into the error.
   Result<> request(Message& message);
+  // Sends all in one datagram: one system call for the lot. The kernel works through them in order and
+  // answers only what fails (unless a message asks otherwise with NLM_F_ACK or NLM_F_ECHO); the first
+  // failure is returned, `failed` gets its index. rtnetlink carries on after a failure; nf_tables, between
+  // its begin and end messages, does all or nothing.
+  Result<> batch(std::span<Message> messages, size_t* failed = nullptr);
+  // Sends and visits the one answer: a "get" that is no dump.
+  Result<> query(Message& message, const Visitor& visit);
   // Sends as a dump and visits each answer. A dump that the kernel says was torn by a change is asked
   // for again: `restart` is called before each attempt, so that the caller can drop what it collected.
   Result<> dump(Message& message, const Visitor& visit, const std::function<void()>& restart = {});
@@ -140,7 +149,10 @@ class Netlink {
   enum class Progress : uint8_t { kMore, kDone, kTorn };
   explicit Netlink(Fd socket) : socket_(std::move(socket)) {}
   Result<> send(Message& message, uint16_t flags);
-  Result<Bytes> receive();
+  Result<> send_bytes(Bytes bytes);
+  Result<> batch_answers(uint32_t first, size_t count, size_t* failed);
+  // With MSG_DONTWAIT in `flags`: no bytes when nothing is queued.
+  Result<Bytes> receive(int flags = 0);
   Result<Progress> read_answer(Bytes datagram, const Visitor* visit);
   // Reads until the request is answered.
   Result<Progress> finish(const Visitor* visit);

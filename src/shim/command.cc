@@ -22,15 +22,24 @@ Result<Command> parse_signal(std::string_view* line) {
   return Command{.kind = Command::Kind::signal, .signal = static_cast<int>(value)};
 }
 
+Result<Command> parse_timer(std::string_view* line) {
+  Command command{.kind = Command::Kind::timer};
+  if (!parse_number(take_word(line), INT32_MAX, &command.milliseconds) || command.milliseconds == 0)
+    return fail("expected: timer MILLISECONDS");
+  return command;
+}
+
 Result<Command> parse_first_word(std::string_view* line) {
   const std::string_view word = take_word(line);
   if (word == "resize") return parse_resize(line);
   if (word == "signal") return parse_signal(line);
+  if (word == "hold") return Command{.kind = Command::Kind::hold};
+  if (word == "timer") return parse_timer(line);
   if (word == "close-stdin") return Command{.kind = Command::Kind::close_stdin};
   if (word == "reopen-logs") return Command{.kind = Command::Kind::reopen_logs};
   if (word == "status") return Command{.kind = Command::Kind::status};
   if (word == "wait") return Command{.kind = Command::Kind::wait};
-  return fail("unknown command '", word, "': expected resize, signal, close-stdin, reopen-logs, status or wait");
+  return fail("unknown command '", word, "': expected hold, resize, signal, close-stdin, reopen-logs, status, timer or wait");
 }
 
 }  // namespace

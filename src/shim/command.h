@@ -9,10 +9,11 @@
 namespace proa::shim {
 
 struct Command {
-  enum class Kind { resize, close_stdin, reopen_logs, signal, status, wait };
+  enum class Kind { hold, resize, close_stdin, reopen_logs, signal, status, timer, wait };
   Kind kind;
   uint16_t rows = 0, columns = 0;
   int signal = 0;
+  uint64_t milliseconds = 0;  // timer
 };
 Result<Command> parse_command(std::string_view line);
 

@@ -7,6 +7,8 @@
 namespace proa::shim {
 namespace {
 
+constexpr size_t kMostHeld = 64;  // descriptors of one message
+
 bool send_text(int fd, std::string_view text) {
   iovec data = {const_cast<char*>(text.data()), text.size()};
   msghdr message = {};
@@ -36,7 +38,13 @@ void Control::on_event(unsigned index, uint32_t events) {
 }
 
 void Control::read_from(Client& client) {
-  const long got = sys::receive(client.fd, client.text + client.size, kMaxLine - client.size, MSG_DONTWAIT);
+  iovec data = {client.text + client.size, kMaxLine - client.size};
+  alignas(cmsghdr) char descriptors[CMSG_SPACE(kMostHeld * sizeof(int))];
+  msghdr message = {};
+  message.msg_iov = &data, message.msg_iovlen = 1;
+  message.msg_control = descriptors, message.msg_controllen = sizeof descriptors;
+  // What comes with "hold" is not looked at: it is open for as long as this process is.
+  const long got = sys::receive_message(client.fd, &message, MSG_DONTWAIT);
   if (got == -EAGAIN) return;
   if (got > 0) {
     client.size += static_cast<size_t>(got);

@@ -5,6 +5,7 @@
 #include <sys/prctl.h>
 
 #include "shim/create.h"
+#include "shim/init.h"
 #include "shim/monitor.h"
 #include "shim/options.h"
 #include "shim/process.h"
@@ -30,7 +31,7 @@ struct Outcome {
 
 class Shim {
  public:
-  Shim(const Options& options, const char* const* env) : options_(options), monitor_(options) { origin_.env = env; }
+  Shim(const Options& options, const char* const* env) : options_(options), monitor_(options, origin_) { origin_.env = env; }
 
   Result<> prepare();
   // Comes back in the background process; the caller's process ends with the outcome.
@@ -208,7 +209,10 @@ void close_strangers(const Options& options) {
 
 }  // namespace
 
-int main(int, char** argv, char** env) {
+int main(int count, char** argv, char** env) {
+  // docker-init -- PROGRAM ARG...: bound into containers under that name.
+  if (count > 2 && std::string_view(argv[0]).ends_with("/docker-init") && std::string_view(argv[1]) == "--")
+    run_init(argv + 2, env);
   static Options options;
   Result<> done = parse_options(argv, &options);
   if (done) {

@@ -48,6 +48,7 @@ Result<> Monitor::take(const Container& container, int children) {
 }
 
 Ending Monitor::hold() {
+  next_tick_ = sys::milliseconds() + static_cast<int64_t>(timer_);
   reap_children();  // the container may have ended before its signal was watched for
   while (!ended_) {
     epoll_event events[16];
@@ -56,6 +57,7 @@ Ending Monitor::hold() {
     for (long i = 0; i < count; ++i) dispatch(events[i]);
     if (attach_.busy()) attach_.drop_late(sys::milliseconds());
     pause_outputs(attach_.busy());
+    tick();
   }
   drain_outputs();
   log_.finish(sys::now(CLOCK_REALTIME));
@@ -63,8 +65,24 @@ Ending Monitor::hold() {
   return ending_;
 }
 
+void Monitor::tick() {
+  if (timer_ == 0 || timer_process_ != 0 || ended_ || sys::milliseconds() < next_tick_) return;
+  const int null = sys::open(AT_FDCWD, "/dev/null", O_RDWR);
+  timer_process_ = spawn(origin_, options_.timer_args, {null, null, null});
+  sys::close(null);
+  if (timer_process_ > 0) return;
+  timer_process_ = 0;
+  next_tick_ = sys::milliseconds() + static_cast<int64_t>(timer_);
+}
+
 int Monitor::wait_time() {
-  if (!attach_.busy()) return rested_ ? -1 : kRestAfter;
+  if (!attach_.busy()) {
+    const int rest = rested_ ? -1 : kRestAfter;
+    if (timer_ == 0 || timer_process_ != 0) return rest;
+    const int64_t left = next_tick_ - sys::milliseconds();
+    if (left <= 0) return 0;
+    return rest < 0 || left < rest ? static_cast<int>(left < INT32_MAX ? left : INT32_MAX) : rest;
+  }
   const int64_t deadline = attach_.deadline();
   if (deadline == INT64_MAX) return -1;
   const int64_t left = deadline - sys::milliseconds();
@@ -149,6 +167,10 @@ void Monitor::reap_children() {
   }
   siginfo_t info;
   while (sys::wait(P_ALL, 0, &info, WNOHANG) == 0 && info.si_pid != 0) {
+    if (info.si_pid == timer_process_) {
+      timer_process_ = 0;
+      next_tick_ = sys::milliseconds() + static_cast<int64_t>(timer_);
+    }
     if (info.si_pid != ending_.pid) continue;  // an orphan of the container
     ended_ = true;
     ending_.time = sys::now(CLOCK_REALTIME);
@@ -242,6 +264,16 @@ void Monitor::execute(const Command& command, Writer& answer) {
       else
         answer << "ok\n";
       return;
+    case Command::Kind::timer:
+      if (timer_ == 0) {
+        answer << "error: the shim was started without a timer\n";
+        return;
+      }
+      timer_ = command.milliseconds;
+      next_tick_ = sys::milliseconds() + static_cast<int64_t>(timer_);
+      answer << "ok\n";
+      return;
+    case Command::Kind::hold: answer << "ok\n"; return;
     case Command::Kind::wait: return;
   }
 }

@@ -9,6 +9,7 @@
 #include "shim/oom.h"
 #include "shim/options.h"
 #include "shim/poller.h"
+#include "shim/process.h"
 
 namespace proa::shim {
 
@@ -22,8 +23,8 @@ void write_ending(const Ending& ending, std::string_view id, Writer& to);
 
 class Monitor final : public Control::Executor {
  public:
-  explicit Monitor(const Options& options)
-      : options_(options), input_(poller_), attach_(poller_, input_), control_(poller_, *this) {}
+  Monitor(const Options& options, const Origin& origin)
+      : options_(options), origin_(origin), timer_(options.timer), input_(poller_), attach_(poller_, input_), control_(poller_, *this) {}
 
   // Makes the sockets in the current folder, so that clients find them as soon as create is reported.
   Result<> listen();
@@ -61,6 +62,8 @@ class Monitor final : public Control::Executor {
   bool drain_chunk(Output& output, size_t* size);
   void deliver_tail(std::string_view record);
   int wait_time();
+  // Runs the timer's command when its time has come and none is running.
+  void tick();
   void rest();
   void resize(const Command& command, Writer& answer);
   void close_input(Writer& answer);
@@ -73,6 +76,10 @@ class Monitor final : public Control::Executor {
   static constexpr size_t kTail = 3 * kDrain;
 
   const Options& options_;
+  const Origin& origin_;
+  uint64_t timer_;         // milliseconds; 0: none
+  int64_t next_tick_ = 0;  // on the monotonic clock
+  long timer_process_ = 0;
   Poller poller_;
   Input input_;
   Attach attach_;

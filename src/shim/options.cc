@@ -4,6 +4,8 @@ namespace proa::shim {
 
 namespace {
 
+constexpr uint64_t kLongestTimer = uint64_t{1000} * 60 * 60 * 24 * 365;
+
 constexpr std::string_view kHelp =
     "Hold a container: its stdio, terminal, log file and exit status\n"
     "\n"
@@ -31,6 +33,8 @@ constexpr std::string_view kHelp =
     "      --log-max-files N      keep N log files, the current one included (default: 1)\n"
     "      --sync-fd N            write the outcome of create to descriptor N as a line of JSON\n"
     "      --preserve-fds N       pass N more descriptors, from 3 on, to the container\n"
+    "      --timer MS             run a command each MS milliseconds, from the end of one to the next\n"
+    "      --timer-arg ARG        one more word of that command; the first is a path; repeatable\n"
     "      --exit-command PROGRAM [ARG...]\n"
     "                             run PROGRAM, a path, after the container's end; must come last\n"
     "      --cleanup              remove what a shim that has ended left in its folder\n"
@@ -112,6 +116,11 @@ Result<> set_exit_command(Reader& reader, Options* to) {
   return {};
 }
 
+Result<> set_timer_arg(Reader& reader, Options* to) {
+  if (to->timer_arg_count == kMaxTimerArgs) return fail(reader.name, ": more than ", kMaxTimerArgs);
+  return set_text(reader, &to->timer_args[to->timer_arg_count++]);
+}
+
 Result<> set_flag(Reader& reader, bool* to) {
   if (reader.joined != nullptr) return fail(reader.name, ": takes no value");
   *to = true;
@@ -143,6 +152,8 @@ Result<> read_flag(Reader& reader, Options* to) {
   if (name == "--runtime-arg") return set_runtime_arg(reader, to);
   if (name == "--sync-fd") return set_number(reader, 3, 1 << 20, &to->sync_fd);
   if (name == "--preserve-fds") return set_number(reader, 0, 1 << 16, &to->preserve_fds);
+  if (name == "--timer") return set_number(reader, 1, kLongestTimer, &to->timer);
+  if (name == "--timer-arg") return set_timer_arg(reader, to);
   if (name == "--exit-command") return set_exit_command(reader, to);
   if (name == "--cleanup") return set_action(reader, Options::Action::cleanup, to);
   if (name == "--version") return set_action(reader, Options::Action::version, to);
@@ -154,6 +165,7 @@ Result<> check(const Options& options) {
   if (options.action == Options::Action::help || options.action == Options::Action::version) return {};
   if (options.state == nullptr) return fail("--state: is required");
   if (options.action == Options::Action::cleanup) return {};
+  if ((options.timer != 0) != (options.timer_arg_count != 0)) return fail("--timer and --timer-arg: one needs the other");
   if (options.runtime == nullptr) return fail("--runtime: is required");
   if (options.bundle == nullptr) return fail("--bundle: is required");
   if (options.id == nullptr) return fail("--id: is required");

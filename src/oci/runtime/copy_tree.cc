@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <cstring>
+#include <memory>
 #include <string>
 
 #include "base/fd.h"
@@ -76,8 +77,9 @@ Result<> copy_link(int from, int to, const char* name) {
 Result<> copy_entry(int from, int to, const char* name, dev_t device, int depth) {
   struct stat info{};
   if (::fstatat(from, name, &info, AT_SYMLINK_NOFOLLOW) != 0) return fail_errno(errno, "stat ", name);
+  if (!S_ISDIR(info.st_mode) && ::unlinkat(to, name, 0) != 0 && errno != ENOENT) return fail_errno(errno, "replace ", name);
   if (S_ISDIR(info.st_mode)) {
-    if (::mkdirat(to, name, 0700) != 0) return fail_errno(errno, "make folder ", name);
+    if (::mkdirat(to, name, 0700) != 0 && errno != EEXIST) return fail_errno(errno, "make folder ", name);
     if (info.st_dev == device) {
       Fd inner_from = TRY(kernel::open_at(from, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
       Fd inner_to = TRY(kernel::open_at(to, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
@@ -117,5 +119,15 @@ Result<> copy_folder(int from, int to, int depth) {
 }  // namespace
 
 Result<> copy_tree(int from, int to) { return copy_folder(from, to, 0); }
+
+Result<bool> is_empty_folder(int fd) {
+  Fd folder = TRY(kernel::open_at(fd, ".", O_RDONLY | O_DIRECTORY));
+  const std::unique_ptr<DIR, int (*)(DIR*)> dir(::fdopendir(folder.get()), ::closedir);
+  if (dir == nullptr) return fail_errno(errno, "list folder");
+  folder.release();
+  while (const dirent* entry = ::readdir(dir.get()))
+    if (const std::string_view name = entry->d_name; name != "." && name != "..") return false;
+  return true;
+}
 
 }  // namespace proa::oci::runtime

@@ -1,0 +1,56 @@
+// cp: files between the host and containers.
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "base/text.h"
+#include "cli/container_commands.h"
+#include "cli/print.h"
+#include "engine/copy.h"
+#include "engine/engine.h"
+#include "oci/image/pack.h"
+#include "oci/image/stream.h"
+
+namespace proa::cli {
+namespace {
+
+using engine::Engine;
+using engine::Place;
+
+// CONTAINER:PATH; a path that begins with / or . is the host's, whatever it holds.
+std::pair<std::string, std::string> split_place(const std::string& text) {
+  if (text.starts_with('/') || text.starts_with('.') || text == "-") return {"", text};
+  const size_t at = text.find(':');
+  if (at == std::string::npos) return {"", text};
+  return {text.substr(0, at), text.substr(at + 1)};
+}
+
+Result<Place> place_of(Engine& engine, const std::string& container, const std::string& path) {
+  if (container.empty()) return Place{.root = Fd(), .path = path};
+  const engine::Container found = TRY(engine.inspect(container));
+  return engine::place_in(engine, found, path);
+}
+
+}  // namespace
+
+Result<int> container_cp(const Invocation& in) {
+  const auto [from_container, from_path] = split_place(in.argument(0));
+  const auto [to_container, to_path] = split_place(in.argument(1));
+  if (from_container.empty() == to_container.empty())
+    return fail(from_container.empty() ? "must specify at least one container source" : "copying between containers is not supported");
+  Engine engine = TRY(Engine::open());
+  Place from = TRY(place_of(engine, from_container, from_path));
+  Place to = TRY(place_of(engine, to_container, to_path));
+  if (from_path == "-" && from_container.empty()) {
+    TRY(engine::unpack_into(STDIN_FILENO, to));
+  } else if (to_path == "-" && to_container.empty()) {
+    TRY(engine::pack_from(from, STDOUT_FILENO));
+  } else {
+    TRY(engine::copy_place(from, to, {.follow_link = in.on("follow-link"), .keep_owner = in.on("archive") || !from_container.empty()}));
+  }
+  return 0;
+}
+
+}  // namespace proa::cli

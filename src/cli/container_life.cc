@@ -1,0 +1,140 @@
+// Commands that change containers that exist.
+#include <unistd.h>
+
+#include <cstdio>
+#include <functional>
+
+#include "base/ids.h"
+#include "base/text.h"
+#include "cli/container_commands.h"
+#include "cli/container_filter.h"
+#include "cli/container_flags.h"
+#include "cli/human.h"
+#include "cli/print.h"
+#include "engine/engine.h"
+
+namespace proa::cli {
+namespace {
+
+using engine::Engine;
+
+// Each container by itself: one that fails does not keep the others from it. Names are printed as they were given.
+Result<int> for_each(const Invocation& in, const std::function<Result<>(Engine&, const std::string&)>& work) {
+  Engine engine = TRY(Engine::open());
+  int status = 0;
+  for (const std::string& name : in.arguments()) {
+    if (const auto done = work(engine, name); !done) {
+      std::string text = cat("proa: error: ", done.error().message(), "\n");
+      if (!done.error().hint().empty()) text += cat("hint: ", done.error().hint(), "\n");
+      [[maybe_unused]] const ssize_t wrote = ::write(STDERR_FILENO, text.data(), text.size());
+      status = 1;
+      continue;
+    }
+    TRY(print_text(name + "\n"));
+  }
+  return status;
+}
+
+engine::StopOptions stop_options(const Invocation& in) {
+  engine::StopOptions out{.timeout = in.integer("time"), .signal = in.text("signal")};
+  if (!out.timeout) out.timeout = in.integer("timeout");
+  return out;
+}
+
+}  // namespace
+
+Result<bool> confirm(const std::string& question) {
+  TRY(print_text(question + "\nAre you sure you want to continue? [y/N] "));
+  char answer[64];
+  const ssize_t got = ::read(STDIN_FILENO, answer, sizeof answer);
+  return got > 0 && (answer[0] == 'y' || answer[0] == 'Y');
+}
+
+Result<int> container_stop(const Invocation& in) {
+  return for_each(in, [&](Engine& engine, const std::string& name) { return engine.stop(name, stop_options(in)); });
+}
+Result<int> container_restart(const Invocation& in) {
+  return for_each(in, [&](Engine& engine, const std::string& name) { return engine.restart(name, stop_options(in)); });
+}
+Result<int> container_kill(const Invocation& in) {
+  return for_each(in, [&](Engine& engine, const std::string& name) { return engine.kill(name, in.text("signal")); });
+}
+Result<int> container_pause(const Invocation& in) {
+  return for_each(in, [](Engine& engine, const std::string& name) { return engine.pause(name); });
+}
+Result<int> container_unpause(const Invocation& in) {
+  return for_each(in, [](Engine& engine, const std::string& name) { return engine.unpause(name); });
+}
+
+Result<int> container_rm(const Invocation& in) {
+  return for_each(in, [&](Engine& engine, const std::string& name) -> Result<> {
+    auto removed = engine.remove(name, {.force = in.on("force"), .volumes = in.on("volumes")});
+    if (!removed && removed.error().code() == ENOENT && in.on("force")) return {};
+    return removed;
+  });
+}
+
+Result<int> container_wait(const Invocation& in) {
+  Engine engine = TRY(Engine::open());
+  for (const std::string& name : in.arguments()) {
+    const int status = TRY(engine.wait(name));
+    TRY(print_text(cat(status, "\n")));
+  }
+  return 0;
+}
+
+Result<int> container_rename(const Invocation& in) {
+  Engine engine = TRY(Engine::open());
+  TRY(engine.rename(in.argument(0), in.argument(1)));
+  return 0;
+}
+
+Result<int> container_update(const Invocation& in) {
+  engine::UpdateRequest request;
+  if (const std::string cpus = in.text("cpus"); !cpus.empty()) request.nano_cpus = TRY(parse_nano_cpus(cpus));
+  request.cpu_shares = in.integer("cpu-shares");
+  request.cpu_quota = in.integer("cpu-quota");
+  request.cpu_period = in.integer("cpu-period");
+  request.cpu_rt_period = in.integer("cpu-rt-period");
+  request.cpu_rt_runtime = in.integer("cpu-rt-runtime");
+  request.memory = in.bytes("memory");
+  request.memory_swap = in.bytes("memory-swap");
+  request.memory_reservation = in.bytes("memory-reservation");
+  request.pids_limit = in.integer("pids-limit");
+  if (const auto weight = in.whole("blkio-weight")) request.blkio_weight = static_cast<int64_t>(*weight);
+  if (in.is_set("cpuset-cpus")) request.cpuset_cpus = in.text("cpuset-cpus");
+  if (in.is_set("cpuset-mems")) request.cpuset_mems = in.text("cpuset-mems");
+  if (in.is_set("restart")) request.restart = TRY(parse_restart(in.text("restart")));
+  return for_each(in, [&](Engine& engine, const std::string& name) -> Result<> {
+    TRY(engine.update(name, request));
+    return {};
+  });
+}
+
+Result<int> container_prune(const Invocation& in) {
+  const ContainerFilter filter = TRY(ContainerFilter::parse(in.texts("filter")));
+  if (!in.on("force") && !TRY(confirm("WARNING! This will remove all stopped containers."))) return 0;
+  Engine engine = TRY(Engine::open());
+  TRY(engine.clean_up());
+  std::string removed;
+  uint64_t bytes = 0;
+  for (const engine::Container& container : TRY(engine.list())) {
+    const std::string& status = container.state.status;
+    if ((status != "exited" && status != "created" && status != "dead") || !TRY(filter.matches(engine, container))) continue;
+    if (!container.resolved.snapshot.empty()) bytes += engine.images().usage(container.resolved.snapshot).value_or(0);
+    if (engine.remove(container.id)) removed += container.id + "\n";
+  }
+  if (!removed.empty()) TRY(print_text(cat("Deleted Containers:\n", removed, "\n")));
+  TRY(print_text(cat("Total reclaimed space: ", human_size(bytes), "\n")));
+  return 0;
+}
+
+Result<int> container_commit(const Invocation& in) {
+  Engine engine = TRY(Engine::open());
+  const engine::CommitRequest request{.name = in.argument(1), .author = in.text("author"), .message = in.text("message"), .changes = in.texts("change")};
+  const std::string id = TRY(engine.commit(in.argument(0), request, in.on("pause")));
+  TRY(print_text(id + "\n"));
+  return 0;
+}
+
+}  // namespace proa::cli

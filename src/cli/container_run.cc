@@ -1,0 +1,219 @@
+// run, create, start, attach, exec: what puts a program into a container and one's terminal before it.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "base/ids.h"
+#include "cli/container_commands.h"
+#include "cli/container_flags.h"
+#include "cli/print.h"
+#include "engine/attach.h"
+#include "engine/engine.h"
+#include "kernel/file.h"
+
+namespace proa::cli {
+namespace {
+
+using engine::AttachEnd;
+using engine::AttachOptions;
+using engine::AttachSession;
+using engine::ContainerConfig;
+using engine::Engine;
+
+constexpr int kNotExecutable = 126, kNotFound = 127, kFailed = 125;
+
+void complain(std::string_view text) {
+  [[maybe_unused]] const ssize_t wrote = ::write(STDERR_FILENO, text.data(), text.size());
+}
+
+Result<> write_cidfile(const std::string& path, const std::string& id) {
+  Fd file = TRY_CTX(kernel::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL, 0644), "--cidfile");
+  return kernel::write_all(file.get(), id);
+}
+
+Result<> check_cidfile(const std::string& path) {
+  if (!path.empty() && kernel::path_exists(path.c_str()))
+    return fail("container ID file found, make sure the other container isn't running or delete ", path);
+  return {};
+}
+
+Error explain(Error error, const ContainerConfig& config) {
+  if (error.code() == ENOENT && !config.image.empty() && error.message().find("rootfs") == std::string::npos)
+    return Error(cat("Unable to find image '", config.image, "' locally"))
+        .hint("pull it (`proa image pull`), or load it (`proa image load`); `proa image ls` lists what is here");
+  return error;
+}
+
+Result<engine::Created> make(Engine& engine, const Invocation& in, const ContainerConfig& config) {
+  const std::string cidfile = in.text("cidfile");
+  TRY(check_cidfile(cidfile));
+  auto made = engine.create(config, in.text("name"));
+  if (!made) return std::unexpected(explain(made.error(), config));
+  for (const std::string& warning : made->warnings) complain(cat("WARNING: ", warning, "\n"));
+  if (!cidfile.empty()) {
+    if (const auto written = write_cidfile(cidfile, made->id); !written) {
+      (void)engine.remove(made->id, {.force = true, .volumes = true});
+      return std::unexpected(written.error());
+    }
+  }
+  return made;
+}
+
+// "-a stdout -a stderr"; nothing named: output, and input if it is open.
+Result<AttachOptions> attach_options(const Invocation& in, const ContainerConfig& config) {
+  AttachOptions out{.in = config.open_stdin, .tty = config.tty, .detach_keys = in.text("detach-keys")};
+  out.proxy_signals = in.on("sig-proxy");
+  const std::vector<std::string> named = in.texts("attach");
+  if (named.empty()) return out;
+  out.in = out.out = out.err = false;
+  for (std::string stream : named) {
+    std::ranges::transform(stream, stream.begin(), [](unsigned char c) { return std::tolower(c); });
+    if (stream == "stdin") out.in = true;
+    else if (stream == "stdout") out.out = true;
+    else if (stream == "stderr") out.err = true;
+    else return fail("valid streams are STDIN, STDOUT and STDERR");
+  }
+  return out;
+}
+
+int start_status(const Error& error) {
+  if (!error.message().starts_with("exec")) return kFailed;
+  return error.code() == ENOENT ? kNotFound : error.code() == EACCES ? kNotExecutable : kFailed;
+}
+
+// Follows the streams to the end; then the container is as its record says.
+Result<int> follow(Engine& engine, AttachSession& session, const std::string& id, bool removed_at_end) {
+  const AttachEnd end = TRY(session.run());
+  if (end.detached) return 0;
+  const auto waited = engine.wait(id, removed_at_end ? engine::WaitFor::kRemoved : engine::WaitFor::kNotRunning);
+  if (end.exit_code) return *end.exit_code;
+  return waited;
+}
+
+}  // namespace
+
+Result<int> container_create(const Invocation& in) {
+  const ContainerConfig config = TRY(read_config(in));
+  Engine engine = TRY(Engine::open());
+  const engine::Created made = TRY(make(engine, in, config));
+  TRY(print_text(made.id + "\n"));
+  return 0;
+}
+
+Result<int> container_run(const Invocation& in) {
+  ContainerConfig config = TRY(read_config(in));
+  const bool detach = in.on("detach");
+  if (detach && in.is_set("attach")) return fail("Conflicting options: -a and -d");
+  if (config.tty && config.open_stdin && !detach && ::isatty(STDIN_FILENO) == 0) return fail("the input device is not a TTY");
+  AttachOptions attach = TRY(attach_options(in, config));
+  attach.in_once = config.stdin_once = config.open_stdin && !detach;
+  Engine engine = TRY(Engine::open());
+  const engine::Created made = TRY(make(engine, in, config));
+
+  std::optional<AttachSession> session;
+  engine::StartOptions options;
+  if (!detach)
+    options.before = [&](const std::string& shim) -> Result<> {
+      session.emplace(TRY(AttachSession::connect(shim, attach)));
+      return {};
+    };
+  if (const auto started = engine.start(made.id, options); !started) {
+    if (config.auto_remove) (void)engine.remove(made.id, {.force = true, .volumes = true});
+    complain(cat("proa: error: ", started.error().message(), "\n"));
+    if (!started.error().hint().empty()) complain(cat("hint: ", started.error().hint(), "\n"));
+    return start_status(started.error());
+  }
+  if (detach) {
+    TRY(print_text(made.id + "\n"));
+    return 0;
+  }
+  return follow(engine, *session, made.id, config.auto_remove);
+}
+
+Result<int> container_start(const Invocation& in) {
+  Engine engine = TRY(Engine::open());
+  const bool attach = in.on("attach") || in.on("interactive");
+  if (attach && in.arguments().size() > 1) return fail("you cannot start and attach multiple containers at once");
+  if (attach) {
+    const engine::Container container = TRY(engine.inspect(in.argument(0)));
+    AttachOptions how{.in = in.on("interactive") && container.config.open_stdin,
+                      .tty = container.config.tty,
+                      .in_once = container.config.stdin_once,
+                      .detach_keys = in.text("detach-keys")};
+    std::optional<AttachSession> session;
+    engine::StartOptions options;
+    options.before = [&](const std::string& shim) -> Result<> {
+      session.emplace(TRY(AttachSession::connect(shim, how)));
+      return {};
+    };
+    if (is_running(container.state))
+      session.emplace(TRY(AttachSession::connect(engine.folders().shim(container.id), how)));
+    else
+      TRY(engine.start(container.id, options));
+    return follow(engine, *session, container.id, container.config.auto_remove);
+  }
+  int status = 0;
+  for (const std::string& name : in.arguments()) {
+    if (const auto started = engine.start(name); !started) {
+      complain(cat("proa: error: ", name, ": ", started.error().message(), "\n"));
+      status = 1;
+      continue;
+    }
+    TRY(print_text(name + "\n"));
+  }
+  return status;
+}
+
+Result<int> container_attach(const Invocation& in) {
+  Engine engine = TRY(Engine::open());
+  const engine::Container container = TRY(engine.inspect(in.argument(0)));
+  if (container.state.status == "paused") return fail("You cannot attach to a paused container, unpause it first");
+  if (!is_running(container.state)) return fail("You cannot attach to a stopped container, start it first");
+  AttachOptions how{.in = container.config.open_stdin && !in.on("no-stdin"),
+                    .tty = container.config.tty,
+                    .in_once = container.config.stdin_once,
+                    .proxy_signals = in.on("sig-proxy"),
+                    .detach_keys = in.text("detach-keys")};
+  AttachSession session = TRY(AttachSession::connect(engine.folders().shim(container.id), how));
+  return follow(engine, session, container.id, container.config.auto_remove);
+}
+
+Result<int> container_exec(const Invocation& in) {
+  engine::ExecRequest request;
+  request.args.assign(in.arguments().begin() + 1, in.arguments().end());
+  request.env = TRY(read_env(in));
+  request.user = in.text("user");
+  request.working_dir = in.text("workdir");
+  request.privileged = in.on("privileged");
+  request.detach = in.on("detach");
+  request.tty = in.on("tty") && !request.detach;
+  request.stdin = in.on("interactive");
+  if (request.tty && request.stdin && ::isatty(STDIN_FILENO) == 0) return fail("the input device is not a TTY");
+  if (!request.stdin || request.detach) {
+    const int null = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (null >= 0 && !request.tty) ::dup2(null, STDIN_FILENO);
+    if (null >= 0) ::close(null);
+  }
+  Engine engine = TRY(Engine::open());
+  auto status = engine.exec(in.argument(0), request);
+  if (!status && status.error().message().starts_with("exec failed")) {
+    complain(cat("proa: error: ", status.error().message(), "\n"));
+    return status.error().code() == ENOENT ? kNotFound : kNotExecutable;
+  }
+  return status;
+}
+
+Result<int> engine_exited(const Invocation& in) {
+  Engine engine = TRY(Engine::open());
+  TRY(engine.exited(in.argument(0)));
+  return 0;
+}
+
+Result<int> engine_health(const Invocation& in) {
+  Engine engine = TRY(Engine::open());
+  TRY(engine.check_health(in.argument(0)));
+  return 0;
+}
+
+}  // namespace proa::cli

@@ -1,0 +1,171 @@
+// The engine: containers, volumes, logs and events, as every face of Proa shares them. There is no daemon: all
+// state is on disk (folders.h, records.h), every call is one process's work under the container's lock, and each
+// container is held by its own proa-shim, whose exit command calls exited().
+//
+//   Engine engine = Engine::open();
+//   Created made = TRY(engine.create(config, "web"));
+//   TRY(engine.start(made.id));
+//
+// Containers are named by id, name or the beginning of an id. Threads: an Engine belongs to one thread; any
+// number of them may work at once, in one process or many. Calls that start or run something in a container
+// fork, and want a process without other threads.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "engine/config.h"
+#include "engine/events.h"
+#include "engine/folders.h"
+#include "engine/image_source.h"
+#include "engine/network.h"
+#include "engine/records.h"
+#include "engine/volumes.h"
+
+namespace proa::engine {
+
+struct Created {
+  std::string id, name;
+  std::vector<std::string> warnings;
+};
+
+struct StartOptions {
+  // Called when the container is created and before its program runs, with the folder of its shim: whoever is to
+  // miss no output attaches here.
+  std::function<Result<>(const std::string& shim_folder)> before;
+};
+
+struct StopOptions {
+  std::optional<int64_t> timeout;  // seconds until SIGKILL; -1: never. Unset: the container's own, or 10
+  std::string signal;              // empty: the container's own
+};
+
+struct RemoveOptions {
+  bool force = false;    // kill it first
+  bool volumes = false;  // its anonymous ones too
+};
+
+enum class WaitFor : uint8_t { kNotRunning, kNextExit, kRemoved };
+
+struct ExecRequest {
+  Strings args, env;
+  std::string user, working_dir, detach_keys;
+  bool tty = false, detach = false, stdin = false, privileged = false;
+};
+
+// What `update` may change; unset: as it is.
+struct UpdateRequest {
+  std::optional<int64_t> nano_cpus, cpu_shares, cpu_quota, cpu_period, memory, memory_swap, memory_reservation,
+      pids_limit, blkio_weight, cpu_rt_runtime, cpu_rt_period;
+  std::optional<std::string> cpuset_cpus, cpuset_mems;
+  std::optional<RestartPolicy> restart;
+};
+
+struct Process {
+  std::vector<std::string> titles;
+  std::vector<std::vector<std::string>> rows;
+};
+
+struct StatsSample {
+  uint64_t cpu_ns = 0, system_ns = 0;  // of the container; of the machine
+  uint64_t online_cpus = 1;
+  uint64_t memory = 0, memory_limit = 0;  // bytes, page cache that can go left out
+  uint64_t network_in = 0, network_out = 0, block_in = 0, block_out = 0, pids = 0;
+};
+
+class Engine {
+ public:
+  static Result<Engine> open(const Folders& folders = Folders::standard());
+  Engine(Engine&&) noexcept = default;
+
+  const Folders& folders() const { return folders_; }
+  const Records& records() const { return records_; }
+  Volumes& volumes() { return volumes_; }
+  Events& events() { return events_; }
+  ImageSource& images() { return images_; }
+  const Networks& networks() const { return networks_; }
+
+  // --- life
+  // `name` empty: one is made up. ENOENT: the image is not here. EEXIST: the name is taken.
+  Result<Created> create(ContainerConfig config, std::string name);
+  // Of a running container: nothing. Errors of the program itself have ENOENT (exit status 127) or EACCES (126).
+  Result<> start(const std::string& container, const StartOptions& options = {});
+  Result<> stop(const std::string& container, const StopOptions& options = {});
+  Result<> kill(const std::string& container, const std::string& signal);
+  Result<> restart(const std::string& container, const StopOptions& options = {});
+  Result<> pause(const std::string& container);
+  Result<> unpause(const std::string& container);
+  Result<> rename(const std::string& container, const std::string& name);
+  Result<std::vector<std::string>> update(const std::string& container, const UpdateRequest& request);
+  Result<> remove(const std::string& container, const RemoveOptions& options = {});
+  // The exit status.
+  Result<int> wait(const std::string& container, WaitFor condition = WaitFor::kNotRunning);
+
+  // --- looking. What died unseen is set right first.
+  Result<Container> inspect(const std::string& container);
+  Result<std::vector<Container>> list();
+  Health health(const Container& container) const;
+  Result<Process> top(const std::string& container, const std::vector<std::string>& ps_args);
+  Result<StatsSample> stats(const Container& container);
+  // Docker's document (GET /containers/ID/json), as JSON.
+  Result<std::string> document(const Container& container, bool size = false);
+
+  // --- inside
+  // In the foreground on our own standard streams; the exit status. Detached: 0 at once.
+  Result<int> exec(const std::string& container, const ExecRequest& request);
+  // The root file system: of a running container as its processes see it.
+  Result<Fd> open_root(const Container& container);
+  Result<std::vector<std::pair<char, std::string>>> diff(const std::string& container);
+  Result<std::string> commit(const std::string& container, const CommitRequest& request, bool pause);
+
+  // --- what the shim calls
+  // The container's program has ended: records it, and restarts or removes the container as it was asked to.
+  Result<> exited(const std::string& id);
+  // One health check.
+  Result<> check_health(const std::string& id);
+
+  // Takes away what has lost its owner: half-made and half-removed containers, folders of shims.
+  Result<> clean_up();
+
+ private:
+  explicit Engine(const Folders& folders);
+  Result<Resolved> resolve(const ContainerConfig& config, const std::string& id, std::vector<std::string>& warnings);
+  Result<> resolve_mounts(const ContainerConfig& config, const Strings& image_volumes, Resolved& to);
+  Result<> make_volumes(const ContainerConfig& config, const std::string& id, Resolved& resolved);
+  Result<> fill_volumes(const std::vector<MountConfig>& fresh, const Container& container);
+
+  Result<> start_locked(const Locked& locked, Container& container, const StartOptions& options);
+  Result<> launch(const Locked& locked, Container& container, const StartOptions& options);
+  Result<int64_t> running_pid(const std::string& mode, const char* flag);
+  // Sets right what a dead exit command left undone. True: something changed.
+  Result<bool> reconcile(const Locked& locked, Container& container);
+  Result<> record_exit(const Locked& locked, Container& container, bool& restart);
+  Result<> release(const Locked& locked, Container& container);
+  Result<> remove_locked(Locked& locked, Container& container, bool volumes);
+  // Records an end that nobody has recorded yet; restarts are the exit command's.
+  Result<> settle(const std::string& id);
+  Result<> wait_and_restart(const std::string& id);
+  Result<> signal_locked(const Container& container, int signal);
+  // Waits for the end of a signalled container, and has it recorded.
+  Result<bool> await_exit(const std::string& id, int64_t pid, int64_t timeout_ms);
+  void tell(const Container& container, std::string_view action, StringMap attributes = {});
+
+  Folders folders_;
+  Records records_;
+  Volumes volumes_;
+  Events events_;
+  ImageSource images_;
+  Networks networks_;
+};
+
+bool is_running(const State& state);  // running, paused or restarting
+int64_t stop_timeout(const Container& container);
+
+}  // namespace proa::engine

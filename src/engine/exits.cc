@@ -1,0 +1,161 @@
+// The end of a container's program, and what comes after it.
+#include <sys/mount.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "base/log.h"
+#include "engine/engine.h"
+#include "engine/shim_client.h"
+#include "kernel/file.h"
+#include "oci/runtime/runtime.h"
+
+namespace proa::engine {
+namespace {
+
+namespace runtime = oci::runtime;
+
+constexpr int64_t kFirstBackoff = 100, kLongestBackoff = 60000;  // milliseconds
+constexpr std::chrono::seconds kSteady{10};                      // a run this long starts the backoff anew
+
+std::string now() { return format_rfc3339(Clock::system().wall(), TimePrecision::kNanoseconds); }
+
+bool wants_restart(const Container& container) {
+  const RestartPolicy& policy = container.config.restart;
+  const State& state = container.state;
+  if (state.stopped_by_user) return false;
+  if (policy.name == "always" || policy.name == "unless-stopped") return true;
+  if (policy.name != "on-failure" || state.exit_code == 0) return false;
+  return policy.max_retries == 0 || state.restart_count < policy.max_retries;
+}
+
+int64_t next_backoff(const State& state) {
+  const auto started = parse_rfc3339(state.started_at), ended = parse_rfc3339(state.finished_at);
+  if (started && ended && *ended - *started >= kSteady) return kFirstBackoff;
+  return state.backoff_ms == 0 ? kFirstBackoff : std::min(state.backoff_ms * 2, kLongestBackoff);
+}
+
+}  // namespace
+
+// Gives back all that a running container holds but its record.
+Result<> Engine::release(const Locked&, Container& container) {
+  auto removed = runtime::remove({.root = folders_.runtime()}, container.id, true);
+  if (!removed) log::debug("remove ", container.id, ": ", removed.error().message());
+  // Where no mount namespace of the shim's own ended with it.
+  (void)::umount2((folders_.bundle(container.id) + "/rootfs").c_str(), MNT_DETACH);
+  if (network_kind(container.config.network_mode) == NetworkKind::kNamed)
+    if (const auto detached = networks_.detach(container); !detached)
+      log::warning("detach ", container.name, " from its networks: ", detached.error().message());
+  container.state.networks.clear();
+  container.state.ports.clear();
+  return {};
+}
+
+Result<> Engine::record_exit(const Locked& locked, Container& container, bool& restart) {
+  State& state = container.state;
+  ExitRecord end{.pid = state.pid, .exit_code = 137, .oom_killed = false, .finished_at = now()};
+  if (auto record = read_exit(folders_.shim(container.id))) end = std::move(*record);
+  state.exit_code = end.exit_code;
+  state.oom_killed = end.oom_killed;
+  state.finished_at = end.finished_at;
+  TRY(release(locked, container));
+  state.pid = 0;
+  state.shim = 0;
+  restart = wants_restart(container);
+  state.status = status_word(restart ? Status::kRestarting : Status::kExited);
+  if (restart) state.backoff_ms = next_backoff(state);
+  TRY(locked.save_state(state));
+  if (end.oom_killed) tell(container, "oom");
+  tell(container, "die", {{"exitCode", std::to_string(end.exit_code)}});
+  return {};
+}
+
+Result<bool> Engine::reconcile(const Locked& locked, Container& container) {
+  const Status status = status_of(container.state);
+  if (status != Status::kRunning && status != Status::kPaused) return false;
+  switch (shim_phase(folders_.shim(container.id))) {
+    case ShimPhase::kHeld: return false;
+    case ShimPhase::kEnded:
+    case ShimPhase::kKilled:
+    case ShimPhase::kNone: break;
+  }
+  bool restart = false;
+  TRY(record_exit(locked, container, restart));
+  return true;
+}
+
+Result<> Engine::wait_and_restart(const std::string& id) {
+  Locked locked = TRY(records_.lock(id));
+  Container container = TRY(locked.load());
+  for (;;) {
+    if (status_of(container.state) != Status::kRestarting) return {};
+    locked.unlock();
+    ::usleep(static_cast<useconds_t>(container.state.backoff_ms) * 1000);
+    locked = TRY(records_.lock(id));
+    container = TRY(locked.load());
+    if (status_of(container.state) != Status::kRestarting) return {};
+    ++container.state.restart_count;
+    auto started = start_locked(locked, container, {});
+    if (started) return {};
+    // It could not be started: that counts as an end with failure.
+    container.state.finished_at = container.state.started_at = now();
+    container.state.backoff_ms = next_backoff(container.state);
+    container.state.status = status_word(wants_restart(container) ? Status::kRestarting : Status::kExited);
+    TRY(locked.save_state(container.state));
+  }
+}
+
+Result<> Engine::settle(const std::string& id) {
+  auto locked = records_.lock(id);
+  if (!locked) {
+    if (locked.error().code() == ENOENT) return {};
+    return std::unexpected(locked.error());
+  }
+  Container container = TRY(locked->load());
+  TRY(reconcile(*locked, container));
+  const Status status = status_of(container.state);
+  const bool ended = status == Status::kExited && !container.state.started_at.empty();
+  if ((ended && container.config.auto_remove) || status == Status::kRemoving)
+    return remove_locked(*locked, container, true);
+  return {};
+}
+
+Result<> Engine::exited(const std::string& id) {
+  auto locked = records_.lock(id);
+  if (!locked) {
+    // Removed already.
+    if (locked.error().code() == ENOENT) return {};
+    return std::unexpected(locked.error());
+  }
+  Container container = TRY(locked->load());
+  const Status status = status_of(container.state);
+  if (status == Status::kRunning || status == Status::kPaused) {
+    // Of an earlier run: the next one is under way already.
+    if (shim_phase(folders_.shim(id)) == ShimPhase::kHeld) return {};
+    bool restart = false;
+    TRY(record_exit(*locked, container, restart));
+  }
+  if (status_of(container.state) == Status::kRestarting) {
+    locked->unlock();
+    return wait_and_restart(id);
+  }
+  if (status_of(container.state) == Status::kExited && container.config.auto_remove)
+    return remove_locked(*locked, container, true);
+  return {};
+}
+
+Result<> Engine::clean_up() {
+  for (const std::string& id : TRY(records_.ids())) {
+    auto locked = records_.lock(id, false);
+    if (!locked) continue;
+    auto container = locked->load();
+    if (!container) continue;
+    TRY(reconcile(*locked, *container));
+    const Status status = status_of(container->state);
+    if (status == Status::kRemoving || (status == Status::kExited && container->config.auto_remove))
+      (void)remove_locked(*locked, *container, true);
+  }
+  return {};
+}
+
+}  // namespace proa::engine

@@ -1,0 +1,299 @@
+// Stop, kill, pause, rename, update, remove, wait: changes to a container that exists.
+#include <poll.h>
+#include <signal.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+
+#include "base/ids.h"
+#include "base/log.h"
+#include "engine/engine.h"
+#include "engine/shim_client.h"
+#include "engine/spec_builder.h"
+#include "kernel/file.h"
+#include "kernel/names.h"
+#include "kernel/process.h"
+#include "oci/runtime/runtime.h"
+
+namespace proa::engine {
+namespace {
+
+namespace runtime = oci::runtime;
+
+constexpr int64_t kDefaultStop = 10;  // seconds
+constexpr int kAfterKill = 10000;     // milliseconds
+
+bool ends_program(int signal) { return signal == SIGKILL; }
+
+}  // namespace
+
+int64_t stop_timeout(const Container& container) { return container.config.stop_timeout.value_or(kDefaultStop); }
+
+Result<> Engine::signal_locked(const Container& container, int signal) {
+  const runtime::Globals globals{.root = folders_.runtime()};
+  auto sent = runtime::kill(globals, container.id, std::to_string(signal), false);
+  // A frozen process does not even see SIGKILL on the first hierarchy.
+  if (sent && status_of(container.state) == Status::kPaused && ends_program(signal)) (void)runtime::resume(globals, container.id);
+  return sent;
+}
+
+Result<bool> Engine::await_exit(const std::string& id, int64_t pid, int64_t timeout_ms) {
+  auto process = kernel::pidfd_open(static_cast<pid_t>(pid));
+  if (process && !TRY(kernel::wait_gone(process->get(), static_cast<int>(timeout_ms)))) return false;
+  // The shim writes the record as soon as the process is reaped; whoever has the lock first takes it in.
+  for (int i = 0; i < kAfterKill && shim_phase(folders_.shim(id)) == ShimPhase::kHeld; ++i) ::usleep(i < 20 ? 100 : 1000);
+  TRY(settle(id));
+  return true;
+}
+
+Result<> Engine::stop(const std::string& reference, const StopOptions& options) {
+  const std::string id = TRY(records_.resolve(reference));
+  Locked locked = TRY(records_.lock(id));
+  Container container = TRY(locked.load());
+  TRY(reconcile(locked, container));
+  if (!is_running(container.state)) return {};
+  container.state.stopped_by_user = true;
+  const bool waiting = status_of(container.state) == Status::kRestarting;
+  if (waiting) container.state.status = status_word(Status::kExited);
+  TRY(locked.save_state(container.state));
+  if (waiting) return {};
+  const std::string name = options.signal.empty() ? container.resolved.stop_signal : options.signal;
+  const int signal = TRY_CTX(kernel::parse_signal(name), "--signal");
+  const int64_t pid = container.state.pid;
+  tell(container, "kill", {{"signal", std::to_string(signal)}});
+  auto sent = signal_locked(container, signal);
+  if (status_of(container.state) == Status::kPaused) (void)runtime::resume({.root = folders_.runtime()}, id);
+  locked.unlock();
+  const int64_t seconds = options.timeout.value_or(stop_timeout(container));
+  if (!sent || !TRY(await_exit(id, pid, seconds < 0 ? -1 : seconds * 1000))) {
+    auto again = records_.lock(id);
+    if (again) {
+      tell(container, "kill", {{"signal", "9"}});
+      (void)signal_locked(container, SIGKILL);
+      again->unlock();
+      if (!TRY(await_exit(id, pid, kAfterKill))) return fail("container ", short_id(id), " did not end though it was killed");
+    }
+  }
+  tell(container, "stop");
+  return {};
+}
+
+Result<> Engine::kill(const std::string& reference, const std::string& signal_name) {
+  const std::string id = TRY(records_.resolve(reference));
+  const int signal = TRY_CTX(kernel::parse_signal(signal_name.empty() ? "KILL" : signal_name), "Invalid signal");
+  Locked locked = TRY(records_.lock(id));
+  Container container = TRY(locked.load());
+  TRY(reconcile(locked, container));
+  if (status_of(container.state) == Status::kRestarting && ends_program(signal)) {
+    container.state.stopped_by_user = true;
+    container.state.status = status_word(Status::kExited);
+    return locked.save_state(container.state);
+  }
+  if (!is_running(container.state)) return fail("container ", id, " is not running");
+  if (ends_program(signal) || signal == TRY(kernel::parse_signal(container.resolved.stop_signal))) {
+    container.state.stopped_by_user = true;
+    TRY(locked.save_state(container.state));
+  }
+  const int64_t pid = container.state.pid;
+  TRY(signal_locked(container, signal));
+  tell(container, "kill", {{"signal", std::to_string(signal)}});
+  locked.unlock();
+  if (ends_program(signal)) TRY(await_exit(id, pid, kAfterKill));
+  return {};
+}
+
+Result<> Engine::restart(const std::string& reference, const StopOptions& options) {
+  const std::string id = TRY(records_.resolve(reference));
+  {
+    // With --rm it would be gone before it could start again.
+    Locked locked = TRY(records_.lock(id));
+    Container container = TRY(locked.load());
+    if (container.config.auto_remove && is_running(container.state)) {
+      container.config.auto_remove = false;
+      TRY(locked.save_config(container));
+      locked.unlock();
+      const auto stopped = stop(id, options);
+      Locked again = TRY(records_.lock(id));
+      container = TRY(again.load());
+      container.config.auto_remove = true;
+      TRY(again.save_config(container));
+      TRY(Result<>(stopped));
+    }
+  }
+  TRY(stop(id, options));
+  TRY(start(id));
+  tell(TRY(records_.load(id)), "restart");
+  return {};
+}
+
+Result<> Engine::pause(const std::string& reference) {
+  const std::string id = TRY(records_.resolve(reference));
+  Locked locked = TRY(records_.lock(id));
+  Container container = TRY(locked.load());
+  TRY(reconcile(locked, container));
+  if (status_of(container.state) == Status::kPaused) return fail("Container ", id, " is already paused");
+  if (status_of(container.state) != Status::kRunning) return fail("Container ", id, " is not running");
+  TRY(runtime::pause({.root = folders_.runtime()}, id));
+  container.state.status = status_word(Status::kPaused);
+  TRY(locked.save_state(container.state));
+  tell(container, "pause");
+  return {};
+}
+
+Result<> Engine::unpause(const std::string& reference) {
+  const std::string id = TRY(records_.resolve(reference));
+  Locked locked = TRY(records_.lock(id));
+  Container container = TRY(locked.load());
+  TRY(reconcile(locked, container));
+  if (status_of(container.state) != Status::kPaused) return fail("Container ", id, " is not paused");
+  TRY(runtime::resume({.root = folders_.runtime()}, id));
+  container.state.status = status_word(Status::kRunning);
+  TRY(locked.save_state(container.state));
+  tell(container, "unpause");
+  return {};
+}
+
+Result<> Engine::rename(const std::string& reference, const std::string& name) {
+  const std::string id = TRY(records_.resolve(reference));
+  if (const auto valid = check_name(name, "container name"); !valid || name.size() < 2)
+    return fail("Invalid container name (", name, "), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed");
+  Locked locked = TRY(records_.lock(id));
+  Container container = TRY(locked.load());
+  if (container.name == name) return fail("Renaming a container with the same name as its current name");
+  TRY(records_.claim_name(name, id));
+  const std::string old = std::exchange(container.name, name);
+  TRY(locked.save_config(container));
+  TRY(records_.release_name(old, id));
+  tell(container, "rename", {{"oldName", "/" + old}});
+  return {};
+}
+
+Result<std::vector<std::string>> Engine::update(const std::string& reference, const UpdateRequest& request) {
+  const std::string id = TRY(records_.resolve(reference));
+  Locked locked = TRY(records_.lock(id));
+  Container container = TRY(locked.load());
+  TRY(reconcile(locked, container));
+  std::vector<std::string> warnings;
+  ResourceConfig& r = container.config.resources;
+  const auto set = [](auto& field, const auto& value) {
+    if (value) field = *value;
+  };
+  set(r.nano_cpus, request.nano_cpus), set(r.cpu_shares, request.cpu_shares), set(r.cpu_quota, request.cpu_quota);
+  set(r.cpu_period, request.cpu_period), set(r.memory, request.memory), set(r.memory_swap, request.memory_swap);
+  set(r.memory_reservation, request.memory_reservation), set(r.pids_limit, request.pids_limit);
+  set(r.blkio_weight, request.blkio_weight), set(r.cpu_rt_runtime, request.cpu_rt_runtime);
+  set(r.cpu_rt_period, request.cpu_rt_period), set(r.cpuset_cpus, request.cpuset_cpus);
+  set(r.cpuset_mems, request.cpuset_mems), set(container.config.restart, request.restart);
+  if (request.restart && request.restart->name != "no" && container.config.auto_remove)
+    return fail("Restart policy cannot be updated because AutoRemove is enabled for the container");
+  if (request.memory && !request.memory_swap && r.memory_swap > 0 && r.memory > r.memory_swap)
+    return fail("Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same time");
+  const std::string resources = TRY(build_resources(container.config));
+  const Status status = status_of(container.state);
+  if ((status == Status::kRunning || status == Status::kPaused) && resources != "{}") {
+    const std::string file = folders_.bundle(id) + "/resources.json";
+    TRY(kernel::replace_file(file, resources, 0600));
+    TRY(runtime::update({.root = folders_.runtime()}, id, {.resources_file = file}));
+  }
+  TRY(locked.save_config(container));
+  tell(container, "update");
+  return warnings;
+}
+
+Result<> Engine::remove_locked(Locked& locked, Container& container, bool volumes) {
+  container.state.status = status_word(Status::kRemoving);
+  TRY(locked.save_state(container.state));
+  const std::string bundle = folders_.bundle(container.id);
+  TRY(release(locked, container));
+  (void)await_shim_gone(folders_.shim(container.id), 2000);
+  (void)kernel::remove_tree(bundle);
+  if (!container.resolved.snapshot.empty()) TRY_CTX(images_.remove(container.resolved.snapshot), "remove snapshot");
+  if (volumes)
+    for (const MountConfig& mount : container.resolved.mounts)
+      if (mount.type == "volume" && mount.anonymous) (void)volumes_.remove(mount.source);
+  TRY(records_.remove(locked, container));
+  tell(container, "destroy");
+  return {};
+}
+
+Result<> Engine::remove(const std::string& reference, const RemoveOptions& options) {
+  const std::string id = TRY(records_.resolve(reference));
+  Locked locked = TRY(records_.lock(id));
+  Container container = TRY(locked.load());
+  TRY(reconcile(locked, container));
+  if (is_running(container.state)) {
+    if (!options.force)
+      return fail("cannot remove container \"", container.name, "\": container is ",
+                  container.state.status, ": stop the container before removing or force remove");
+    // Nothing is to come back, and nobody else is to remove it under our hands.
+    container.state.stopped_by_user = true;
+    container.config.restart = {};
+    const int64_t pid = container.state.pid;
+    if (status_of(container.state) != Status::kRestarting) {
+      (void)signal_locked(container, SIGKILL);
+      if (auto process = kernel::pidfd_open(static_cast<pid_t>(pid))) (void)kernel::wait_gone(process->get(), kAfterKill);
+      for (int i = 0; i < 2000 && shim_phase(folders_.shim(id)) == ShimPhase::kHeld; ++i) ::usleep(500);
+      bool restart = false;
+      TRY(record_exit(locked, container, restart));
+    }
+  }
+  return remove_locked(locked, container, options.volumes || container.config.auto_remove);
+}
+
+Result<int> Engine::wait(const std::string& reference, WaitFor condition) {
+  const std::string id = TRY(records_.resolve(reference));
+  Container container = TRY(inspect(id));
+  int code = static_cast<int>(container.state.exit_code);
+  if (condition == WaitFor::kNotRunning && !is_running(container.state)) return code;
+  Fd watch(::inotify_init1(IN_CLOEXEC));
+  if (!watch) return fail_errno(errno, "inotify");
+  const std::string folder = folders_.container(id);
+  if (::inotify_add_watch(watch.get(), folder.c_str(), IN_MOVED_TO | IN_MOVE_SELF | IN_DELETE_SELF) < 0) return code;
+  const std::string seen = container.state.finished_at;
+  for (;;) {
+    auto now = inspect(id);
+    if (!now) return code;  // removed
+    code = static_cast<int>(now->state.exit_code);
+    const bool ended = !is_running(now->state);
+    if (condition == WaitFor::kNotRunning && ended) return code;
+    if (condition == WaitFor::kNextExit && ended && now->state.finished_at != seen) return code;
+    auto shim = kernel::pidfd_open(static_cast<pid_t>(std::max<int64_t>(now->state.shim, 1)));
+    std::array<pollfd, 2> waits = {pollfd{watch.get(), POLLIN, 0},
+                                   pollfd{now->state.shim != 0 && shim ? shim->get() : -1, POLLIN, 0}};
+    ::poll(waits.data(), waits.size(), 1000);
+    std::array<char, 4096> ignored;
+    if ((waits[0].revents & POLLIN) != 0) [[maybe_unused]] const ssize_t got = ::read(watch.get(), ignored.data(), ignored.size());
+  }
+}
+
+Result<Container> Engine::inspect(const std::string& reference) {
+  const std::string id = TRY(records_.resolve(reference));
+  Container container = TRY(records_.load(id));
+  const Status status = status_of(container.state);
+  if (status != Status::kRunning && status != Status::kPaused) return container;
+  if (shim_phase(folders_.shim(id)) == ShimPhase::kHeld) return container;
+  TRY(settle(id));
+  return records_.load(id);
+}
+
+Result<std::vector<Container>> Engine::list() {
+  std::vector<Container> out = TRY(records_.all());
+  for (Container& container : out) {
+    const Status status = status_of(container.state);
+    if (status != Status::kRunning && status != Status::kPaused) continue;
+    if (shim_phase(folders_.shim(container.id)) == ShimPhase::kHeld) continue;
+    // Its exit command is about to say so, or died: we do.
+    auto locked = records_.lock(container.id, false);
+    if (!locked) continue;
+    auto fresh = locked->load();
+    if (!fresh) continue;
+    TRY(reconcile(*locked, *fresh));
+    container = std::move(*fresh);
+  }
+  return out;
+}
+
+}  // namespace proa::engine

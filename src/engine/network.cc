@@ -1,0 +1,190 @@
+#include "engine/network.h"
+
+#include <fcntl.h>
+
+#include <algorithm>
+
+#include "base/ids.h"
+#include "base/text.h"
+#include "engine/shim_client.h"
+#include "fabric/fabric.h"
+#include "kernel/file.h"
+
+namespace proa::engine {
+namespace {
+
+// Written in place: a running container has it mounted.
+Result<> write(const std::string& path, std::string_view text) {
+  Fd file = TRY(kernel::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644));
+  return kernel::write_all(file.get(), text);
+}
+
+std::string hosts(const Container& c) {
+  std::string out =
+      "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::\tip6-localnet\nff00::\tip6-mcastprefix\n"
+      "ff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n";
+  for (const std::string& entry : c.config.extra_hosts) {
+    const size_t at = entry.find_first_of(":=");
+    if (at != std::string::npos) out += cat(entry.substr(at + 1), "\t", entry.substr(0, at), "\n");
+  }
+  std::string names = c.config.hostname;
+  if (!c.config.domainname.empty()) names = cat(c.config.hostname, ".", c.config.domainname, " ", c.config.hostname);
+  for (const Attachment& network : c.state.networks) {
+    if (!network.ip.empty()) out += cat(network.ip, "\t", names, "\n");
+    if (!network.ip6.empty()) out += cat(network.ip6, "\t", names, "\n");
+  }
+  return out;
+}
+
+fabric::DnsSettings dns_settings(const ContainerConfig& config) {
+  return {.servers = config.dns, .search = config.dns_search, .options = config.dns_options};
+}
+
+// Names of other containers are answered on networks that users made.
+bool has_resolver(const Container& c) {
+  return std::ranges::any_of(c.config.networks, [](const NetworkConfig& n) { return n.name != fabric::kDefaultNetwork; });
+}
+
+// What systemd-resolved listens on is the host's alone; behind it are the real servers.
+std::string host_resolv(bool host_network) {
+  std::string text = kernel::read_file("/etc/resolv.conf").value_or(std::string());
+  if (text.find("nameserver 127.0.0.53") != std::string::npos && !host_network)
+    if (auto real = kernel::read_file("/run/systemd/resolve/resolv.conf")) text = std::move(*real);
+  return text;
+}
+
+Result<fabric::Fabric> open_fabric(const Folders& folders) {
+  return fabric::Fabric::open({.state = folders.network(), .run = folders.network_run()});
+}
+
+Result<fabric::Ip> address(const std::string& text, const char* flag) {
+  if (text.empty()) return fabric::Ip();
+  return TRY_CTX(fabric::Ip::parse(text), flag);
+}
+
+Result<fabric::Protocol> protocol_of(const std::string& name) {
+  for (const auto protocol : {fabric::Protocol::kTcp, fabric::Protocol::kUdp, fabric::Protocol::kSctp})
+    if (fabric::protocol_name(protocol) == name) return protocol;
+  return fail("invalid proto: ", name);
+}
+
+Result<std::vector<fabric::PortRequest>> port_requests(const Container& c) {
+  std::vector<fabric::PortRequest> out;
+  for (const PortConfig& port : c.config.ports)
+    out.push_back({.protocol = TRY(protocol_of(port.protocol)),
+                   .container_first = port.container_port,
+                   .container_last = port.container_port,
+                   .host_ip = TRY(address(port.host_ip, "--publish")),
+                   .host_first = port.host_port,
+                   .host_last = port.host_port});
+  if (!c.config.publish_all) return out;
+  for (const std::string& exposed : c.resolved.exposed_ports) {
+    const fabric::PortRequest port = TRY_CTX(fabric::parse_port(exposed), "exposed port ", exposed);
+    const bool published = std::ranges::any_of(out, [&](const fabric::PortRequest& p) {
+      return p.container_first == port.container_first && p.protocol == port.protocol;
+    });
+    if (!published) out.push_back(port);
+  }
+  return out;
+}
+
+Attachment to_attachment(const fabric::Endpoint& e) {
+  return {.network = e.network,
+          .network_id = e.network_id,
+          .endpoint_id = e.id,
+          .ip = e.ipv4.text(),
+          .gateway = e.gateway.text(),
+          .ip6 = e.ipv6.text(),
+          .gateway6 = e.gateway6.text(),
+          .mac = e.mac,
+          .prefix = e.ipv4_length,
+          .prefix6 = e.ipv6_length,
+          .aliases = e.aliases};
+}
+
+}  // namespace
+
+NetworkKind network_kind(const std::string& mode) {
+  if (mode == "none") return NetworkKind::kNone;
+  if (mode == "host") return NetworkKind::kHost;
+  if (mode.starts_with("container:")) return NetworkKind::kContainer;
+  return NetworkKind::kNamed;
+}
+
+Result<> Networks::check(const ContainerConfig& config) const {
+  if (network_kind(config.network_mode) != NetworkKind::kNamed) return {};
+  const fabric::Fabric fabric = TRY(open_fabric(folders_));
+  for (const NetworkConfig& wanted : config.networks) {
+    if (wanted.name == fabric::kDefaultNetwork) {
+      if (!wanted.aliases.empty())
+        return fail("network-scoped aliases are only supported for user-defined networks");
+      if (!wanted.ip.empty() || !wanted.ip6.empty())
+        return fail("user specified IP address is supported on user defined networks only");
+      continue;
+    }
+    auto found = fabric.network(wanted.name);
+    if (!found && found.error().code() == ENOENT) return Failure(Error(cat("network ", wanted.name, " not found")));
+    if (!found) return std::unexpected(found.error());
+  }
+  return {};
+}
+
+Result<> Networks::attach(Container& c, pid_t pid, const std::string& shim_folder) const {
+  fabric::Fabric fabric = TRY(open_fabric(folders_));
+  std::vector<Fd> reserved;
+  bool first = true;
+  for (const NetworkConfig& wanted : c.config.networks) {
+    fabric::AttachRequest request{.container = c.id,
+                                  .name = c.name,
+                                  .hostname = c.config.hostname,
+                                  .network = wanted.name,
+                                  .netns = cat("/proc/", pid, "/ns/net"),
+                                  .pid = pid,
+                                  .ipv4 = TRY(address(wanted.ip, "--ip")),
+                                  .ipv6 = TRY(address(wanted.ip6, "--ip6")),
+                                  .mac = wanted.mac.empty() && first ? c.config.mac_address : wanted.mac,
+                                  .aliases = wanted.aliases,
+                                  .dns = dns_settings(c.config)};
+    if (wanted.name != fabric::kDefaultNetwork) request.aliases.emplace_back(short_id(c.id));
+    for (const std::string& link : c.config.links) {
+      const size_t colon = link.find(':');
+      const std::string target = link.substr(0, colon);
+      request.links.emplace_back(target, colon == std::string::npos ? target : link.substr(colon + 1));
+    }
+    if (first) request.ports = TRY(port_requests(c));
+    first = false;
+    fabric::Attachment made = TRY(fabric.attach(request));
+    c.state.networks.push_back(to_attachment(made.endpoint));
+    for (const fabric::Port& port : made.endpoint.ports)
+      c.state.ports.push_back({.host_ip = port.host_ip.text(),
+                               .host_port = port.host_port,
+                               .container_port = port.container_port,
+                               .protocol = std::string(fabric::protocol_name(port.protocol))});
+    for (Fd& fd : made.reserved) reserved.push_back(std::move(fd));
+  }
+  return reserved.empty() ? Result<>() : shim_hold(shim_folder, reserved);
+}
+
+Result<> Networks::detach(const Container& c) const {
+  fabric::Fabric fabric = TRY(open_fabric(folders_));
+  return fabric.detach_all(c.id, fabric::Devices::kDieWithNamespace);
+}
+
+Result<> write_network_files(const Container& c, const std::string& folder) {
+  const bool host = network_kind(c.config.network_mode) == NetworkKind::kHost;
+  std::string hosts_text = hosts(c);
+  if (host) {
+    hosts_text = kernel::read_file("/etc/hosts").value_or(hosts_text);
+    for (const std::string& entry : c.config.extra_hosts)
+      if (const size_t at = entry.find_first_of(":="); at != std::string::npos)
+        hosts_text += cat(entry.substr(at + 1), "\t", entry.substr(0, at), "\n");
+  }
+  TRY(write(folder + "/hosts", hosts_text));
+  TRY(write(folder + "/hostname", c.config.hostname + "\n"));
+  const std::string host_text = host_resolv(host);
+  const bool as_host = host && c.config.dns.empty() && c.config.dns_search.empty() && c.config.dns_options.empty();
+  return write(folder + "/resolv.conf",
+               as_host ? host_text : fabric::resolv_conf(host_text, dns_settings(c.config), has_resolver(c)));
+}
+
+}  // namespace proa::engine

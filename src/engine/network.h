@@ -1,0 +1,35 @@
+// How a container comes to its networks.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "engine/config.h"
+#include "engine/folders.h"
+
+namespace proa::engine {
+
+enum class NetworkKind : uint8_t { kNone, kHost, kContainer, kNamed };
+NetworkKind network_kind(const std::string& mode);
+
+// hosts, hostname and resolv.conf of a container, written into its folder.
+// The containers' side of fabric/.
+class Networks {
+ public:
+  explicit Networks(const Folders& folders) : folders_(folders) {}
+  // ENOENT: "network ... not found".
+  Result<> check(const ContainerConfig& config) const;
+  // Gives the network namespace of process `pid` its networks: fills state.networks and state.ports. The shim is to
+  // hold what reserves the host's ports.
+  Result<> attach(Container& container, pid_t pid, const std::string& shim_folder) const;
+  // The namespace may be gone already.
+  Result<> detach(const Container& container) const;
+
+ private:
+  const Folders folders_;
+};
+
+Result<> write_network_files(const Container& container, const std::string& folder);
+
+}  // namespace proa::engine

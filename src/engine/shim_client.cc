@@ -1,0 +1,248 @@
+#include "engine/shim_client.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/file.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <boost/json.hpp>
+#include <cstdlib>
+#include <cstring>
+
+#include "base/json.h"
+#include "base/text.h"
+#include "kernel/file.h"
+#include "kernel/mount.h"
+#include "kernel/process.h"
+#include "kernel/unix_socket.h"
+
+namespace proa::engine {
+namespace {
+
+std::string text_of(const boost::json::object& object, const char* name) {
+  const auto* value = object.if_contains(name);
+  const auto* text = value != nullptr ? value->if_string() : nullptr;
+  return text != nullptr ? std::string(std::string_view(*text)) : std::string();
+}
+int64_t number_of(const boost::json::object& object, const char* name) {
+  const auto* value = object.if_contains(name);
+  const auto* number = value != nullptr ? value->if_int64() : nullptr;
+  return number != nullptr ? *number : 0;
+}
+
+// Up to a line's end, or the stream's.
+Result<std::string> read_line(int fd) {
+  std::string line;
+  char byte = 0;
+  for (;;) {
+    const ssize_t got = ::read(fd, &byte, 1);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return fail_errno(errno, "read from the shim");
+    if (got == 0 || byte == '\n') return line;
+    line += byte;
+  }
+}
+
+std::vector<std::string> arguments(const ShimRequest& request, const std::string& program, const std::string& runtime,
+                                   int sync) {
+  std::vector<std::string> out = {program, "--runtime", runtime, "--runtime-arg", "runtime", "--runtime-arg", "--root",
+                                  "--runtime-arg", request.runtime_root, "--bundle", request.bundle, "--id", request.id,
+                                  "--state", request.state, "--sync-fd", std::to_string(sync)};
+  const auto add = [&](auto... words) { (out.emplace_back(words), ...); };
+  if (!request.log.empty()) {
+    add("--log", request.log, "--log-format", request.log_format);
+    if (request.log_max_size != 0) add("--log-max-size", std::to_string(request.log_max_size));
+    if (request.log_max_files > 1) add("--log-max-files", std::to_string(request.log_max_files));
+  }
+  if (request.terminal) add("--terminal");
+  if (request.in) add("--stdin");
+  if (request.in_once) add("--stdin-once");
+  if (request.timer_ms > 0) {
+    add("--timer", std::to_string(request.timer_ms));
+    for (const std::string& word : request.timer_command) add("--timer-arg", word);
+  }
+  if (!request.exit_command.empty()) {
+    add("--exit-command");
+    for (const std::string& word : request.exit_command) add(word);
+  }
+  return out;
+}
+
+// What the shim's environment keeps: what our own later commands need.
+std::vector<std::string> environment() {
+  std::vector<std::string> out = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"};
+  for (const char* name : {"PROA_DATA", "PROA_RUN", "XDG_RUNTIME_DIR", "XDG_DATA_HOME", "HOME", "http_proxy"})
+    if (const char* value = ::secure_getenv(name)) out.push_back(cat(name, "=", value));
+  return out;
+}
+
+std::vector<char*> pointers(std::vector<std::string>& words) {
+  std::vector<char*> out;
+  for (std::string& word : words) out.push_back(word.data());
+  out.push_back(nullptr);
+  return out;
+}
+
+// In the child: nothing here allocates that need not.
+[[noreturn]] void become_shim(const ShimRequest& request, char* const* argv, char* const* env, int sync) {
+  const auto give_up = [&](const char* step) {
+    const int code = errno;
+    std::string line = cat("{\"error\":", json::quote(cat(step, ": ", errno_text(code))), "}\n");
+    [[maybe_unused]] const ssize_t wrote = ::write(sync, line.data(), line.size());
+    ::_exit(1);
+  };
+  if (request.mount >= 0) {
+    // What the host mounts later still reaches the container's shim; what is mounted here stays here.
+    if (::unshare(CLONE_NEWNS) != 0) give_up("make a mount namespace");
+    if (::mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr) != 0) give_up("make mounts private");
+    const auto attached = kernel::attach_at(request.mount, request.mount_point.c_str());
+    if (!attached) {
+      errno = attached.error().code();
+      give_up("mount the root file system");
+    }
+  }
+  sigset_t none;
+  ::sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  for (int signal = 1; signal < 32; ++signal) ::signal(signal, SIG_DFL);
+  const int null = ::open("/dev/null", O_RDWR);
+  for (int fd = 0; fd < 3; ++fd) ::dup2(null, fd);
+  ::fcntl(sync, F_SETFD, 0);
+  ::execve(argv[0], argv, env);
+  give_up(argv[0]);
+  ::_exit(127);
+}
+
+}  // namespace
+
+Result<std::string> own_program() {
+  std::array<char, 4096> path;
+  const ssize_t size = ::readlink("/proc/self/exe", path.data(), path.size());
+  if (size < 0) return fail_errno(errno, "/proc/self/exe");
+  return std::string(path.data(), static_cast<size_t>(size));
+}
+
+Result<std::string> shim_program() {
+  const std::string own = TRY(own_program());
+  const std::string beside = own.substr(0, own.rfind('/') + 1) + "proa-shim";
+  if (::access(beside.c_str(), X_OK) == 0) return beside;
+  const char* path = ::getenv("PATH");
+  for (const std::string_view folder : split(path != nullptr ? path : "/usr/local/bin:/usr/bin", ':'))
+    if (std::string candidate = cat(folder, "/proa-shim"); ::access(candidate.c_str(), X_OK) == 0) return candidate;
+  return fail("proa-shim is not installed").hint("put it beside proa, or into a folder of $PATH");
+}
+
+Result<ShimReport> start_shim(const ShimRequest& request) {
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0) return fail_errno(errno, "pipe");
+  Fd reader(ends[0]), writer(ends[1]);
+  std::vector<std::string> words = arguments(request, TRY(shim_program()), TRY(own_program()), writer.get());
+  std::vector<std::string> env = environment();
+  const std::vector<char*> argv = pointers(words), envp = pointers(env);
+  kernel::Child child = TRY_CTX(kernel::clone_process(0), "start proa-shim");
+  if (child.pid == 0) become_shim(request, argv.data(), envp.data(), writer.get());
+  writer.reset();
+  const std::string line = TRY(read_line(reader.get()));
+  (void)kernel::wait_child(child.pid);
+  if (line.empty()) return fail("proa-shim ended without a word");
+  const boost::json::value answer = TRY(json::parse(line));
+  const auto& object = answer.as_object();
+  if (const std::string error = text_of(object, "error"); !error.empty()) {
+    // The runtime's words, without the programs' names before them.
+    std::string_view said = error;
+    if (const size_t at = said.find(" create: "); at != std::string_view::npos) said.remove_prefix(at + 9);
+    if (const size_t at = said.find("msg=\""); at != std::string_view::npos) {
+      said.remove_prefix(at + 5);
+      said = said.substr(0, said.rfind('"'));
+    }
+    std::string plain(said);
+    for (size_t at = 0; (at = plain.find("\\\"", at)) != std::string::npos; ++at) plain.erase(at, 1);
+    return fail(plain);
+  }
+  return ShimReport{number_of(object, "pid"), number_of(object, "shim"), text_of(object, "warning")};
+}
+
+Result<ExitRecord> parse_exit_record(std::string_view text) {
+  const boost::json::value document = TRY_CTX(json::parse(text), "exit record");
+  const auto* object = document.if_object();
+  if (object == nullptr) return fail("exit record: not an object");
+  const auto* oom = object->if_contains("oomKilled");
+  return ExitRecord{number_of(*object, "pid"), number_of(*object, "exitCode"),
+                    oom != nullptr && oom->is_bool() && oom->get_bool(), text_of(*object, "finishedAt")};
+}
+
+namespace {
+// Whether a shim lives in the folder: it holds the lock of shim.pid.
+bool lock_held(const std::string& state) {
+  auto file = kernel::open(cat(state, "/shim.pid").c_str(), O_RDONLY);
+  return file && ::flock(file->get(), LOCK_SH | LOCK_NB) != 0;
+}
+}  // namespace
+
+ShimPhase shim_phase(const std::string& state) {
+  if (kernel::path_exists(cat(state, "/exit").c_str())) return ShimPhase::kEnded;
+  if (lock_held(state)) return ShimPhase::kHeld;
+  // It may have ended between the two looks.
+  if (kernel::path_exists(cat(state, "/exit").c_str())) return ShimPhase::kEnded;
+  return kernel::path_exists(cat(state, "/shim.pid").c_str()) ? ShimPhase::kKilled : ShimPhase::kNone;
+}
+
+Result<ExitRecord> read_exit(const std::string& state) {
+  return parse_exit_record(TRY(kernel::read_file(cat(state, "/exit").c_str())));
+}
+
+bool await_shim_gone(const std::string& state, int timeout_ms) {
+  const auto text = kernel::read_file(cat(state, "/shim.pid").c_str());
+  if (!text) return true;
+  std::string_view rest = *text;
+  const auto pid = parse_number<pid_t>(cut(rest, ' '));
+  if (!pid || !lock_held(state)) return true;
+  auto process = kernel::pidfd_open(*pid);
+  // The exit command takes the shim's place as a process: the lock, not the process, is what ends.
+  for (int waited = 0; waited < timeout_ms && lock_held(state); ++waited) {
+    pollfd wait{process ? process->get() : -1, POLLIN, 0};
+    ::poll(&wait, 1, 1);
+  }
+  return !lock_held(state);
+}
+
+Result<> clear_shim(const std::string& state) {
+  if (lock_held(state)) return fail("a shim still holds ", state);
+  return kernel::remove_tree(state);
+}
+
+Result<Fd> shim_attach(const std::string& state, const std::string& line) {
+  Fd socket = TRY(kernel::connect_unix(state + "/attach.sock"));
+  TRY(kernel::write_all(socket.get(), line + "\n"));
+  const std::string answer = TRY(read_line(socket.get()));
+  if (answer != "ok") return fail("attach: ", answer.empty() ? "the container has ended" : answer);
+  return socket;
+}
+
+Result<> shim_hold(const std::string& state, const std::vector<Fd>& descriptors) {
+  constexpr size_t kMost = 60;  // of one message
+  Fd socket = TRY(kernel::connect_unix(state + "/ctl.sock"));
+  for (size_t at = 0; at < descriptors.size(); at += kMost) {
+    std::vector<int> some;
+    for (size_t i = at; i < std::min(descriptors.size(), at + kMost); ++i) some.push_back(descriptors[i].get());
+    TRY(kernel::send_fds(socket.get(), some, "hold\n"));
+    if (const std::string answer = TRY(read_line(socket.get())); answer != "ok") return fail("hold ports: ", answer);
+  }
+  return {};
+}
+
+Result<std::string> shim_command(const std::string& state, const std::string& line) {
+  Fd socket = TRY(kernel::connect_unix(state + "/ctl.sock"));
+  TRY(kernel::write_all(socket.get(), line + "\n"));
+  std::string answer = TRY(read_line(socket.get()));
+  if (answer.starts_with("error: ")) return fail(answer.substr(7));
+  return answer;
+}
+
+}  // namespace proa::engine

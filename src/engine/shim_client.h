@@ -1,0 +1,66 @@
+// Talking to proa-shim (docs/shim.md): starting one, its sockets, its state folder.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "base/fd.h"
+
+namespace proa::engine {
+
+struct ShimRequest {
+  std::string id, bundle, state, runtime_root;
+  std::string log, log_format = "json-file";
+  uint64_t log_max_size = 0, log_max_files = 1;
+  bool terminal = false, in = false, in_once = false;
+  std::vector<std::string> exit_command;  // an absolute program and its arguments
+  int64_t timer_ms = 0;                   // 0: none
+  std::vector<std::string> timer_command;
+  // A detached mount to be attached at `mount_point` for the container alone; -1: none.
+  int mount = -1;
+  std::string mount_point;
+};
+struct ShimReport {
+  int64_t pid = 0, shim = 0;
+  std::string warning;
+};
+// Returns when the container is created. The shim and all it holds live in a mount namespace of their own, so that
+// what is mounted for the container ends with it.
+Result<ShimReport> start_shim(const ShimRequest& request);
+
+struct ExitRecord {
+  int64_t pid = 0, exit_code = 0;
+  bool oom_killed = false;
+  std::string finished_at;
+};
+Result<ExitRecord> parse_exit_record(std::string_view json);
+
+enum class ShimPhase : uint8_t {
+  kNone,      // no folder, or nothing in it
+  kHeld,      // a shim lives
+  kEnded,     // the record is there; the shim is gone or about to go
+  kKilled,    // a shim was there, and left no record
+};
+ShimPhase shim_phase(const std::string& state);
+Result<ExitRecord> read_exit(const std::string& state);
+// Removes what an ended shim left.
+Result<> clear_shim(const std::string& state);
+// Waits until no shim holds the folder; false after `timeout_ms`.
+bool await_shim_gone(const std::string& state, int timeout_ms);
+
+// `line` as attach.sock takes it: "attach stdin stdout stderr exit".
+Result<Fd> shim_attach(const std::string& state, const std::string& line);
+// One command on ctl.sock; its one-line answer, an error if that is one.
+Result<std::string> shim_command(const std::string& state, const std::string& line);
+
+// Gives the shim descriptors to hold open until its container has ended.
+Result<> shim_hold(const std::string& state, const std::vector<Fd>& descriptors);
+
+// Programs of ours: proa itself, and proa-shim beside it or in $PATH.
+Result<std::string> own_program();
+Result<std::string> shim_program();
+
+}  // namespace proa::engine

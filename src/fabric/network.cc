@@ -1,0 +1,189 @@
+// Networks: made, found, removed.
+#include <fcntl.h>
+#include <linux/rtnetlink.h>
+
+#include <algorithm>
+
+#include "base/clock.h"
+#include "base/ids.h"
+#include "fabric/device.h"
+#include "fabric/fabric.h"
+#include "fabric/firewall.h"
+#include "fabric/ipam.h"
+#include "fabric/records.h"
+#include "fabric/store.h"
+#include "kernel/route.h"
+
+namespace proa::fabric {
+namespace {
+
+constexpr size_t kMostNetworkName = 128;  // with a container's id it becomes a file name
+
+Network without_devices(std::string_view name, std::string_view driver, std::string_view id) {
+  Network network;
+  network.id = std::string(id);
+  network.name = name;
+  network.driver = driver;
+  return network;
+}
+const Network& host_network() {
+  static const Network network =
+      without_devices(kHostNetwork, "host", "70726f612d6e6574776f726b2d686f73742d6e616d657370616365000000c0de");
+  return network;
+}
+const Network& no_network() {
+  static const Network network =
+      without_devices(kNoNetwork, "null", "70726f612d6e6574776f726b2d6e6f6e652d6e616d657370616365000000c0de");
+  return network;
+}
+
+// What a new subnet must keep clear of.
+Result<std::vector<Prefix>> taken_prefixes(const std::vector<Network>& networks) {
+  std::vector<Prefix> taken;
+  for (const Network& network : networks)
+    for (const Subnet& subnet : network.subnets) taken.push_back(subnet.prefix);
+  kernel::Netlink route = TRY(kernel::Netlink::open(NETLINK_ROUTE));
+  for (const kernel::Route& one : TRY(kernel::list_routes(route)))
+    if (one.prefix_length != 0 && one.type == RTN_UNICAST)
+      taken.push_back({Ip::from_bytes(one.destination.data(), one.destination.size()), one.prefix_length});
+  return taken;
+}
+
+Result<Prefix> given_prefix(const SubnetSpec& spec, const std::vector<Network>& networks) {
+  const Prefix prefix = TRY_CTX(Prefix::parse(spec.subnet), "subnet");
+  for (const Network& other : networks)
+    for (const Subnet& subnet : other.subnets)
+      if (prefix.overlaps(subnet.prefix))
+        return fail("Pool overlaps with other one on this address space: ", prefix.text(), " and ",
+                    subnet.prefix.text(), " of network ", other.name);
+  return prefix;
+}
+
+Result<std::vector<Subnet>> choose_subnets(const NetworkSpec& spec, const std::vector<Network>& networks) {
+  const std::vector<Prefix> taken = TRY(taken_prefixes(networks));
+  std::vector<Subnet> subnets;
+  const auto has = [&](int family) {
+    return std::ranges::any_of(subnets, [&](const Subnet& s) { return s.prefix.address.family() == family; });
+  };
+  SubnetSpec rest;  // a gateway or range without a subnet has none to be in
+  for (const SubnetSpec& one : spec.subnets) {
+    if (one.subnet.empty()) {
+      if (!one.gateway.empty() || !one.ip_range.empty() || !one.auxiliary.empty())
+        return fail("gateway, ip-range and aux-address: need a subnet");
+      continue;
+    }
+    const Prefix prefix = TRY(given_prefix(one, networks));
+    if (has(prefix.address.family())) return fail("subnet ", one.subnet, ": a network has one subnet of a family");
+    subnets.push_back(TRY(complete_subnet(one, prefix)));
+  }
+  if (spec.ipv4 && !has(AF_INET)) {
+    const Prefix chosen = TRY(choose_ipv4(taken, spec.name == kDefaultNetwork));
+    subnets.insert(subnets.begin(), TRY(complete_subnet(rest, chosen)));
+  }
+  if (spec.ipv6 && !has(AF_INET6)) {
+    const Prefix chosen = TRY(choose_ipv6(taken));
+    subnets.push_back(TRY(complete_subnet(rest, chosen)));
+  }
+  if (subnets.empty()) return fail("network ", spec.name, ": needs IPv4 or IPv6");
+  return subnets;
+}
+
+Result<Network> make_network(const Store& store, const NetworkSpec& spec) {
+  const std::vector<Network> existing = TRY(store.networks());
+  Network network;
+  network.id = TRY(random_id());
+  network.name = spec.name;
+  network.driver = spec.driver;
+  network.created = format_rfc3339(Clock::system().wall());
+  network.internal = spec.internal;
+  network.options = spec.options;
+  network.labels = spec.labels;
+  TRY(apply_options(network));
+  for (const Network& other : existing)
+    if (other.bridge == network.bridge)
+      return fail("network ", spec.name, ": device ", network.bridge, " belongs to network ", other.name);
+  network.subnets = TRY_CTX(choose_subnets(spec, existing), "network ", spec.name);
+  network.ipv6 = network.subnet(AF_INET6) != nullptr;
+  TRY(store.write_network(network));
+  return network;
+}
+
+Result<> check_spec(const NetworkSpec& spec) {
+  TRY(check_name(spec.name, "network name"));
+  if (spec.name.size() > kMostNetworkName) return fail("network name: longer than ", kMostNetworkName, " characters");
+  if (spec.name == kHostNetwork || spec.name == kNoNetwork || spec.name == "default" || spec.name == "container")
+    return fail("network ", spec.name, ": the name is reserved");
+  if (spec.driver != "bridge")
+    return fail("driver ", spec.driver, ": not known").hint("networks with devices of their own have driver bridge");
+  return {};
+}
+
+bool is_id_prefix(const Network& network, std::string_view reference) {
+  return !reference.empty() && network.id.starts_with(reference);
+}
+
+}  // namespace
+
+const Subnet* Network::subnet(int family) const {
+  const auto found =
+      std::ranges::find_if(subnets, [&](const Subnet& s) { return s.prefix.address.family() == family; });
+  return found == subnets.end() ? nullptr : &*found;
+}
+
+Result<Fabric> Fabric::open(Options options) {
+  Fabric fabric(std::move(options));
+  const Store store(fabric.options_);
+  TRY(store.make_folders());
+  if (TRY(store.network(kDefaultNetwork))) return fabric;
+  const Fd lock = TRY(store.lock());
+  if (!TRY(store.network(kDefaultNetwork)))
+    TRY(make_network(store, {.name = std::string(kDefaultNetwork), .subnets = {}, .options = {}, .labels = {}}));
+  return fabric;
+}
+
+Result<Network> Fabric::create_network(const NetworkSpec& spec) {
+  TRY(check_spec(spec));
+  const Store store(options_);
+  const Fd lock = TRY(store.lock());
+  if (TRY(store.network(spec.name))) return fail_errno(EEXIST, "network with name ", spec.name, " already exists");
+  return make_network(store, spec);
+}
+
+Result<std::vector<Network>> Fabric::networks() const {
+  std::vector<Network> all{host_network(), no_network()};
+  for (Network& network : TRY(Store(options_).networks()))
+    all.insert(network.name == kDefaultNetwork ? all.begin() : all.end(), std::move(network));
+  return all;
+}
+
+Result<Network> Fabric::network(std::string_view reference) const {
+  if (reference == kHostNetwork) return host_network();
+  if (reference == kNoNetwork) return no_network();
+  if (const Result<> name = check_name(reference, "network"); !name) return std::unexpected(name.error());
+  if (auto exact = TRY(Store(options_).network(reference))) return *std::move(exact);
+  std::vector<Network> all = TRY(networks());
+  std::erase_if(all, [&](const Network& network) { return !is_id_prefix(network, reference); });
+  if (all.empty()) return fail_errno(ENOENT, "network ", reference, " not found");
+  if (all.size() > 1)
+    return fail("network ", reference, ": the id is ambiguous, ", all.size(), " networks begin with it");
+  return std::move(all.front());
+}
+
+Result<> Fabric::remove_network(std::string_view reference) {
+  const Store store(options_);
+  const Fd lock = TRY(store.lock());
+  const Network network = TRY(this->network(reference));
+  if (network.builtin()) return fail(network.name, " is a pre-defined network and cannot be removed");
+  const std::vector<Endpoint> attached = TRY(endpoints_on(network));
+  if (!attached.empty())
+    return fail_errno(EBUSY, "network ", network.name, " has active endpoints: ", attached.front().name,
+                      attached.size() > 1 ? cat(" and ", attached.size() - 1, " more") : std::string())
+        .hint("stop the containers, or disconnect them from the network");
+  kernel::Netlink route = TRY(kernel::Netlink::open(NETLINK_ROUTE));
+  TRY(kernel::delete_link(route, network.bridge));
+  kernel::Netlink netfilter = TRY(kernel::Netlink::open(NETLINK_NETFILTER));
+  TRY(remove_network_rules(netfilter, network));
+  return store.remove_network(network);
+}
+
+}  // namespace proa::fabric

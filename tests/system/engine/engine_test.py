@@ -1,0 +1,518 @@
+#!/usr/bin/env python3
+"""Containers without a daemon: `proa run` and its kin, as Docker's users know them."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from lib import bundle, runtime, sandbox  # noqa: E402
+from lib.case import SystemTest, command, main, until  # noqa: E402
+from lib.client import terminal  # noqa: E402
+
+COUNT = 'i=0; while :; do i=$((i+1)); echo $i; sleep 0.02; done'
+PATIENT = 'trap "echo bye; exit 7" TERM; while :; do sleep 0.02; done'
+
+
+class EngineTest(SystemTest):
+    @classmethod
+    def setUpClass(cls):
+        cls.home = Path(tempfile.mkdtemp(prefix="engine-", dir=sandbox.scratch()))
+        cls.root = bundle.make_root(cls.home / "root")
+
+    @classmethod
+    def tearDownClass(cls):
+        shutil.rmtree(cls.home, ignore_errors=True)
+
+    def setUp(self):
+        super().setUp()
+        self.data, self.run_folder = self.folder / "data", self.folder / "run"
+        self.env = os.environ | {"PROA_DATA": str(self.data), "PROA_RUN": str(self.run_folder)}
+        self.addCleanup(self.remove_all)
+
+    def remove_all(self):
+        # Twice: the exit command of one that ended just now may be at work.
+        for _ in range(2):
+            ids = self.proa("ps", "-aq", check=False).stdout.split()
+            if ids:
+                self.proa("rm", "-f", "-v", *ids, check=False)
+        until(lambda: not [p for p in Path("/proc").iterdir() if p.name.isdigit() and self.is_ours(p)], "shims to end")
+
+    def is_ours(self, process):
+        try:
+            words = (process / "cmdline").read_bytes()
+        except OSError:
+            return False
+        return str(self.run_folder).encode() in words or b"\0__exited\0" in words
+
+    def ignored_leftover(self, item):
+        return item.startswith("state ")
+
+    def proa(self, *args, **kwargs):
+        kwargs.setdefault("env", self.env)
+        return command(runtime.path(), *args, **kwargs)
+
+    def popen(self, *args, **kwargs):
+        return subprocess.Popen([str(runtime.path()), *map(str, args)], env=self.env, text=True, stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, **kwargs)
+
+    def start(self, name, *args, flags=()):
+        """A container in the background."""
+        return self.proa("run", "-d", "--network", "none", "--name", name, *flags, "--rootfs", self.root, *args).stdout.strip()
+
+    def once(self, *args, flags=(), **kwargs):
+        """A container in the foreground that removes itself."""
+        return self.proa("run", "--rm", "--network", "none", *flags, "--rootfs", self.root, *args, **kwargs)
+
+    def look(self, name, template):
+        return self.proa("inspect", "-f", template, name).stdout.strip()
+
+    def status(self, name):
+        return self.look(name, "{{.State.Status}}")
+
+    def settle(self, name, status):
+        until(lambda: self.status(name) == status, f"{name} to be {status}")
+
+
+class RunTest(EngineTest):
+    def test_streams_and_status(self):
+        done = self.once("sh", "-c", "echo out; echo err >&2; exit 3", check=False)
+        self.assertEqual((3, "out\n", "err\n"), (done.returncode, done.stdout, done.stderr))
+        self.assertEqual("", self.proa("ps", "-aq").stdout)
+
+    def test_killed_is_128_and_the_signal(self):
+        self.assertEqual(137, self.once("sh", "-c", "kill -9 $$", check=False).returncode)
+
+    def test_programs_that_cannot_run(self):
+        missing = self.once("nope", check=False)
+        self.assertEqual((127, 'proa: error: exec: "nope": executable file not found in $PATH\n'), (missing.returncode, missing.stderr))
+        self.assertEqual(126, self.once("/etc/passwd", check=False).returncode)
+        self.assertEqual(125, self.once("true", flags=("--memory", "1k"), check=False).returncode)
+        self.assertEqual("", self.proa("ps", "-aq").stdout)
+
+    def test_standard_input(self):
+        done = self.once("wc", "-c", flags=("-i",), stdin=subprocess.PIPE, check=False) if False else subprocess.run(
+            [runtime.path(), "run", "--rm", "-i", "--network", "none", "--rootfs", self.root, "wc", "-c"], env=self.env,
+            input="x" * 3_000_000, text=True, capture_output=True, timeout=60)
+        self.assertEqual("3000000", done.stdout.strip())
+        self.assertEqual("", self.once("cat").stdout)
+
+    def test_a_terminal(self):
+        done = terminal(runtime.path(), "run", "--rm", "-it", "--network", "none", "--rootfs", self.root, "sh", "-c",
+                        "tty; exit 4", env=self.env, check=False)
+        self.assertEqual(4, done.returncode)
+        self.assertIn("/dev/pts/0", done.stdout)
+
+    def test_environment_user_and_folder(self):
+        (self.folder / "env").write_text("# comment\nFROM_FILE=1\n")
+        out = self.once("sh", "-c", "echo $FROM_FILE $GIVEN $CALLER $HOME $(pwd) $(id -u):$(id -g) $(hostname)",
+                        flags=("--env-file", self.folder / "env", "-e", "GIVEN=2", "-e", "CALLER", "-u", "user", "-w",
+                               "/home/new/folder", "-h", "box"), env=self.env | {"CALLER": "3"}).stdout
+        self.assertEqual("1 2 3 /home /home/new/folder 1000:1000 box\n", out)
+        shutil.rmtree(self.root / "home/new")
+
+    def test_an_unknown_user(self):
+        done = self.once("true", flags=("-u", "nobody-here"), check=False)
+        self.assertEqual(125, done.returncode)
+        self.assertIn("unable to find user nobody-here", done.stderr)
+
+    def test_limits(self):
+        out = self.once("sh", "-c", "cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/pids/pids.max "
+                        "/sys/fs/cgroup/cpu/cpu.cfs_quota_us 2>/dev/null || cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/pids.max; "
+                        "ulimit -n", flags=("-m", "64m", "--pids-limit", "50", "--cpus", "0.5", "--ulimit", "nofile=512:1024")).stdout
+        self.assertEqual(["67108864", "50", "50000", "512"], out.split())
+
+    def test_capabilities_and_seccomp(self):
+        caps = lambda *flags: int(self.once("sh", "-c", "grep CapEff /proc/self/status", flags=flags).stdout.split()[1], 16)
+        self.assertEqual(0xa80425fb, caps())
+        self.assertEqual(0, caps("--cap-drop", "ALL"))
+        self.assertEqual(1 << 12, caps("--cap-drop", "ALL", "--cap-add", "NET_ADMIN"))
+        self.assertNotEqual(0, self.once("unshare", "-m", "true", check=False).returncode)
+        self.assertEqual(0, self.once("unshare", "-m", "true", flags=("--cap-add", "SYS_ADMIN")).returncode)
+        self.assertEqual("Seccomp:\t0\n", self.once("grep", "Seccomp:", "/proc/self/status", flags=("--security-opt", "seccomp=unconfined")).stdout)
+        self.assertNotEqual(0, self.once("true", flags=("--cap-add", "NONSENSE"), check=False).returncode)
+
+    def test_privileged(self):
+        out = self.once("sh", "-c", "ls /dev | wc -l; grep Seccomp: /proc/self/status; echo 0 >/proc/sys/net/ipv4/ip_forward && echo writable",
+                        flags=("--privileged",)).stdout
+        self.assertIn("Seccomp:\t0", out)
+        self.assertIn("writable", out)
+
+    def test_masked_paths(self):
+        self.assertEqual("0\n", self.once("sh", "-c", "cat /proc/timer_list /proc/kcore | wc -c").stdout)
+        self.assertNotEqual(0, self.once("sh", "-c", "echo 1 >/proc/sys/kernel/domainname", check=False).returncode)
+
+    def test_read_only_and_tmpfs(self):
+        done = self.once("sh", "-c", "touch /here 2>&1; touch /t/here && grep ' /t ' /proc/mounts",
+                         flags=("--read-only", "--tmpfs", "/t:size=1m"), check=False)
+        self.assertIn("Read-only file system", done.stdout)
+        self.assertIn("size=1024k", done.stdout)
+        self.assertIn("noexec", done.stdout)
+        shutil.rmtree(self.root / "t")
+
+    def test_init_reaps(self):
+        script = "(sleep 0.1 &) ; sleep 0.4; ps | grep -c 'sleep 0.1'; cat /proc/1/comm"
+        out = self.once("sh", "-c", script, flags=("--init",), check=False)
+        self.assertEqual("0\ndocker-init\n", out.stdout, out.stderr)
+        self.assertEqual(9, self.once("sh", "-c", "exit 9", flags=("--init",), check=False).returncode)
+
+    def test_hosts_and_resolver(self):
+        out = self.once("sh", "-c", "cat /etc/hosts /etc/resolv.conf; cat /etc/hostname",
+                        flags=("--add-host", "db:10.0.0.9", "--dns", "10.0.0.53", "--dns-search", "example.org", "-h", "box")).stdout
+        self.assertIn("10.0.0.9\tdb\n", out)
+        self.assertIn("nameserver 10.0.0.53\n", out)
+        self.assertIn("search example.org\n", out)
+        self.assertTrue(out.endswith("box\n"))
+
+    def test_cidfile(self):
+        path = self.folder / "cid"
+        self.once("true", flags=("--cidfile", path))
+        self.assertEqual(64, len(path.read_text()))
+        again = self.once("true", flags=("--cidfile", path), check=False)
+        self.assertEqual(125, again.returncode)
+        self.assertIn("container ID file found", again.stderr)
+
+    def test_namespaces_of_others(self):
+        self.start("first", "sleep", "1000")
+        here = lambda kind: os.readlink(f"/proc/self/ns/{kind}")
+        inside = lambda kind, *flags: self.proa("run", "--rm", *flags, "--rootfs", self.root, "readlink", f"/proc/self/ns/{kind}").stdout.strip()
+        self.assertEqual(here("net"), inside("net", "--network", "host"))
+        self.assertEqual(here("uts"), inside("uts", "--uts", "host", "--network", "none"))
+        self.assertEqual(here("pid"), inside("pid", "--pid", "host", "--network", "none"))
+        first = lambda kind: self.proa("exec", "first", "readlink", f"/proc/self/ns/{kind}").stdout.strip()
+        self.assertEqual(first("net"), inside("net", "--network", "container:first"))
+        self.assertEqual(first("pid"), inside("pid", "--pid", "container:first", "--network", "none"))
+        self.assertEqual(first("ipc"), inside("ipc", "--ipc", "container:first", "--network", "none"))
+
+    def test_detach_and_attach(self):
+        self.start("box", "sh", "-c", 'read line; echo "got $line"; exit 5', flags=("-i",))
+        done = subprocess.run([runtime.path(), "attach", "box"], input="this\n", env=self.env, text=True, capture_output=True, timeout=30)
+        self.assertEqual((5, "got this\n"), (done.returncode, done.stdout))
+
+    def test_signals_are_passed_on(self):
+        client = self.popen("run", "--rm", "--network", "none", "--rootfs", self.root, "sh", "-c", "echo up; " + PATIENT)
+        self.assertEqual("up\n", client.stdout.readline())
+        client.send_signal(signal.SIGTERM)
+        out, _ = client.communicate(timeout=30)
+        self.assertEqual((7, "bye\n"), (client.returncode, out))
+
+
+class LifeTest(EngineTest):
+    def test_stop_start_restart(self):
+        self.start("box", "sh", "-c", PATIENT)
+        self.proa("stop", "box")
+        self.assertEqual(("exited", "7"), (self.status("box"), self.look("box", "{{.State.ExitCode}}")))
+        self.assertEqual("box\n", self.proa("start", "box").stdout)
+        self.assertEqual("running", self.status("box"))
+        before = self.look("box", "{{.State.Pid}}")
+        self.proa("restart", "box")
+        self.assertNotEqual(before, self.look("box", "{{.State.Pid}}"))
+        self.assertEqual("bye\nbye\n", self.proa("logs", "box").stdout)
+
+    def test_stop_kills_the_deaf(self):
+        self.start("box", "sh", "-c", 'trap "" TERM; echo up; while :; do sleep 0.02; done')
+        until(lambda: self.proa("logs", "box").stdout, "the trap")
+        self.proa("stop", "-t", "0", "box")
+        self.assertEqual("137", self.look("box", "{{.State.ExitCode}}"))
+
+    def test_kill_pause_rename(self):
+        self.start("box", "sleep", "1000")
+        self.proa("pause", "box")
+        self.assertEqual("paused", self.status("box"))
+        self.assertIn("is paused", self.proa("exec", "box", "true", check=False).stderr)
+        self.proa("unpause", "box")
+        self.proa("rename", "box", "crate")
+        self.assertEqual("/crate", self.look("crate", "{{.Name}}"))
+        self.assertEqual(1, self.proa("inspect", "box", check=False).returncode)
+        self.proa("kill", "-s", "KILL", "crate")
+        self.assertEqual("137\n", self.proa("wait", "crate").stdout)
+        self.assertIn("is not running", self.proa("kill", "crate", check=False).stderr)
+
+    def test_remove(self):
+        self.start("box", "sleep", "1000")
+        refused = self.proa("rm", "box", check=False)
+        self.assertEqual(1, refused.returncode)
+        self.assertIn("stop the container before removing or force remove", refused.stderr)
+        self.assertEqual("box\n", self.proa("rm", "-f", "box").stdout)
+        self.assertIn("No such container: box", self.proa("rm", "box", check=False).stderr)
+        self.assertEqual(0, self.proa("rm", "-f", "box").returncode)
+
+    def test_wait_for_a_running_one(self):
+        self.start("box", "sh", "-c", "sleep 0.3; exit 6")
+        self.assertEqual("6\n", self.proa("wait", "box").stdout)
+
+    def test_update(self):
+        self.start("box", "sleep", "1000", flags=("-m", "64m"))
+        self.proa("update", "-m", "96m", "--memory-swap", "192m", "--pids-limit", "33", "--restart", "on-failure:2", "box")
+        self.assertEqual("100663296 33 on-failure", self.look("box", "{{.HostConfig.Memory}} {{.HostConfig.PidsLimit}} {{.HostConfig.RestartPolicy.Name}}"))
+        self.assertIn("100663296", self.proa("exec", "box", "sh", "-c", "cat /sys/fs/cgroup/memory/memory.limit_in_bytes || cat /sys/fs/cgroup/memory.max").stdout)
+
+    def test_restart_policies(self):
+        self.start("twice", "sh", "-c", "echo run; exit 1", flags=("--restart", "on-failure:2"))
+        until(lambda: self.proa("logs", "twice").stdout.count("run") == 3, "two restarts")
+        self.settle("twice", "exited")
+        self.assertEqual("2", self.look("twice", "{{.RestartCount}}"))
+        self.start("ever", "sh", "-c", "sleep 0.1", flags=("--restart", "always"))
+        until(lambda: int(self.look("ever", "{{.RestartCount}}")) >= 2, "restarts")
+        self.proa("stop", "ever")
+        self.assertEqual("exited", self.status("ever"))
+        self.start("good", "true", flags=("--restart", "on-failure"))
+        self.settle("good", "exited")
+        self.assertEqual("0", self.look("good", "{{.RestartCount}}"))
+
+    def test_health(self):
+        self.start("box", "sh", "-c", "rm -f /tmp/sick; " + PATIENT, flags=("--health-cmd", "test ! -e /tmp/sick && echo fine", "--health-interval", "50ms", "--health-retries", "2"))
+        health = lambda: self.look("box", "{{.State.Health.Status}}")
+        until(lambda: health() == "healthy", "health")
+        self.assertIn("(healthy)", self.proa("ps").stdout)
+        self.assertEqual("fine\n", json.loads(self.look("box", "{{json .State.Health.Log}}"))[0]["Output"])
+        self.proa("exec", "box", "touch", "/tmp/sick")
+        until(lambda: health() == "unhealthy", "sickness")
+        self.proa("stop", "box")
+        (self.root / "tmp/sick").unlink()
+
+    def test_events(self):
+        self.start("box", "sh", "-c", "exit 2")
+        self.proa("wait", "box")
+        self.proa("rm", "box")
+        out = self.proa("events", "--since", "1h", "--until", "0s", "--filter", "container=box", "--format", "{{.Action}}").stdout.split()
+        self.assertEqual(["create", "start", "die", "destroy"], out)
+        follower = self.popen("events", "--filter", "event=create")
+        time.sleep(0.3)
+        self.proa("create", "--name", "late", "--network", "none", "--rootfs", self.root, "true")
+        self.assertIn("container create", follower.stdout.readline())
+        follower.kill()
+        follower.communicate()
+
+    def test_list(self):
+        self.start("one", "sleep", "1000", flags=("-l", "tier=front"))
+        self.start("two", "true", flags=("-l", "tier=back"))
+        self.settle("two", "exited")
+        names = lambda *flags: sorted(self.proa("ps", "--format", "{{.Names}}", *flags).stdout.split())
+        self.assertEqual(["one"], names())
+        self.assertEqual(["one", "two"], names("-a"))
+        self.assertEqual(["two"], names("-f", "status=exited"))
+        self.assertEqual(["two"], names("-a", "-f", "label=tier=back"))
+        self.assertEqual(["one"], names("-a", "-f", "name=^one$"))
+        self.assertEqual(["two"], names("-l"))
+        self.assertEqual(1, self.proa("ps", "-f", "nonsense=1", check=False).returncode)
+        self.assertEqual("one", json.loads(self.proa("ps", "--format", "json").stdout)["Names"])
+        self.assertIn("CONTAINER ID", self.proa("ps").stdout)
+        self.assertIn("sleep 1000", self.proa("top", "one").stdout)
+        self.assertIn("one", self.proa("stats", "--no-stream").stdout)
+        pruned = self.proa("container", "prune", "-f").stdout
+        self.assertIn("Deleted Containers:", pruned)
+        self.assertEqual(["one"], names("-a"))
+
+
+class ExecTest(EngineTest):
+    def test_exec(self):
+        self.start("box", "sleep", "1000", flags=("-e", "A=1"))
+        done = self.proa("exec", "-e", "B=2", "-u", "user", "-w", "/tmp", "box", "sh", "-c", "echo $A$B $(id -u) $(pwd) $HOME; exit 8", check=False)
+        self.assertEqual((8, "12 1000 /tmp /home\n"), (done.returncode, done.stdout))
+        done = subprocess.run([runtime.path(), "exec", "-i", "box", "cat"], input="in\n", env=self.env, text=True, capture_output=True, timeout=30)
+        self.assertEqual("in\n", done.stdout)
+        self.assertEqual(127, self.proa("exec", "box", "nope", check=False).returncode)
+        self.assertEqual(126, self.proa("exec", "box", "/etc/passwd", check=False).returncode)
+        self.assertIn("/dev/pts/", terminal(runtime.path(), "exec", "-it", "box", "tty", env=self.env).stdout)
+        self.proa("exec", "-d", "box", "touch", "/tmp/detached")
+        until(lambda: (self.root / "tmp/detached").exists(), "the detached program")
+        (self.root / "tmp/detached").unlink()
+        self.proa("stop", "-t", "0", "box")
+        self.assertIn("is not running", self.proa("exec", "box", "true", check=False).stderr)
+
+
+class LogsTest(EngineTest):
+    def test_choices(self):
+        self.start("box", "sh", "-c", "for i in 1 2 3 4 5; do echo line $i; done; echo bad >&2")
+        self.settle("box", "exited")
+        logs = lambda *flags: self.proa("logs", *flags, "box")
+        self.assertEqual(("".join(f"line {i}\n" for i in range(1, 6)), "bad\n"), (logs().stdout, logs().stderr))
+        tail = logs("--tail", "2")
+        self.assertEqual(6, sum(len(logs("--tail", str(n)).stdout.splitlines() + logs("--tail", str(n)).stderr.splitlines()) for n in (1, 2, 3)))
+        self.assertEqual(2, len((tail.stdout + tail.stderr).splitlines()))
+        self.assertEqual("", logs("--tail", "0").stdout)
+        self.assertEqual("", logs("--until", "1h").stdout)
+        self.assertEqual(5, len(logs("--since", "1h").stdout.splitlines()))
+        self.assertRegex(logs("-t").stdout, r"^\d{4}-\d\d-\d\dT[0-9:.]+Z line 1\n")
+
+    def test_follow(self):
+        self.start("box", "sh", "-c", COUNT)
+        follower = self.popen("logs", "-f", "--tail", "1", "box")
+        first = int(follower.stdout.readline())
+        self.assertEqual([first + 1, first + 2], [int(follower.stdout.readline()) for _ in range(2)])
+        self.proa("kill", "box")
+        follower.communicate(timeout=30)
+        self.assertEqual(0, follower.returncode)
+
+    def test_all_of_much_across_rotations(self):
+        self.start("box", "sh", "-c", "seq 1 400000", flags=("--log-opt", "max-size=1m", "--log-opt", "max-file=50"))
+        self.settle("box", "exited")
+        self.assertEqual("".join(f"{i}\n" for i in range(1, 400001)), self.proa("logs", "box").stdout)
+        self.assertEqual("399999\n400000\n", self.proa("logs", "--tail", "2", "box").stdout)
+        self.assertEqual(300000, len(self.proa("logs", "--tail", "300000", "box").stdout.splitlines()))
+
+    def test_none(self):
+        self.start("box", "echo", "unseen", flags=("--log-driver", "none"))
+        self.assertIn("does not support reading", self.proa("logs", "box", check=False).stderr)
+
+
+class FilesTest(EngineTest):
+    def test_bind_mounts(self):
+        there = self.folder / "there"
+        there.mkdir()
+        self.once("sh", "-c", "echo hi >/mnt/file", flags=("-v", f"{there}:/mnt"))
+        self.assertEqual("hi\n", (there / "file").read_text())
+        self.assertNotEqual(0, self.once("touch", "/mnt/no", flags=("-v", f"{there}:/mnt:ro"), check=False).returncode)
+        self.once("true", flags=("-v", f"{self.folder}/made:/mnt"))
+        self.assertTrue((self.folder / "made").is_dir())
+        missing = self.once("true", flags=("--mount", f"type=bind,src={self.folder}/no,dst=/mnt"), check=False)
+        self.assertEqual(125, missing.returncode)
+        self.assertIn("bind source path does not exist", missing.stderr)
+
+    def test_volumes(self):
+        self.proa("volume", "create", "data")
+        self.once("sh", "-c", "cat /etc/group >/etc2; cp /etc/passwd /data/", flags=("-v", "data:/data"))
+        (self.root / "etc2").unlink()
+        self.assertIn("user", self.once("cat", "/d/passwd", flags=("-v", "data:/d:ro")).stdout)
+        # A new one is filled with what the root has there.
+        self.assertIn("passwd", self.once("ls", "/etc", flags=("-v", "fresh:/etc")).stdout)
+        self.start("box", "sleep", "1000", flags=("-v", "/anonymous", "-v", "data:/data"))
+        self.assertIn("in use", self.proa("volume", "rm", "data", check=False).stderr)
+        names = lambda: self.proa("volume", "ls", "-q").stdout.split()
+        self.assertEqual(3, len(names()))
+        self.proa("rm", "-f", "-v", "box")
+        self.assertEqual(["data", "fresh"], names())
+        self.assertEqual(str(self.data / "volumes/data/_data"), self.proa("volume", "inspect", "-f", "{{.Mountpoint}}", "data").stdout.strip())
+        self.proa("volume", "prune", "-f")
+        self.assertEqual(["data", "fresh"], names())
+        self.proa("volume", "prune", "-a", "-f")
+        self.assertEqual([], names())
+        for name in ("anonymous", "d", "data"):
+            (self.root / name).rmdir()
+
+    def test_a_volume_in_memory(self):
+        self.proa("volume", "create", "-o", "type=tmpfs", "-o", "device=tmpfs", "-o", "o=size=1m", "scratch")
+        self.start("box", "sh", "-c", "touch /mnt/seen; " + PATIENT, flags=("-v", "scratch:/mnt"))
+        until(lambda: "seen" in self.once("ls", "/mnt", flags=("--volumes-from", "box")).stdout, "the file")
+        self.assertIn("tmpfs", self.proa("exec", "box", "grep", " /mnt ", "/proc/mounts").stdout)
+        self.proa("rm", "-f", "box")
+        self.proa("volume", "rm", "scratch")
+
+    def test_copy(self):
+        self.start("box", "sleep", "1000", flags=("-v", "data:/data"))
+        (self.folder / "in/sub").mkdir(parents=True)
+        (self.folder / "in/sub/file").write_text("text")
+        (self.folder / "in/link").symlink_to("sub/file")
+        self.proa("cp", self.folder / "in", "box:/tmp")
+        self.assertEqual("text", self.proa("exec", "box", "cat", "/tmp/in/link").stdout)
+        self.proa("cp", "box:/tmp/in", self.folder / "out")
+        self.assertEqual("text", (self.folder / "out/sub/file").read_text())
+        self.proa("cp", f"{self.folder}/in/.", "box:/data")
+        self.proa("stop", "-t", "0", "box")
+        self.proa("cp", "box:/data/sub/file", self.folder / "single")
+        self.assertEqual("text", (self.folder / "single").read_text())
+        archive = subprocess.run([runtime.path(), "cp", "box:/data/sub", "-"], env=self.env, capture_output=True, timeout=30)
+        (self.folder / "a.tar").write_bytes(archive.stdout)
+        with tarfile.open(self.folder / "a.tar") as tar:
+            self.assertEqual(["sub", "sub/file"], [m.name.rstrip("/") for m in tar])
+        with open(self.folder / "a.tar", "rb") as tar:
+            subprocess.run([runtime.path(), "cp", "-", "box:/tmp"], env=self.env, stdin=tar, check=True, timeout=30)
+        self.assertEqual("text", (self.root / "tmp/sub/file").read_text())
+        shutil.rmtree(self.root / "tmp/sub")
+        shutil.rmtree(self.root / "tmp/in")
+        (self.root / "data").rmdir()
+        self.assertEqual(1, self.proa("cp", "box:/nowhere", self.folder, check=False).returncode)
+
+    def test_copy_is_not_led_out(self):
+        secret = self.folder / "secret"
+        secret.write_text("host")
+        (self.root / "tmp/link").symlink_to(self.folder)
+        self.start("box", "sleep", "1000")
+        self.assertEqual(1, self.proa("cp", "box:/tmp/link/secret", self.folder / "stolen", check=False).returncode)
+        (self.folder / "given").write_text("mine")
+        self.proa("cp", self.folder / "given", "box:/tmp/link/secret", check=False)
+        self.assertEqual("host", secret.read_text())
+        (self.root / "tmp/link").unlink()
+
+
+class ImageTest(EngineTest):
+    def setUp(self):
+        super().setUp()
+        self.proa("image", "--root", self.data, "create", "--cmd", "echo from-image", "--env", "A=image", self.root, "box:1", check=False)
+        if "box" not in self.proa("image", "--root", self.data, "ls").stdout:
+            self.fail(self.proa("image", "create", "--help").stdout)
+
+    def test_run(self):
+        self.assertEqual("sh\n", self.proa("run", "--rm", "--network", "none", "box:1", "echo", "sh").stdout)
+        missing = self.proa("run", "--rm", "nothing:9", check=False)
+        self.assertEqual(125, missing.returncode)
+        self.assertIn("Unable to find image 'nothing:9' locally", missing.stderr)
+
+    def test_changes_and_commit(self):
+        self.proa("run", "--network", "none", "--name", "box", "box:1", "sh", "-c", "echo new >/new; rm /etc/group; mkdir -p /opt/x")
+        changes = self.proa("diff", "box").stdout.splitlines()
+        self.assertIn("A /new", changes)
+        self.assertIn("D /etc/group", changes)
+        self.proa("start", "-a", "box")
+        self.proa("commit", "-m", "more", "box", "box:2")
+        self.assertEqual("new\n", self.proa("run", "--rm", "--network", "none", "box:2", "cat", "/new").stdout)
+        self.proa("rm", "box")
+
+    def test_concurrent_runs(self):
+        clients = [self.popen("run", "--rm", "--network", "none", "box:1", "sh", "-c", f"echo {i} >/x; cat /x") for i in range(12)]
+        self.assertEqual([f"{i}\n" for i in range(12)], [c.communicate(timeout=120)[0] for c in clients])
+
+
+class CrashTest(EngineTest):
+    def test_names_stay_unique(self):
+        clients = [self.popen("create", "--name", "same", "--network", "none", "--rootfs", self.root, "true") for _ in range(16)]
+        for client in clients:
+            client.communicate(timeout=60)
+        self.assertEqual(1, sum(c.returncode == 0 for c in clients))
+        self.assertEqual(1, len(self.proa("ps", "-aq").stdout.split()))
+        self.assertIn("is already in use by container", self.proa("create", "--name", "same", "--network", "none", "--rootfs", self.root, "true", check=False).stderr)
+
+    def test_killed_clients_leave_nothing(self):
+        rng = random.Random(20240229)
+        for i in range(40):
+            client = self.popen("run", "--rm", "--name", f"box{i % 3}", "--network", "none", "--rootfs", self.root, "sleep", "0.05")
+            time.sleep(rng.uniform(0, 0.06))
+            client.kill()
+            client.communicate()
+        # What was complete runs on, and removes itself; what was not is taken away by the next look.
+        until(lambda: not [s for s in self.proa("ps", "-a", "--format", "{{.State}}").stdout.split() if s != "created"], "containers to end")
+        self.proa("container", "prune", "-f")
+        self.assertEqual("", self.proa("ps", "-aq").stdout)
+        self.assertEqual([], [p.name for p in (self.data / "containers").iterdir()])
+        until(lambda: not [p for p in self.run_folder.iterdir() if len(p.name) == 64], "bundles to go")
+        self.once("true", flags=("--name", "box0"))
+
+    def test_killed_shim(self):
+        self.start("box", "sleep", "1000")
+        os.kill(int(json.loads((self.data / "containers" / self.look("box", "{{.Id}}") / "state.json").read_text())["shim"]), signal.SIGKILL)
+        self.settle("box", "exited")
+        self.assertEqual("137", self.look("box", "{{.State.ExitCode}}"))
+        self.proa("start", "box")
+        self.assertEqual("running", self.status("box"))
+
+    def test_stopped_from_many_sides(self):
+        self.start("box", "sh", "-c", PATIENT)
+        clients = [self.popen("stop", "box") for _ in range(4)] + [self.popen("kill", "box") for _ in range(2)]
+        for client in clients:
+            client.communicate(timeout=60)
+        self.assertEqual("exited", self.status("box"))
+
+
+if __name__ == "__main__":
+    main()
