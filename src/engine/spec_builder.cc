@@ -226,7 +226,7 @@ Result<bj::array> mounts(const SpecInput& in, bj::array standard) {
     out.push_back(bind_file("/dev/shm", "/dev/shm"));
     out.push_back(bind_file("/dev/mqueue", "/dev/mqueue"));
   } else if (in.ipc.join_pid != 0) {
-    out.push_back(bind_file(cat("/proc/", in.ipc.join_pid, "/root/dev/shm"), "/dev/shm"));
+    out.push_back(bind_file(in.shared_memory, "/dev/shm"));
   } else {
     const int64_t size = c.config.shm_size != 0 ? c.config.shm_size : kShmSize;
     out.push_back({{"destination", "/dev/shm"},

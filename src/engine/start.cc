@@ -123,6 +123,12 @@ Result<> Engine::launch(const Locked& locked, Container& container, const StartO
   if (config.pid_mode.starts_with("container:")) input.pid.join_pid = TRY(running_pid(config.pid_mode, "PID namespace"));
   input.ipc.host = config.ipc_mode == "host";
   if (config.ipc_mode.starts_with("container:")) input.ipc.join_pid = TRY(running_pid(config.ipc_mode, "IPC namespace"));
+  Fd shared_memory;
+  if (input.ipc.join_pid != 0) {
+    input.shared_memory = bundle + "/shm";
+    TRY(kernel::make_dirs(input.shared_memory, 0711));
+    shared_memory = TRY_CTX(mount_of_process(static_cast<pid_t>(input.ipc.join_pid), "/dev/shm"), "--ipc");
+  }
   input.uts.host = config.uts_mode == "host";
   input.cgroup.host = config.cgroupns_mode == "host";
   if (config.init) input.init = TRY(shim_program());
@@ -156,7 +162,8 @@ Result<> Engine::launch(const Locked& locked, Container& container, const StartO
     request.timer_command = {program, "__health", container.id};
     (void)kernel::replace_file(bundle + "/health.json", "{\"status\":\"starting\"}\n", 0600);
   }
-  if (!container.resolved.snapshot.empty()) request.mount = root.get(), request.mount_point = root_path;
+  if (!container.resolved.snapshot.empty()) request.mounts.emplace_back(root.get(), root_path);
+  if (shared_memory) request.mounts.emplace_back(shared_memory.get(), input.shared_memory);
   auto made = start_shim(request);
   if (!made) return std::unexpected(start_error(made.error()));
   const ShimReport report = std::move(*made);
