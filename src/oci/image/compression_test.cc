@@ -41,7 +41,7 @@ std::string sample() {
   return text;
 }
 
-TEST(Compression, GoesThereAndBack) {
+TEST(LayerCompression, GoesThereAndBack) {
   const std::string text = sample();
   ASSERT_GT(text.size(), 3u << 20);
   for (const Compression kind : {Compression::kGzip, Compression::kZstd}) {
@@ -57,7 +57,7 @@ TEST(Compression, GoesThereAndBack) {
   EXPECT_EQ(*expanded(""), "");
 }
 
-TEST(Compression, StopsBombs) {
+TEST(LayerCompression, StopsBombs) {
   const std::string bomb = compressed(Compression::kZstd, std::string(64u << 20, '\0'));
   EXPECT_TRUE(expanded(bomb));
   const auto refused = expanded(bomb, {.free_bytes = 1u << 20, .most_ratio = 100});
@@ -65,7 +65,7 @@ TEST(Compression, StopsBombs) {
   EXPECT_NE(refused.error().message().find("more than 100 times"), std::string::npos);
 }
 
-TEST(Compression, NamesWhatItCannotRead) {
+TEST(LayerCompression, NamesWhatItCannotRead) {
   EXPECT_NE(expanded(std::string("\xfd"
                                  "7zXZ\0",
                                  6))

@@ -359,7 +359,7 @@ TEST_F(LayerTest, SparseFilesStaySparse) {
   EXPECT_EQ(std::string_view(text, 4), "data");
 }
 
-TEST(IdMap, ShiftsBothWays) {
+TEST(LayerIdMap, ShiftsBothWays) {
   const IdMap map{{{0, 100000, 1000}, {5000, 7, 1}}};
   EXPECT_EQ(*map.to_host(999, "uid"), 100999u);
   EXPECT_EQ(*map.to_host(5000, "uid"), 7u);

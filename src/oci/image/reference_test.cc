@@ -5,7 +5,7 @@
 namespace proa::oci::image {
 namespace {
 
-TEST(Reference, NormalisesAsDocker) {
+TEST(ImageReference, NormalisesAsDocker) {
   const std::pair<const char*, const char*> cases[] = {
       {"alpine", "docker.io/library/alpine:latest"},
       {"alpine:3.20", "docker.io/library/alpine:3.20"},
@@ -26,20 +26,20 @@ TEST(Reference, NormalisesAsDocker) {
   }
 }
 
-TEST(Reference, KeepsDigests) {
+TEST(ImageReference, KeepsDigests) {
   const std::string digest = "sha256:" + std::string(64, 'a');
   EXPECT_EQ(Reference::parse("alpine@" + digest)->text(), "docker.io/library/alpine@" + digest);
   EXPECT_EQ(Reference::parse("alpine:3@" + digest)->familiar(), "alpine:3@" + digest);
   EXPECT_EQ(Reference::parse("alpine@" + digest)->tag, "");
 }
 
-TEST(Reference, ShowsFamiliarNames) {
+TEST(ImageReference, ShowsFamiliarNames) {
   EXPECT_EQ(Reference::parse("docker.io/library/alpine")->familiar(), "alpine:latest");
   EXPECT_EQ(Reference::parse("docker.io/team/app")->familiar_repository(), "team/app");
   EXPECT_EQ(Reference::parse("quay.io/library/app")->familiar_repository(), "quay.io/library/app");
 }
 
-TEST(Reference, RefusesWhatIsNone) {
+TEST(ImageReference, RefusesWhatIsNone) {
   const std::string long_name(256, 'a');
   for (const std::string& text : {std::string(),
                                   std::string("Alpine"),

@@ -11,7 +11,7 @@ std::string descriptor(std::string_view type) {
   return cat(R"({"mediaType":")", type, R"(","digest":")", kDigest, R"(","size":7})");
 }
 
-TEST(Manifest, ReadsBothKindsAndWritesThemBack) {
+TEST(ImageManifest, ReadsBothKindsAndWritesThemBack) {
   for (const std::string_view type : {media::kManifest, media::kDockerManifest}) {
     const std::string text = cat(R"({"schemaVersion":2,"mediaType":")", type, R"(","config":)", descriptor("c"),
                                  R"(,"layers":[)", descriptor("l"), "]}");
@@ -22,7 +22,7 @@ TEST(Manifest, ReadsBothKindsAndWritesThemBack) {
   }
 }
 
-TEST(Manifest, NamesTheFieldThatIsWrong) {
+TEST(ImageManifest, NamesTheFieldThatIsWrong) {
   const auto message = [](const std::string& text) { return parse_manifest(text).error().message(); };
   EXPECT_NE(message(R"({"schemaVersion":2,"layers":[]})").find("config"), std::string::npos);
   EXPECT_NE(message(R"({"schemaVersion":1})").find("schema 1"), std::string::npos);
@@ -35,7 +35,7 @@ TEST(Manifest, NamesTheFieldThatIsWrong) {
   EXPECT_NE(message("[]").find("object"), std::string::npos);
 }
 
-TEST(Config, RoundTrips) {
+TEST(ImageConfigDocument, RoundTrips) {
   ImageConfig config;
   config.created = "2026-01-02T03:04:05Z";
   config.platform = {"linux", "arm64", "v8", "", {}};
@@ -53,7 +53,7 @@ TEST(Config, RoundTrips) {
   EXPECT_EQ(read->config.stop_timeout, 0);
 }
 
-TEST(Config, NamesTheFieldThatIsWrong) {
+TEST(ImageConfigDocument, NamesTheFieldThatIsWrong) {
   EXPECT_NE(parse_config(R"({"config":{"Env":[1]}})").error().message().find("config.Env[0]"), std::string::npos);
   EXPECT_NE(parse_config(R"({"rootfs":{"type":"zip"}})").error().message().find("rootfs.type"), std::string::npos);
 }
@@ -66,7 +66,7 @@ TEST(ChainIds, FollowTheSpecification) {
   EXPECT_EQ(chain[2], Digest::of(chain[1].text() + " " + ids[2].text()));
 }
 
-TEST(Platform, MatchesVariants) {
+TEST(ImagePlatform, MatchesVariants) {
   const auto rank = [](std::string_view wanted, std::string_view offered) {
     return match(*Platform::parse(wanted), *Platform::parse(offered));
   };
