@@ -74,7 +74,7 @@ constexpr Command kHelp{
     .handler = program_help,
 };
 
-constexpr const Command* kCommands[] = {&kRuntimeRoot, &kDoctor, &kVersion, &kCompletion, &kHelp};
+constexpr const Command* kCommands[] = {&kNetworkRoot, &kRuntimeRoot, &kDoctor, &kVersion, &kCompletion, &kHelp};
 
 constexpr Flag kGlobals[] = {{"version", "v", Kind::kBool, "", "show the version"}};
 

@@ -1,4 +1,4 @@
-// The two roots of the command table.
+// The roots of the command table.
 #pragma once
 
 #include "cli/command.h"
@@ -9,5 +9,8 @@ namespace proa::cli {
 extern const Command kProaRoot;
 // `proa runtime`, and all there is when the program's name is proa-runtime: runc's command line.
 extern const Command kRuntimeRoot;
+
+// `proa network`.
+extern const Command kNetworkRoot;
 
 }  // namespace proa::cli

@@ -24,6 +24,7 @@ namespace {
 constexpr int kListenFd = 3;  // in the resolver
 constexpr int kPatienceMs = 10000;
 constexpr int kEndRetryMs = 1000;
+constexpr int kAttempts = 3;
 
 std::string socket_path(const Options& options) { return options.run + "/dns.sock"; }
 
@@ -85,6 +86,16 @@ Result<std::string> ask(int socket, const std::string& container) {
   return std::string(answer + 1, static_cast<size_t>(got) - 1);
 }
 
+Result<std::string> ask_or_start(const Options& options, const std::string& container) {
+  Result<Fd> socket = kernel::connect_unix(socket_path(options), SOCK_SEQPACKET);
+  if (!socket) {
+    TRY_CTX(spawn(options), "start");
+    socket = kernel::connect_unix(socket_path(options), SOCK_SEQPACKET);
+  }
+  if (!socket) return std::unexpected(std::move(socket).error());
+  return ask(socket->get(), container);
+}
+
 class Process {
  public:
   Process(const Options& options, Poller& poller)
@@ -135,7 +146,8 @@ class Process {
     drain();
     reload();
     const std::string container(name, static_cast<size_t>(got));
-    const std::string answer = server_.serves(container) ? "+" : cat("-", server_.error_of(container));
+    const std::string wrong = server_.error_of(container);
+    const std::string answer = server_.serves(container) ? "+" : cat("-", wrong.empty() ? "not on record" : wrong);
     ::send(caller.get(), answer.data(), answer.size(), MSG_NOSIGNAL);
   }
 
@@ -167,14 +179,11 @@ class Process {
 }  // namespace
 
 Result<> serve(const Options& options, const Endpoint& endpoint) {
-  const std::string path = socket_path(options);
-  Result<Fd> socket = kernel::connect_unix(path, SOCK_SEQPACKET);
-  if (!socket) {
-    TRY_CTX(spawn(options), "start the resolver");
-    socket = TRY_CTX(kernel::connect_unix(path, SOCK_SEQPACKET), "resolver");
-  }
-  const std::string wrong = TRY_CTX(ask(socket->get(), endpoint.container), "resolver");
-  if (!wrong.empty()) return fail("resolver: ", wrong);
+  Result<std::string> wrong = fail("resolver: not asked");
+  // It may have been killed this moment, with our question in its queue.
+  for (int attempt = 0; attempt < kAttempts && !wrong; ++attempt) wrong = ask_or_start(options, endpoint.container);
+  if (!wrong) return std::unexpected(std::move(wrong).error().with_context("resolver"));
+  if (!wrong->empty()) return fail("resolver: ", *wrong);
   return {};
 }
 
