@@ -143,7 +143,7 @@ TEST_F(Completion, Zsh) {
                   [](const std::string& line) { return line.find("command not found: compdef") != std::string::npos; });
     return lines;
   };
-  EXPECT_THAT(with("proa ''"), ElementsAre("runtime", "doctor", "version", "completion", "help"));
+  EXPECT_THAT(with("proa ''"), ElementsAre("network", "runtime", "doctor", "version", "completion", "help"));
   EXPECT_THAT(with("proa runtime create --"), Contains("--no-pivot"));
   EXPECT_THAT(with("proa runtime start ''"), ElementsAre("web", "was"));
   EXPECT_THAT(with("proa runtime create --bundle ''"), ElementsAre("files -/"));

@@ -69,7 +69,7 @@ constexpr Example kLsExamples[] = {
 constexpr Command kLs{
     .name = "ls",
     .summary = "List networks",
-    .description = "",
+    .description = "Lists networks, those that are always there first.",
     .flags = kLsFlags,
     .examples = kLsExamples,
     .handler = network_ls,
@@ -79,7 +79,7 @@ constexpr Example kInspectExamples[] = {{"{program} inspect bridge", "the defaul
 constexpr Command kInspect{
     .name = "inspect",
     .summary = "Show networks in detail, as JSON",
-    .description = "",
+    .description = "Shows each network in Docker's form: its subnets, options and labels, and the containers on it.",
     .arguments = kNetworks,
     .examples = kInspectExamples,
     .handler = network_inspect,
@@ -105,7 +105,7 @@ constexpr Example kPruneExamples[] = {{"{program} prune -f", "remove what is unu
 constexpr Command kPrune{
     .name = "prune",
     .summary = "Remove all networks that nothing is connected to",
-    .description = "",
+    .description = "Removes every network but bridge, host and none that no container is connected to.",
     .flags = kPruneFlags,
     .examples = kPruneExamples,
     .handler = network_prune,
@@ -130,7 +130,7 @@ constexpr Example kConnectExamples[] = {
 constexpr Command kConnect{
     .name = "connect",
     .summary = "Connect a running container to a network",
-    .description = "",
+    .description = "Gives the container one more interface. It is there at once, and is found by its name and aliases.",
     .flags = kConnectFlags,
     .arguments = kConnectArguments,
     .examples = kConnectExamples,
@@ -142,7 +142,9 @@ constexpr Example kDisconnectExamples[] = {{"{program} disconnect web box", "tak
 constexpr Command kDisconnect{
     .name = "disconnect",
     .summary = "Disconnect a container from a network",
-    .description = "",
+    .description =
+        "Takes away the container's interface on the network. Its default route moves to another network if it was "
+        "here.",
     .flags = kDisconnectFlags,
     .arguments = kConnectArguments,
     .examples = kDisconnectExamples,

@@ -187,7 +187,7 @@ class FabricTest(SystemTest):
     def firewall(self, *rules, hook="input", policy="accept"):
         """A table of the host's own, as ufw or an administrator would make it."""
         text = f"table inet hostfw {{ chain c {{ type filter hook {hook} priority filter; policy {policy};\n"
-        command("nft", "-f", "-", stdin=None, input=text + "\n".join(rules) + "}}\n")
+        command("nft", "-f", "-", stdin=None, input=text + "\n".join(rules) + "\n}\n}\n")
         self.addCleanup(lambda: command("nft", "delete", "table", "inet", "hostfw", check=False))
 
     def ruleset(self):
@@ -438,7 +438,7 @@ class Endpoints(FabricTest):
         self.assertIn("172.17.0.1 dev eth0", a("ip", "route", "show", "default"))
 
     def test_subnets_keep_clear_of_routes_and_each_other(self):
-        command("ip", "link", "add", "other0", "type", "dummy")
+        command("ip", "link", "add", "other0", "type", "bridge")
         self.addCleanup(command, "ip", "link", "del", "other0")
         command("ip", "addr", "add", "172.18.5.1/24", "dev", "other0")
         command("ip", "link", "set", "other0", "up")
