@@ -20,4 +20,7 @@ namespace containers {
 extern const Command kRun, kCreate, kStart, kAttach, kExec, kPs, kLogs, kStop, kRestart, kKill, kPause, kUnpause, kRm, kWait, kTop, kStats, kInspect, kCp, kDiff, kCommit, kRename, kUpdate, kPort, kEvents;
 }  // namespace containers
 
+// `proa network`.
+extern const Command kNetworkRoot;
+
 }  // namespace proa::cli
