@@ -10,8 +10,8 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "cli/print.h"
+#include "engine/engine.h"
 #include "fabric/fabric.h"
-#include "oci/runtime/runtime.h"
 
 namespace proa::cli {
 namespace {
@@ -24,7 +24,9 @@ using fabric::Network;
 using fabric::Texts;
 
 Result<Fabric> open_fabric(const Invocation& in) {
-  return Fabric::open({.state = in.text("state"), .run = in.text("run")});
+  const engine::Folders folders = engine::Folders::standard();
+  return Fabric::open({.state = in.is_set("state") ? in.text("state") : folders.network(),
+                       .run = in.is_set("run") ? in.text("run") : folders.network_run()});
 }
 
 Result<Texts> key_values(const Invocation& in, std::string_view flag, bool value_needed) {
@@ -149,30 +151,10 @@ Result<document::object> inspect_value(const Fabric& fabric, const Network& netw
                           {"Labels", texts_value(network.labels)}};
 }
 
-// Process of a running container of the runtime.
-Result<int> process_of(const std::string& container) {
-  const std::string text = TRY(oci::runtime::state({}, container));
-  const document::value state = TRY(json::parse(text));
-  const document::value* pid = state.is_object() ? state.get_object().if_contains("pid") : nullptr;
-  if (pid == nullptr || !pid->is_int64() || pid->get_int64() <= 0)
-    return fail("container ", container, ": is not running");
-  return static_cast<int>(pid->get_int64());
-}
-
 Result<fabric::Ip> address(const Invocation& in, std::string_view flag) {
   const std::string text = in.text(flag);
   if (text.empty()) return fabric::Ip();
   return TRY_CTX(fabric::Ip::parse(text), "flag --", flag);
-}
-
-std::vector<std::pair<std::string, std::string>> links(const Invocation& in) {
-  std::vector<std::pair<std::string, std::string>> all;
-  for (const std::string& text : in.texts("link")) {
-    std::string_view alias = text;
-    const std::string container(cut(alias, ':'));
-    all.emplace_back(container, alias.empty() ? container : std::string(alias));
-  }
-  return all;
 }
 
 Result<bool> confirmed() {
@@ -258,24 +240,24 @@ Result<int> network_prune(const Invocation& in) {
 }
 
 Result<int> network_connect(const Invocation& in) {
-  Fabric fabric = TRY(open_fabric(in));
-  fabric::AttachRequest request;
-  request.network = in.argument(0);
-  request.container = request.name = in.argument(1);
-  request.pid = TRY(process_of(request.container));
-  request.netns = cat("/proc/", request.pid, "/ns/net");
-  request.ipv4 = TRY(address(in, "ip"));
-  request.ipv6 = TRY(address(in, "ip6"));
-  request.aliases = in.texts("alias");
-  request.links = links(in);
-  request.gateway_priority = static_cast<int>(in.integer("gw-priority").value_or(0));
-  TRY(fabric.attach(request));
+  engine::Engine engine = TRY(engine::Engine::open());
+  const Fabric fabric = TRY(open_fabric(in));
+  const engine::NetworkConfig network{.name = TRY(fabric.network(in.argument(0))).name,
+                                      .aliases = in.texts("alias"),
+                                      .ip = TRY(address(in, "ip")).text(),
+                                      .ip6 = TRY(address(in, "ip6")).text(),
+                                      .mac = {}};
+  TRY(engine.connect(in.argument(1), network, in.texts("link"), static_cast<int>(in.integer("gw-priority").value_or(0))));
   return 0;
 }
 
 Result<int> network_disconnect(const Invocation& in) {
-  Fabric fabric = TRY(open_fabric(in));
-  Result<> done = fabric.detach(in.argument(1), in.argument(0));
+  engine::Engine engine = TRY(engine::Engine::open());
+  const Fabric fabric = TRY(open_fabric(in));
+  Result<> done = [&]() -> Result<> {
+    const Network network = TRY(fabric.network(in.argument(0)));
+    return engine.disconnect(in.argument(1), network.name);
+  }();
   if (!done && done.error().code() == ENOENT && in.on("force")) return 0;
   TRY(std::move(done));
   return 0;

@@ -203,6 +203,48 @@ Result<std::vector<std::string>> Engine::update(const std::string& reference, co
   return warnings;
 }
 
+Result<> Engine::connect(const std::string& reference, const NetworkConfig& network, const Strings& links,
+                         int gateway_priority) {
+  const std::string id = TRY(records_.resolve(reference));
+  Locked locked = TRY(records_.lock(id));
+  Container container = TRY(locked.load());
+  TRY(reconcile(locked, container));
+  ContainerConfig& config = container.config;
+  if (network_kind(config.network_mode) == NetworkKind::kHost || network_kind(config.network_mode) == NetworkKind::kContainer)
+    return fail("container sharing network namespace with another container or host cannot be connected to any other network");
+  if (std::ranges::any_of(config.networks, [&](const NetworkConfig& n) { return n.name == network.name; }))
+    return fail("endpoint with name ", container.name, " already exists in network ", network.name);
+  config.networks.push_back(network);
+  config.links.insert(config.links.end(), links.begin(), links.end());
+  if (config.network_mode == "none") config.network_mode = network.name;
+  TRY(networks_.check(config));
+  if (status_of(container.state) == Status::kRunning || status_of(container.state) == Status::kPaused) {
+    TRY(networks_.connect(container, network, gateway_priority));
+    TRY(write_network_files(container, locked.path()));
+    TRY(locked.save_state(container.state));
+  }
+  return locked.save_config(container);
+}
+
+Result<> Engine::disconnect(const std::string& reference, const std::string& network) {
+  const std::string id = TRY(records_.resolve(reference));
+  Locked locked = TRY(records_.lock(id));
+  Container container = TRY(locked.load());
+  TRY(reconcile(locked, container));
+  ContainerConfig& config = container.config;
+  const size_t had = config.networks.size();
+  std::erase_if(config.networks, [&](const NetworkConfig& n) { return n.name == network; });
+  if (config.networks.size() == had)
+    return Failure(Error(cat("container ", id, " is not connected to network ", network), ENOENT));
+  config.network_mode = config.networks.empty() ? "none" : config.networks.front().name;
+  if (is_running(container.state) && container.state.pid != 0) {
+    TRY(networks_.disconnect(container, network));
+    TRY(write_network_files(container, locked.path()));
+    TRY(locked.save_state(container.state));
+  }
+  return locked.save_config(container);
+}
+
 Result<> Engine::remove_locked(Locked& locked, Container& container, bool volumes) {
   container.state.status = status_word(Status::kRemoving);
   TRY(locked.save_state(container.state));
