@@ -231,6 +231,23 @@ class NetworkTest(EngineTest):
         self.proa("run", "--rm", "-p", "127.0.0.1:8080:80", "--rootfs", self.root, "true")
         shutil.rmtree(self.root / "tmp/www")
 
+    def test_names_on_a_network_of_ones_own(self):
+        self.proa("network", "create", "blue")
+        self.proa("run", "-d", "--name", "db", "--network", "blue", "--network-alias", "store", "--rootfs", self.root, "sleep", "1000")
+        look = lambda name, *flags: self.proa("run", "--rm", *flags, "--rootfs", self.root, "nslookup", name, "127.0.0.11", check=False).stdout
+        ip = json.loads(self.look("db", "{{json .NetworkSettings.Networks}}"))["blue"]["IPAddress"]
+        self.assertIn(ip, look("db", "--network", "blue"))
+        self.assertIn(ip, look("store", "--network", "blue"))
+        self.proa("network", "create", "green")
+        self.proa("network", "connect", "green", "db")
+        self.assertIn("green", self.look("db", "{{json .NetworkSettings.Networks}}"))
+        self.assertIn("eth1", self.proa("exec", "db", "ls", "/sys/class/net").stdout)
+        self.proa("network", "disconnect", "green", "db")
+        self.assertNotIn("eth1", self.proa("exec", "db", "ls", "/sys/class/net").stdout)
+        self.assertNotEqual(0, self.proa("network", "rm", "blue", check=False).returncode)
+        self.proa("rm", "-f", "db")
+        self.proa("network", "rm", "blue", "green")
+
     def test_unknown_network(self):
         done = self.proa("run", "--rm", "--network", "nowhere", "--rootfs", self.root, "true", check=False)
         self.assertEqual(125, done.returncode)
