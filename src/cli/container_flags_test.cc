@@ -57,7 +57,8 @@ TEST(ContainerFlags, Ports) {
   EXPECT_THAT(*parse_publish("[::1]:81:80"), ElementsAre(engine::PortConfig{"::1", 81, 80, "tcp"}));
   EXPECT_EQ(parse_publish("8000-8003:80-83")->size(), 4U);
   EXPECT_EQ(parse_publish("8000-8003:80-83")->at(3), (engine::PortConfig{"", 8003, 83, "tcp"}));
-  for (const char* wrong : {"", "x", "8080:", "1-2:1-3", "80/odd", "0:0", "70000"}) EXPECT_FALSE(parse_publish(wrong)) << wrong;
+  for (const char* wrong : {"", "x", "8080:", "1-2:1-3", "80/odd", "0:0", "70000"})
+    EXPECT_FALSE(parse_publish(wrong)) << wrong;
 }
 
 TEST(ContainerFlags, Values) {

@@ -247,7 +247,8 @@ Result<int> network_connect(const Invocation& in) {
                                       .ip = TRY(address(in, "ip")).text(),
                                       .ip6 = TRY(address(in, "ip6")).text(),
                                       .mac = {}};
-  TRY(engine.connect(in.argument(1), network, in.texts("link"), static_cast<int>(in.integer("gw-priority").value_or(0))));
+  TRY(engine.connect(in.argument(1), network, in.texts("link"),
+                     static_cast<int>(in.integer("gw-priority").value_or(0))));
   return 0;
 }
 

@@ -6,7 +6,8 @@ namespace proa::engine {
 namespace {
 
 TEST(Codec, BringsBackWhatWasWritten) {
-  Container c{.id = "0123", .name = "web", .created = "2026-01-02T03:04:05Z", .config = {}, .resolved = {}, .state = {}};
+  Container c{
+      .id = "0123", .name = "web", .created = "2026-01-02T03:04:05Z", .config = {}, .resolved = {}, .state = {}};
   c.config.image = "alpine";
   c.config.entrypoint = Strings{};
   c.config.cmd = {"sh", "-c", "echo \"hi\""};

@@ -105,7 +105,8 @@ class Engine {
   Result<> rename(const std::string& container, const std::string& name);
   Result<std::vector<std::string>> update(const std::string& container, const UpdateRequest& request);
   // One more network, at once if it runs; and one less.
-  Result<> connect(const std::string& container, const NetworkConfig& network, const Strings& links, int gateway_priority);
+  Result<> connect(const std::string& container, const NetworkConfig& network, const Strings& links,
+                   int gateway_priority);
   Result<> disconnect(const std::string& container, const std::string& network);
   Result<> remove(const std::string& container, const RemoveOptions& options = {});
   // The exit status.

@@ -20,11 +20,14 @@ class LogsTest : public testing::Test {
   void write(const std::string& name, const std::string& text) { std::ofstream(folder_ + "/" + name) << text; }
   std::string read(const LogQuery& query, bool cri = false) {
     std::string out;
-    const auto done = read_logs(folder_ + "/log", cri, query, [&](bool error, std::string_view bytes) -> Result<> {
-      out += error ? "E:" : "";
-      out += bytes;
-      return {};
-    }, [] { return true; });
+    const auto done = read_logs(
+        folder_ + "/log", cri, query,
+        [&](bool error, std::string_view bytes) -> Result<> {
+          out += error ? "E:" : "";
+          out += bytes;
+          return {};
+        },
+        [] { return true; });
     EXPECT_TRUE(done);
     return out;
   }
@@ -38,7 +41,8 @@ std::string record(const std::string& text, int second, const char* stream = "st
 }
 
 TEST_F(LogsTest, TextsAreUnescaped) {
-  write("log", record("a\\tb \\\"q\\\" \\u00e9\\u20ac \\\\n\\n", 1) + record("bad\\n", 2, "stderr") + "{\"log\":\"torn");
+  write("log",
+        record("a\\tb \\\"q\\\" \\u00e9\\u20ac \\\\n\\n", 1) + record("bad\\n", 2, "stderr") + "{\"log\":\"torn");
   EXPECT_EQ(read({}), "a\tb \"q\" é€ \\n\nE:bad\n");
 }
 

@@ -42,7 +42,8 @@ fabric::DnsSettings dns_settings(const ContainerConfig& config) {
 
 // Names of other containers are answered on networks that users made.
 bool has_resolver(const Container& c) {
-  return std::ranges::any_of(c.config.networks, [](const NetworkConfig& n) { return n.name != fabric::kDefaultNetwork; });
+  return std::ranges::any_of(c.config.networks,
+                             [](const NetworkConfig& n) { return n.name != fabric::kDefaultNetwork; });
 }
 
 // What systemd-resolved listens on is the host's alone; behind it are the real servers.
@@ -116,8 +117,7 @@ Result<> Networks::check(const ContainerConfig& config) const {
   const fabric::Fabric fabric = TRY(open_fabric(folders_));
   for (const NetworkConfig& wanted : config.networks) {
     if (wanted.name == fabric::kDefaultNetwork) {
-      if (!wanted.aliases.empty())
-        return fail("network-scoped aliases are only supported for user-defined networks");
+      if (!wanted.aliases.empty()) return fail("network-scoped aliases are only supported for user-defined networks");
       if (!wanted.ip.empty() || !wanted.ip6.empty())
         return fail("user specified IP address is supported on user defined networks only");
       continue;
@@ -169,7 +169,8 @@ Result<> Networks::attach(Container& c, pid_t pid, const std::string& shim_folde
   fabric::Fabric fabric = TRY(open_fabric(folders_));
   std::vector<Fd> reserved;
   for (const NetworkConfig& wanted : c.config.networks)
-    for (Fd& fd : TRY(attach_one(fabric, c, wanted, pid, c.state.networks.empty(), 0))) reserved.push_back(std::move(fd));
+    for (Fd& fd : TRY(attach_one(fabric, c, wanted, pid, c.state.networks.empty(), 0)))
+      reserved.push_back(std::move(fd));
   return reserved.empty() ? Result<>() : shim_hold(shim_folder, reserved);
 }
 

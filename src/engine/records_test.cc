@@ -21,7 +21,8 @@ class RecordsTest : public testing::Test {
 
   std::string make(const std::string& name) {
     const Records records(folders());
-    Container c{.id = *random_id(), .name = name, .created = "2026-01-02T03:04:05Z", .config = {}, .resolved = {}, .state = {}};
+    Container c{
+        .id = *random_id(), .name = name, .created = "2026-01-02T03:04:05Z", .config = {}, .resolved = {}, .state = {}};
     Locked locked = *records.make(c.id);
     EXPECT_TRUE(records.claim_name(name, c.id));
     EXPECT_TRUE(locked.save_config(c));
@@ -34,7 +35,8 @@ class RecordsTest : public testing::Test {
 TEST_F(RecordsTest, AreFoundByNameIdAndBeginning) {
   const std::string id = make("web");
   const Records records(folders());
-  for (const std::string& reference : {std::string("web"), std::string("/web"), id, id.substr(0, 12)}) EXPECT_EQ(*records.resolve(reference), id);
+  for (const std::string& reference : {std::string("web"), std::string("/web"), id, id.substr(0, 12)})
+    EXPECT_EQ(*records.resolve(reference), id);
   EXPECT_EQ(records.resolve("we").error().code(), ENOENT);
   EXPECT_EQ(records.resolve("../web").error().message(), "No such container: ../web");
   EXPECT_EQ(records.load(id)->name, "web");

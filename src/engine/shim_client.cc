@@ -52,9 +52,12 @@ Result<std::string> read_line(int fd) {
 
 std::vector<std::string> arguments(const ShimRequest& request, const std::string& program, const std::string& runtime,
                                    int sync) {
-  std::vector<std::string> out = {program, "--runtime", runtime, "--runtime-arg", "runtime", "--runtime-arg", "--root",
-                                  "--runtime-arg", request.runtime_root, "--bundle", request.bundle, "--id", request.id,
-                                  "--state", request.state, "--sync-fd", std::to_string(sync)};
+  std::vector<std::string> out = {program,         "--runtime",         runtime,
+                                  "--runtime-arg", "runtime",           "--runtime-arg",
+                                  "--root",        "--runtime-arg",     request.runtime_root,
+                                  "--bundle",      request.bundle,      "--id",
+                                  request.id,      "--state",           request.state,
+                                  "--sync-fd",     std::to_string(sync)};
   const auto add = [&](auto... words) { (out.emplace_back(words), ...); };
   if (!request.log.empty()) {
     add("--log", request.log, "--log-format", request.log_format);

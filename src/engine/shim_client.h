@@ -41,10 +41,10 @@ struct ExitRecord {
 Result<ExitRecord> parse_exit_record(std::string_view json);
 
 enum class ShimPhase : uint8_t {
-  kNone,      // no folder, or nothing in it
-  kHeld,      // a shim lives
-  kEnded,     // the record is there; the shim is gone or about to go
-  kKilled,    // a shim was there, and left no record
+  kNone,    // no folder, or nothing in it
+  kHeld,    // a shim lives
+  kEnded,   // the record is there; the shim is gone or about to go
+  kKilled,  // a shim was there, and left no record
 };
 ShimPhase shim_phase(const std::string& state);
 Result<ExitRecord> read_exit(const std::string& state);

@@ -17,7 +17,8 @@ class UsersTest : public testing::Test {
     char path[] = "/tmp/proa-users-test-XXXXXX";
     folder_ = ::mkdtemp(path);
     std::filesystem::create_directory(folder_ + "/etc");
-    std::ofstream(folder_ + "/etc/passwd") << "root:x:0:0:root:/root:/bin/sh\nbroken\nann:x:1000:100:Ann:/home/ann:/bin/sh\n";
+    std::ofstream(folder_ + "/etc/passwd")
+        << "root:x:0:0:root:/root:/bin/sh\nbroken\nann:x:1000:100:Ann:/home/ann:/bin/sh\n";
     std::ofstream(folder_ + "/etc/group") << "root:x:0:\nusers:x:100:\nwheel:x:10:root,ann\nvideo:x:44:bob\n";
     root_ = Fd(::open(folder_.c_str(), O_PATH | O_DIRECTORY));
   }
@@ -41,7 +42,8 @@ TEST_F(UsersTest, NamesAndNumbers) {
 }
 
 TEST_F(UsersTest, Unknown) {
-  EXPECT_EQ(resolve_user(root_.get(), "eve", {}).error().message(), "unable to find user eve: no matching entries in passwd file");
+  EXPECT_EQ(resolve_user(root_.get(), "eve", {}).error().message(),
+            "unable to find user eve: no matching entries in passwd file");
   EXPECT_FALSE(resolve_user(root_.get(), "ann:nobody", {}));
   EXPECT_FALSE(resolve_user(root_.get(), "99999999999", {}));
 }
