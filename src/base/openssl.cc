@@ -4,7 +4,7 @@
 
 extern "C" {
 // In OpenSSL's place at the program's start: does nothing.
-void __wrap_OPENSSL_cpuid_setup();          // NOLINT(bugprone-reserved-identifier): the linker's names
+void __wrap_OPENSSL_cpuid_setup();                // NOLINT(bugprone-reserved-identifier): the linker's names
 [[gnu::weak]] void __real_OPENSSL_cpuid_setup();  // NOLINT(bugprone-reserved-identifier)
 
 void __wrap_OPENSSL_cpuid_setup() {}  // NOLINT(bugprone-reserved-identifier)

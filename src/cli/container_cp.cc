@@ -39,7 +39,8 @@ Result<int> container_cp(const Invocation& in) {
   const auto [from_container, from_path] = split_place(in.argument(0));
   const auto [to_container, to_path] = split_place(in.argument(1));
   if (from_container.empty() == to_container.empty())
-    return fail(from_container.empty() ? "must specify at least one container source" : "copying between containers is not supported");
+    return fail(from_container.empty() ? "must specify at least one container source"
+                                       : "copying between containers is not supported");
   Engine engine = TRY(Engine::open());
   Place from = TRY(place_of(engine, from_container, from_path));
   Place to = TRY(place_of(engine, to_container, to_path));
@@ -48,7 +49,8 @@ Result<int> container_cp(const Invocation& in) {
   } else if (to_path == "-" && to_container.empty()) {
     TRY(engine::pack_from(from, STDOUT_FILENO));
   } else {
-    TRY(engine::copy_place(from, to, {.follow_link = in.on("follow-link"), .keep_owner = in.on("archive") || !from_container.empty()}));
+    TRY(engine::copy_place(
+        from, to, {.follow_link = in.on("follow-link"), .keep_owner = in.on("archive") || !from_container.empty()}));
   }
   return 0;
 }

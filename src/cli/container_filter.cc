@@ -6,8 +6,8 @@
 #include <algorithm>
 #include <boost/json.hpp>
 
-#include "base/text.h"
 #include "base/json.h"
+#include "base/text.h"
 #include "base/yaml.h"
 #include "cli/container_flags.h"
 #include "cli/print.h"
@@ -19,21 +19,25 @@ namespace {
 
 using engine::Container;
 
-constexpr std::string_view kKnown[] = {"ancestor", "before", "exited", "expose",  "health", "id",    "is-task", "isolation", "label",
-                                       "label!",   "name",   "network", "publish", "since", "status", "until",  "volume"};
+constexpr std::string_view kKnown[] = {"ancestor", "before",    "exited", "expose", "health", "id",
+                                       "is-task",  "isolation", "label",  "label!", "name",   "network",
+                                       "publish",  "since",     "status", "until",  "volume"};
 
 bool regex_matches(const std::string& pattern, const std::string& text) {
   regex_t compiled;
-  if (::regcomp(&compiled, pattern.c_str(), REG_EXTENDED | REG_NOSUB) != 0) return text.find(pattern) != std::string::npos;
+  if (::regcomp(&compiled, pattern.c_str(), REG_EXTENDED | REG_NOSUB) != 0)
+    return text.find(pattern) != std::string::npos;
   const bool found = ::regexec(&compiled, text.c_str(), 0, nullptr, 0) == 0;
   ::regfree(&compiled);
   return found;
 }
 
 bool same_image(const std::string& wanted, const Container& container) {
-  if (container.resolved.image_id.find(wanted) == 0 || container.resolved.image_id.find("sha256:" + wanted) == 0) return true;
+  if (container.resolved.image_id.find(wanted) == 0 || container.resolved.image_id.find("sha256:" + wanted) == 0)
+    return true;
   const auto a = oci::image::Reference::parse(wanted), b = oci::image::Reference::parse(container.config.image);
-  return a && b && (a->text() == b->text() || (wanted.find(':') == std::string::npos && a->repository() == b->repository()));
+  return a && b &&
+         (a->text() == b->text() || (wanted.find(':') == std::string::npos && a->repository() == b->repository()));
 }
 
 bool has_port(const std::vector<std::string>& ports, const std::string& wanted) {
@@ -71,18 +75,27 @@ Result<bool> ContainerFilter::matches(engine::Engine& engine, const Container& c
   const auto note = [&](const std::string& name, bool matched) {
     if (name == "label" || name == "label!") return seen.emplace_back(name, matched), void();
     const auto found = std::ranges::find(seen, name, [](const auto& s) { return s.first; });
-    if (found == seen.end()) seen.emplace_back(name, matched);
-    else found->second |= matched;
+    if (found == seen.end())
+      seen.emplace_back(name, matched);
+    else
+      found->second |= matched;
   };
   for (const auto& [name, value] : filters_) {
     bool yes = true;
-    if (name == "id") yes = c.id.starts_with(value);
-    else if (name == "name") yes = regex_matches(value, c.name) || regex_matches(value, "/" + c.name);
-    else if (name == "label") yes = matches_labels(c.resolved.labels, value);
-    else if (name == "label!") yes = !matches_labels(c.resolved.labels, value);
-    else if (name == "status") yes = c.state.status == value;
-    else if (name == "exited") yes = c.state.status == "exited" && std::to_string(c.state.exit_code) == value;
-    else if (name == "ancestor") yes = same_image(value, c);
+    if (name == "id")
+      yes = c.id.starts_with(value);
+    else if (name == "name")
+      yes = regex_matches(value, c.name) || regex_matches(value, "/" + c.name);
+    else if (name == "label")
+      yes = matches_labels(c.resolved.labels, value);
+    else if (name == "label!")
+      yes = !matches_labels(c.resolved.labels, value);
+    else if (name == "status")
+      yes = c.state.status == value;
+    else if (name == "exited")
+      yes = c.state.status == "exited" && std::to_string(c.state.exit_code) == value;
+    else if (name == "ancestor")
+      yes = same_image(value, c);
     else if (name == "before" || name == "since") {
       const std::string other_id = TRY(engine.records().resolve(value));
       const Container other = TRY(engine.records().load(other_id));
@@ -90,14 +103,17 @@ Result<bool> ContainerFilter::matches(engine::Engine& engine, const Container& c
     } else if (name == "until") {
       const WallTime until = TRY_CTX(parse_when(value), "--filter until"), made = TRY(parse_rfc3339(c.created));
       yes = made < until;
-    }
-    else if (name == "volume") yes = std::ranges::any_of(c.resolved.mounts, [&](const auto& m) { return m.source == value || m.target == value; });
-    else if (name == "network") yes = c.config.network_mode == value || std::ranges::any_of(c.config.networks, [&](const auto& n) { return n.name == value; });
+    } else if (name == "volume")
+      yes =
+          std::ranges::any_of(c.resolved.mounts, [&](const auto& m) { return m.source == value || m.target == value; });
+    else if (name == "network")
+      yes = c.config.network_mode == value ||
+            std::ranges::any_of(c.config.networks, [&](const auto& n) { return n.name == value; });
     else if (name == "health") {
       const std::string status = engine.health(c).status;
       yes = status == value || (value == "none" && status.empty());
-    }
-    else if (name == "expose") yes = has_port(c.resolved.exposed_ports, value);
+    } else if (name == "expose")
+      yes = has_port(c.resolved.exposed_ports, value);
     else if (name == "publish") {
       std::vector<std::string> ports;
       for (const auto& port : c.config.ports) ports.push_back(cat(port.container_port, "/", port.protocol));

@@ -113,7 +113,8 @@ Result<std::vector<engine::DeviceRate>> device_rates(const Invocation& in, std::
   std::vector<engine::DeviceRate> out;
   for (const std::string& text : in.texts(flag)) {
     const size_t at = text.rfind(':');
-    if (at == std::string::npos || !text.starts_with('/')) return fail("--", flag, " ", text, ": expected DEVICE:VALUE");
+    if (at == std::string::npos || !text.starts_with('/'))
+      return fail("--", flag, " ", text, ": expected DEVICE:VALUE");
     const int64_t rate = TRY_CTX(parse_bytes(text.substr(at + 1)), "--", flag);
     if (rate < 0) return fail("--", flag, " ", text, ": must not be negative");
     out.push_back({text.substr(0, at), static_cast<uint64_t>(rate)});
@@ -124,7 +125,8 @@ Result<std::vector<engine::DeviceRate>> device_rates(const Invocation& in, std::
 Result<engine::HealthConfig> health(const Invocation& in) {
   engine::HealthConfig out;
   const bool any = in.is_set("health-cmd") || in.is_set("health-interval") || in.is_set("health-retries") ||
-                   in.is_set("health-timeout") || in.is_set("health-start-period") || in.is_set("health-start-interval");
+                   in.is_set("health-timeout") || in.is_set("health-start-period") ||
+                   in.is_set("health-start-interval");
   if (in.on("no-healthcheck")) {
     if (any) return fail("--no-healthcheck conflicts with --health-* options");
     out.test = {"NONE"};
@@ -137,7 +139,9 @@ Result<engine::HealthConfig> health(const Invocation& in) {
   out.start_interval = nanoseconds(in, "health-start-interval");
   out.retries = static_cast<int64_t>(in.whole("health-retries").value_or(0));
   for (const int64_t time : {out.interval, out.timeout, out.start_period, out.start_interval})
-    if (time < 0 || (time > 0 && time < 1000000)) return fail("--health-interval, --health-timeout, --health-start-period and --health-start-interval: not less than 1ms");
+    if (time < 0 || (time > 0 && time < 1000000))
+      return fail(
+          "--health-interval, --health-timeout, --health-start-period and --health-start-interval: not less than 1ms");
   return out;
 }
 
@@ -157,7 +161,8 @@ Result<engine::ResourceConfig> resources(const Invocation& in) {
   r.memory_swap = in.bytes("memory-swap").value_or(0);
   r.memory_reservation = in.bytes("memory-reservation").value_or(0);
   if (const auto percent = in.integer("memory-swappiness"); percent && *percent != -1) {
-    if (*percent < 0 || *percent > 100) return fail("invalid value: ", *percent, ", valid memory swappiness range is 0-100");
+    if (*percent < 0 || *percent > 100)
+      return fail("invalid value: ", *percent, ", valid memory swappiness range is 0-100");
     r.memory_swappiness = *percent;
   }
   r.oom_kill_disable = in.on("oom-kill-disable");
@@ -184,12 +189,18 @@ Result<> networks(const Invocation& in, ContainerConfig& to) {
       for (const std::string_view part : split(given, ',')) {
         std::string_view value = part;
         const std::string_view key = cut(value, '=');
-        if (key == "name") network.name = value;
-        else if (key == "alias") network.aliases.emplace_back(value);
-        else if (key == "ip") network.ip = value;
-        else if (key == "ip6") network.ip6 = value;
-        else if (key == "mac-address") network.mac = value;
-        else if (key != "driver-opt" && key != "link-local-ip" && key != "gw-priority") return fail("--network ", given, ": invalid field key ", key);
+        if (key == "name")
+          network.name = value;
+        else if (key == "alias")
+          network.aliases.emplace_back(value);
+        else if (key == "ip")
+          network.ip = value;
+        else if (key == "ip6")
+          network.ip6 = value;
+        else if (key == "mac-address")
+          network.mac = value;
+        else if (key != "driver-opt" && key != "link-local-ip" && key != "gw-priority")
+          return fail("--network ", given, ": invalid field key ", key);
       }
     } else {
       network.name = given;
@@ -206,7 +217,8 @@ Result<> networks(const Invocation& in, ContainerConfig& to) {
     if (in.is_set("ip6")) first.ip6 = in.text("ip6");
     to.network_mode = first.name;
     if (first.name == "none" || first.name == "host" || first.name.starts_with("container:")) {
-      if (to.networks.size() > 1) return fail("conflicting options: cannot attach both user-defined and non-user-defined network-modes");
+      if (to.networks.size() > 1)
+        return fail("conflicting options: cannot attach both user-defined and non-user-defined network-modes");
       if (!first.aliases.empty() || !first.ip.empty())
         return fail("network-scoped aliases and addresses are only supported for user-defined networks");
       to.networks.clear();
@@ -232,9 +244,8 @@ Result<> storage(const Invocation& in, ContainerConfig& to) {
   for (const std::string& text : in.texts("mount")) to.mounts.push_back(TRY(parse_mount(text)));
   for (const std::string& text : in.texts("tmpfs")) {
     const size_t at = text.find(':');
-    to.mounts.push_back({.type = "tmpfs",
-                         .target = text.substr(0, at),
-                         .options = at == std::string::npos ? "" : text.substr(at + 1)});
+    to.mounts.push_back(
+        {.type = "tmpfs", .target = text.substr(0, at), .options = at == std::string::npos ? "" : text.substr(at + 1)});
   }
   to.volumes_from = in.texts("volumes-from");
   to.volume_driver = in.text("volume-driver");
@@ -263,11 +274,13 @@ Result<> security(const Invocation& in, ContainerConfig& to) {
   to.userns_mode = in.text("userns");
   to.cgroupns_mode = in.text("cgroupns");
   for (const auto& [flag, mode] : {std::pair("pid", &to.pid_mode), std::pair("ipc", &to.ipc_mode)})
-    if (!mode->empty() && *mode != "host" && *mode != "private" && *mode != "shareable" && *mode != "none" && !mode->starts_with("container:"))
+    if (!mode->empty() && *mode != "host" && *mode != "private" && *mode != "shareable" && *mode != "none" &&
+        !mode->starts_with("container:"))
       return fail("--", flag, ": invalid ", flag, " mode: ", *mode);
   if (!to.uts_mode.empty() && to.uts_mode != "host") return fail("--uts: invalid UTS mode");
   if (!to.userns_mode.empty() && to.userns_mode != "host") return fail("--userns: invalid USER mode");
-  if (!to.cgroupns_mode.empty() && to.cgroupns_mode != "host" && to.cgroupns_mode != "private") return fail("--cgroupns: invalid CGROUP mode");
+  if (!to.cgroupns_mode.empty() && to.cgroupns_mode != "host" && to.cgroupns_mode != "private")
+    return fail("--cgroupns: invalid CGROUP mode");
   to.cgroup_parent = in.text("cgroup-parent");
   to.oom_score_adj = in.integer("oom-score-adj");
   return {};
@@ -281,11 +294,13 @@ Result<engine::RestartPolicy> parse_restart(const std::string& text) {
   out.name = cut(rest, ':');
   if (out.name.empty()) out.name = "no";
   if (out.name != "no" && out.name != "always" && out.name != "unless-stopped" && out.name != "on-failure")
-    return fail("invalid restart policy: unknown policy '", out.name, "'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'");
+    return fail("invalid restart policy: unknown policy '", out.name,
+                "'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'");
   if (rest.empty()) return out;
   const auto count = parse_number<int64_t>(rest);
   if (!count || *count < 0) return fail("invalid restart policy format: maximum retry count must be an integer");
-  if (out.name != "on-failure") return fail("invalid restart policy: maximum retry count can only be used with 'on-failure'");
+  if (out.name != "on-failure")
+    return fail("invalid restart policy: maximum retry count can only be used with 'on-failure'");
   out.max_retries = *count;
   return out;
 }
@@ -304,7 +319,8 @@ Result<MountConfig> parse_volume(const std::string& text) {
     parts.emplace_back(cut(rest, ':'));
     if (parts.size() == 2 && !rest.empty()) parts.emplace_back(rest);
   }
-  if (parts.empty() || text.find("::") != std::string::npos) return fail("invalid spec: ", text, ": empty section between colons");
+  if (parts.empty() || text.find("::") != std::string::npos)
+    return fail("invalid spec: ", text, ": empty section between colons");
   MountConfig out;
   std::string options;
   if (parts.size() == 1) {
@@ -314,7 +330,10 @@ Result<MountConfig> parse_volume(const std::string& text) {
   }
   out.source = parts[0], out.target = parts[1];
   if (parts.size() > 2) options = parts[2];
-  if (!out.target.starts_with('/')) return fail("invalid volume specification: '", text, "': invalid mount config for type \"volume\": invalid mount path: '", out.target, "' mount path must be absolute");
+  if (!out.target.starts_with('/'))
+    return fail("invalid volume specification: '", text,
+                "': invalid mount config for type \"volume\": invalid mount path: '", out.target,
+                "' mount path must be absolute");
   if (out.source.starts_with('/') || out.source.starts_with('.') || out.source.starts_with('~')) {
     out.type = "bind";
     out.source = TRY(absolute_path(out.source));
@@ -322,11 +341,17 @@ Result<MountConfig> parse_volume(const std::string& text) {
   }
   for (const std::string_view option : split(options, ',')) {
     static constexpr std::string_view kPropagations[] = {"shared", "rshared", "slave", "rslave", "private", "rprivate"};
-    if (option == "ro" || option == "readonly") out.read_only = true;
-    else if (option == "rw" || option == "z" || option == "Z" || option == "cached" || option == "delegated" || option == "consistent") continue;
-    else if (option == "nocopy") out.no_copy = true;
-    else if (std::ranges::find(kPropagations, option) != std::end(kPropagations)) out.propagation = option;
-    else return fail("invalid mode: ", option);
+    if (option == "ro" || option == "readonly")
+      out.read_only = true;
+    else if (option == "rw" || option == "z" || option == "Z" || option == "cached" || option == "delegated" ||
+             option == "consistent")
+      continue;
+    else if (option == "nocopy")
+      out.no_copy = true;
+    else if (std::ranges::find(kPropagations, option) != std::end(kPropagations))
+      out.propagation = option;
+    else
+      return fail("invalid mode: ", option);
   }
   return out;
 }
@@ -338,19 +363,32 @@ Result<MountConfig> parse_mount(const std::string& text) {
     std::string_view value = part;
     const std::string_view key = cut(value, '=');
     const bool on = value.empty() || parse_bool(value).value_or(false);
-    if (key == "type") out.type = value;
-    else if (key == "source" || key == "src") out.source = value;
-    else if (key == "target" || key == "dst" || key == "destination") out.target = value;
-    else if (key == "readonly" || key == "ro") out.read_only = on;
-    else if (key == "bind-propagation") out.propagation = value;
-    else if (key == "bind-nonrecursive") out.non_recursive = on;
-    else if (key == "bind-recursive") out.non_recursive = value == "disabled";
-    else if (key == "volume-nocopy") out.no_copy = on;
-    else if (key == "volume-driver") out.driver = value;
-    else if (key == "volume-opt") add_pair(std::string(value), out.driver_options);
-    else if (key == "tmpfs-size") tmpfs += cat(",size=", TRY_CTX(parse_bytes(value), "--mount tmpfs-size"));
-    else if (key == "tmpfs-mode") tmpfs += cat(",mode=", value);
-    else if (key != "volume-label" && key != "consistency") return fail("invalid argument \"", text, "\" for \"--mount\" flag: unknown option '", key, "'");
+    if (key == "type")
+      out.type = value;
+    else if (key == "source" || key == "src")
+      out.source = value;
+    else if (key == "target" || key == "dst" || key == "destination")
+      out.target = value;
+    else if (key == "readonly" || key == "ro")
+      out.read_only = on;
+    else if (key == "bind-propagation")
+      out.propagation = value;
+    else if (key == "bind-nonrecursive")
+      out.non_recursive = on;
+    else if (key == "bind-recursive")
+      out.non_recursive = value == "disabled";
+    else if (key == "volume-nocopy")
+      out.no_copy = on;
+    else if (key == "volume-driver")
+      out.driver = value;
+    else if (key == "volume-opt")
+      add_pair(std::string(value), out.driver_options);
+    else if (key == "tmpfs-size")
+      tmpfs += cat(",size=", TRY_CTX(parse_bytes(value), "--mount tmpfs-size"));
+    else if (key == "tmpfs-mode")
+      tmpfs += cat(",mode=", value);
+    else if (key != "volume-label" && key != "consistency")
+      return fail("invalid argument \"", text, "\" for \"--mount\" flag: unknown option '", key, "'");
   }
   if (out.type != "bind" && out.type != "volume" && out.type != "tmpfs")
     return fail("invalid argument \"", text, "\" for \"--mount\" flag: unknown mount type '", out.type, "'");
@@ -359,7 +397,8 @@ Result<MountConfig> parse_mount(const std::string& text) {
     if (out.source.empty()) return fail("invalid argument \"", text, "\" for \"--mount\" flag: source is required");
     out.source = TRY(absolute_path(out.source));
   }
-  if (out.type == "tmpfs" && !out.source.empty()) return fail("invalid mount config for type \"tmpfs\": field Source must not be specified");
+  if (out.type == "tmpfs" && !out.source.empty())
+    return fail("invalid mount config for type \"tmpfs\": field Source must not be specified");
   if (out.type == "volume" && out.source.empty()) out.anonymous = true;
   if (!tmpfs.empty()) out.options = tmpfs.substr(1);
   return out;
@@ -423,7 +462,8 @@ Result<WallTime> parse_when(const std::string& text) {
   if (const auto seconds = parse_number<int64_t>(text)) return WallTime(std::chrono::seconds(*seconds));
   std::string_view rest = text;
   const std::string_view whole = cut(rest, '.');
-  if (const auto seconds = parse_number<int64_t>(whole), part = parse_number<int64_t>(rest); seconds && part && rest.size() <= 9) {
+  if (const auto seconds = parse_number<int64_t>(whole), part = parse_number<int64_t>(rest);
+      seconds && part && rest.size() <= 9) {
     int64_t nanoseconds = *part;
     for (size_t i = rest.size(); i < 9; ++i) nanoseconds *= 10;
     return WallTime(std::chrono::seconds(*seconds) + std::chrono::nanoseconds(nanoseconds));
@@ -440,7 +480,9 @@ Result<ContainerConfig> read_config(const Invocation& in) {
   std::vector<std::string> words = in.arguments();
   out.rootfs = in.text("rootfs");
   if (out.rootfs.empty()) {
-    if (words.empty()) return fail("an image is needed").hint(cat("`", in.command_line(), " [FLAGS] IMAGE [COMMAND...]`, or --rootfs DIR"));
+    if (words.empty())
+      return fail("an image is needed")
+          .hint(cat("`", in.command_line(), " [FLAGS] IMAGE [COMMAND...]`, or --rootfs DIR"));
     out.image = words.front();
     words.erase(words.begin());
   } else {
@@ -466,8 +508,10 @@ Result<ContainerConfig> read_config(const Invocation& in) {
   out.restart = TRY(parse_restart(in.text("restart")));
   out.auto_remove = in.on("rm");
   out.log.driver = in.text("log-driver");
-  if (out.log.driver != "json-file" && out.log.driver != "local" && out.log.driver != "k8s-file" && out.log.driver != "none")
-    return fail("logger: no log driver named '", out.log.driver, "' is registered").hint("json-file, local, k8s-file or none");
+  if (out.log.driver != "json-file" && out.log.driver != "local" && out.log.driver != "k8s-file" &&
+      out.log.driver != "none")
+    return fail("logger: no log driver named '", out.log.driver, "' is registered")
+        .hint("json-file, local, k8s-file or none");
   out.log.options = TRY(pairs(in, "log-opt"));
   for (const auto& [name, value] : out.log.options)
     if (name == "max-size" && value != "-1") TRY_CTX(parse_bytes(value), "--log-opt max-size");

@@ -120,7 +120,8 @@ Result<int> container_prune(const Invocation& in) {
   uint64_t bytes = 0;
   for (const engine::Container& container : TRY(engine.list())) {
     const std::string& status = container.state.status;
-    if ((status != "exited" && status != "created" && status != "dead") || !TRY(filter.matches(engine, container))) continue;
+    if ((status != "exited" && status != "created" && status != "dead") || !TRY(filter.matches(engine, container)))
+      continue;
     if (!container.resolved.snapshot.empty()) bytes += engine.images().usage(container.resolved.snapshot).value_or(0);
     if (engine.remove(container.id)) removed += container.id + "\n";
   }
@@ -131,7 +132,10 @@ Result<int> container_prune(const Invocation& in) {
 
 Result<int> container_commit(const Invocation& in) {
   Engine engine = TRY(Engine::open());
-  const engine::CommitRequest request{.name = in.argument(1), .author = in.text("author"), .message = in.text("message"), .changes = in.texts("change")};
+  const engine::CommitRequest request{.name = in.argument(1),
+                                      .author = in.text("author"),
+                                      .message = in.text("message"),
+                                      .changes = in.texts("change")};
   const std::string id = TRY(engine.commit(in.argument(0), request, in.on("pause")));
   TRY(print_text(id + "\n"));
   return 0;

@@ -28,7 +28,8 @@ using engine::Engine;
 
 std::chrono::seconds since(const std::string& time) {
   const auto when = parse_rfc3339(time);
-  return when ? std::chrono::duration_cast<std::chrono::seconds>(Clock::system().wall() - *when) : std::chrono::seconds(0);
+  return when ? std::chrono::duration_cast<std::chrono::seconds>(Clock::system().wall() - *when)
+              : std::chrono::seconds(0);
 }
 
 // "Up 2 hours (healthy)", "Exited (0) 3 minutes ago"
@@ -41,13 +42,17 @@ std::string status_text(const Engine& engine, const Container& c) {
       std::string out = "Up " + human_duration(since(s.started_at));
       if (s.status == "paused") return out + " (Paused)";
       const std::string health = engine.health(c).status;
-      if (health == "starting") out += " (health: starting)";
-      else if (!health.empty()) out += cat(" (", health, ")");
+      if (health == "starting")
+        out += " (health: starting)";
+      else if (!health.empty())
+        out += cat(" (", health, ")");
       return out;
     }
-    case engine::Status::kRestarting: return cat("Restarting (", s.exit_code, ") ", human_duration(since(s.finished_at)), " ago");
+    case engine::Status::kRestarting:
+      return cat("Restarting (", s.exit_code, ") ", human_duration(since(s.finished_at)), " ago");
     case engine::Status::kRemoving: return "Removal In Progress";
-    case engine::Status::kExited: return cat("Exited (", s.exit_code, ") ", human_duration(since(s.finished_at)), " ago");
+    case engine::Status::kExited:
+      return cat("Exited (", s.exit_code, ") ", human_duration(since(s.finished_at)), " ago");
     case engine::Status::kDead: break;
   }
   return "Dead";
@@ -69,7 +74,9 @@ std::string ports_text(const Container& c) {
   }
   if (is_running(c.state) && engine::network_kind(c.config.network_mode) == engine::NetworkKind::kNamed)
     for (const std::string& port : c.resolved.exposed_ports)
-      if (std::ranges::none_of(c.state.ports, [&](const auto& p) { return cat(p.container_port, "/", p.protocol) == port; })) add(port);
+      if (std::ranges::none_of(c.state.ports,
+                               [&](const auto& p) { return cat(p.container_port, "/", p.protocol) == port; }))
+        add(port);
   return out;
 }
 
@@ -85,25 +92,29 @@ bj::object row_of(Engine& engine, const Container& c, bool whole, bool size) {
   for (const auto& [key, value] : c.resolved.labels) labels += cat(labels.empty() ? "" : ",", key, "=", value);
   std::vector<std::string> mounts, networks;
   for (const engine::MountConfig& mount : c.resolved.mounts)
-    if (mount.type != "tmpfs") mounts.push_back(whole || mount.source.size() <= 15 ? mount.source : mount.source.substr(0, 14) + "…");
+    if (mount.type != "tmpfs")
+      mounts.push_back(whole || mount.source.size() <= 15 ? mount.source : mount.source.substr(0, 14) + "…");
   for (const engine::Attachment& network : c.state.networks) networks.push_back(network.network);
   if (networks.empty()) networks.push_back(c.config.network_mode);
-  return {{"Command", command_text(c, whole)},
-          {"CreatedAt", human_time(c.created)},
-          {"ID", whole ? c.id : std::string(short_id(c.id))},
-          {"Image", c.config.image.empty() ? c.config.rootfs : c.config.image},
-          {"Labels", labels},
-          {"LocalVolumes", std::to_string(std::ranges::count_if(c.resolved.mounts, [](const auto& m) { return m.type == "volume"; }))},
-          {"Mounts", joined(mounts)},
-          {"Names", c.name},
-          {"Networks", joined(networks)},
-          {"Ports", ports_text(c)},
-          {"RunningFor", human_duration(since(c.created)) + " ago"},
-          {"Size", size && !c.resolved.snapshot.empty() ? human_size(engine.images().usage(c.resolved.snapshot).value_or(0)) : "0B"},
-          {"State", c.state.status},
-          {"Status", status_text(engine, c)},
-          {"ExitCode", c.state.exit_code},
-          {"Pid", c.state.pid}};
+  return {
+      {"Command", command_text(c, whole)},
+      {"CreatedAt", human_time(c.created)},
+      {"ID", whole ? c.id : std::string(short_id(c.id))},
+      {"Image", c.config.image.empty() ? c.config.rootfs : c.config.image},
+      {"Labels", labels},
+      {"LocalVolumes",
+       std::to_string(std::ranges::count_if(c.resolved.mounts, [](const auto& m) { return m.type == "volume"; }))},
+      {"Mounts", joined(mounts)},
+      {"Names", c.name},
+      {"Networks", joined(networks)},
+      {"Ports", ports_text(c)},
+      {"RunningFor", human_duration(since(c.created)) + " ago"},
+      {"Size", size && !c.resolved.snapshot.empty() ? human_size(engine.images().usage(c.resolved.snapshot).value_or(0))
+                                                    : "0B"},
+      {"State", c.state.status},
+      {"Status", status_text(engine, c)},
+      {"ExitCode", c.state.exit_code},
+      {"Pid", c.state.pid}};
 }
 
 Result<std::vector<Container>> chosen(Engine& engine, const Invocation& in) {
@@ -137,12 +148,15 @@ Result<int> container_ls(const Invocation& in) {
     }
     bj::object row = row_of(engine, container, whole, size);
     const auto cell = [&](const char* name) { return std::string(std::string_view(row.at(name).as_string())); };
-    table.rows.push_back({cell("ID"), cell("Image"), cell("Command"), cell("RunningFor"), cell("Status"), cell("Ports"), cell("Names")});
+    table.rows.push_back(
+        {cell("ID"), cell("Image"), cell("Command"), cell("RunningFor"), cell("Status"), cell("Ports"), cell("Names")});
     if (size) table.rows.back().push_back(cell("Size"));
     rows.emplace_back(std::move(row));
   }
-  if (in.on("quiet")) TRY(print_text(ids));
-  else TRY(print_rows(in.text("format"), in.text("output"), rows, table));
+  if (in.on("quiet"))
+    TRY(print_text(ids));
+  else
+    TRY(print_rows(in.text("format"), in.text("output"), rows, table));
   return 0;
 }
 
@@ -153,7 +167,9 @@ Result<int> container_inspect(const Invocation& in) {
   for (const std::string& name : in.arguments()) {
     const auto container = engine.inspect(name);
     if (!container) {
-      const std::string text = cat("proa: error: ", container.error().code() == ENOENT ? "No such object: " + name : container.error().message(), "\n");
+      const std::string text = cat(
+          "proa: error: ", container.error().code() == ENOENT ? "No such object: " + name : container.error().message(),
+          "\n");
       [[maybe_unused]] const ssize_t wrote = ::write(STDERR_FILENO, text.data(), text.size());
       status = 1;
       continue;
@@ -228,8 +244,11 @@ struct Watched {
 bj::object stats_row(const Watched& w, bool whole) {
   const engine::StatsSample& s = w.now;
   const uint64_t machine = s.system_ns - w.before.system_ns, own = s.cpu_ns - std::min(s.cpu_ns, w.before.cpu_ns);
-  const double cpu = machine == 0 ? 0 : static_cast<double>(own) / static_cast<double>(machine) * static_cast<double>(s.online_cpus) * 100;
-  const double memory = s.memory_limit == 0 ? 0 : static_cast<double>(s.memory) / static_cast<double>(s.memory_limit) * 100;
+  const double cpu =
+      machine == 0 ? 0
+                   : static_cast<double>(own) / static_cast<double>(machine) * static_cast<double>(s.online_cpus) * 100;
+  const double memory =
+      s.memory_limit == 0 ? 0 : static_cast<double>(s.memory) / static_cast<double>(s.memory_limit) * 100;
   const std::string id = whole ? w.container.id : std::string(short_id(w.container.id));
   return {{"Container", id},
           {"ID", id},
@@ -259,7 +278,9 @@ Result<int> container_stats(const Invocation& in) {
     for (Container& c : containers)
       if (auto sample = engine.stats(c)) watched.push_back({std::move(c), *sample, {}});
     ::usleep(500000);
-    Table table{.header = {"CONTAINER ID", "NAME", "CPU %", "MEM USAGE / LIMIT", "MEM %", "NET I/O", "BLOCK I/O", "PIDS"}, .rows = {}};
+    Table table{
+        .header = {"CONTAINER ID", "NAME", "CPU %", "MEM USAGE / LIMIT", "MEM %", "NET I/O", "BLOCK I/O", "PIDS"},
+        .rows = {}};
     std::vector<bj::value> rows;
     for (Watched& w : watched) {
       auto sample = engine.stats(w.container);
@@ -281,12 +302,16 @@ Result<int> container_stats(const Invocation& in) {
 Result<int> container_port(const Invocation& in) {
   Engine engine = TRY(Engine::open());
   const Container container = TRY(engine.inspect(in.argument(0)));
-  const std::string asked = in.argument(1).empty() || in.argument(1).find('/') != std::string::npos ? in.argument(1) : in.argument(1) + "/tcp";
+  const std::string asked = in.argument(1).empty() || in.argument(1).find('/') != std::string::npos
+                                ? in.argument(1)
+                                : in.argument(1) + "/tcp";
   std::string out;
   for (const engine::PortConfig& port : container.state.ports) {
     const std::string inside = cat(port.container_port, "/", port.protocol);
     if (!asked.empty() && inside != asked) continue;
-    const std::string ip = port.host_ip.empty() ? "0.0.0.0" : port.host_ip.find(':') != std::string::npos ? "[" + port.host_ip + "]" : port.host_ip;
+    const std::string ip = port.host_ip.empty()                          ? "0.0.0.0"
+                           : port.host_ip.find(':') != std::string::npos ? "[" + port.host_ip + "]"
+                                                                         : port.host_ip;
     out += asked.empty() ? cat(inside, " -> ", ip, ":", port.host_port, "\n") : cat(ip, ":", port.host_port, "\n");
   }
   if (out.empty() && !asked.empty()) return fail("No public port '", asked, "' published for ", in.argument(0));
@@ -318,8 +343,10 @@ bool event_matches(const bj::value& event, const std::vector<std::string>& filte
     const std::string name(cut(rest, '='));
     const std::string value(rest), action = text_at(event, "Action"), id(std::string_view(actor.at("ID").as_string()));
     bool yes = false;
-    if (name == "type") yes = text_at(event, "Type") == value;
-    else if (name == "event") yes = action == value || action.starts_with(value + ":");
+    if (name == "type")
+      yes = text_at(event, "Type") == value;
+    else if (name == "event")
+      yes = action == value || action.starts_with(value + ":");
     else if (name == "container" || name == "volume") {
       const auto* own = attributes.if_contains("name");
       yes = text_at(event, "Type") == name && (id.starts_with(value) || (own != nullptr && own->as_string() == value));
@@ -332,8 +359,10 @@ bool event_matches(const bj::value& event, const std::vector<std::string>& filte
       yes = label != nullptr && (at == std::string::npos || label->as_string() == value.substr(at + 1));
     }
     const auto found = std::ranges::find(seen, name, [](const auto& s) { return s.first; });
-    if (found == seen.end()) seen.emplace_back(name, yes);
-    else found->second |= yes;
+    if (found == seen.end())
+      seen.emplace_back(name, yes);
+    else
+      found->second |= yes;
   }
   return std::ranges::all_of(seen, [](const auto& s) { return s.second; });
 }
@@ -343,10 +372,11 @@ std::string event_line(const bj::value& event) {
   const auto& actor = event.at("Actor").as_object();
   std::string attributes;
   for (const auto& member : actor.at("Attributes").as_object())
-    attributes += cat(attributes.empty() ? "" : ", ", std::string_view(member.key()), "=", std::string_view(member.value().as_string()));
+    attributes += cat(attributes.empty() ? "" : ", ", std::string_view(member.key()), "=",
+                      std::string_view(member.value().as_string()));
   const WallTime time(std::chrono::nanoseconds(event.at("timeNano").as_int64()));
-  return cat(format_rfc3339(time, TimePrecision::kNanoseconds), " ", text_at(event, "Type"), " ", text_at(event, "Action"), " ",
-             std::string_view(actor.at("ID").as_string()), " (", attributes, ")\n");
+  return cat(format_rfc3339(time, TimePrecision::kNanoseconds), " ", text_at(event, "Type"), " ",
+             text_at(event, "Action"), " ", std::string_view(actor.at("ID").as_string()), " (", attributes, ")\n");
 }
 
 }  // namespace
@@ -364,10 +394,14 @@ Result<int> program_events(const Invocation& in) {
   TRY(engine.events().read(query, [&](std::string_view line) {
     const auto event = json::parse(line);
     if (!event || !event->is_object() || !event_matches(*event, filters)) return true;
-    if (format.empty()) printed = print_text(event_line(*event));
-    else if (format == "json") printed = print_text(cat(line, "\n"));
-    else if (const auto text = shape->render(*event)) printed = print_text(*text + "\n");
-    else printed = std::unexpected(text.error());
+    if (format.empty())
+      printed = print_text(event_line(*event));
+    else if (format == "json")
+      printed = print_text(cat(line, "\n"));
+    else if (const auto text = shape->render(*event))
+      printed = print_text(*text + "\n");
+    else
+      printed = std::unexpected(text.error());
     return printed.has_value();
   }));
   TRY(std::move(printed));

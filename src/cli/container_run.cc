@@ -69,10 +69,14 @@ Result<AttachOptions> attach_options(const Invocation& in, const ContainerConfig
   out.in = out.out = out.err = false;
   for (std::string stream : named) {
     std::ranges::transform(stream, stream.begin(), [](unsigned char c) { return std::tolower(c); });
-    if (stream == "stdin") out.in = true;
-    else if (stream == "stdout") out.out = true;
-    else if (stream == "stderr") out.err = true;
-    else return fail("valid streams are STDIN, STDOUT and STDERR");
+    if (stream == "stdin")
+      out.in = true;
+    else if (stream == "stdout")
+      out.out = true;
+    else if (stream == "stderr")
+      out.err = true;
+    else
+      return fail("valid streams are STDIN, STDOUT and STDERR");
   }
   return out;
 }
@@ -105,7 +109,8 @@ Result<int> container_run(const Invocation& in) {
   ContainerConfig config = TRY(read_config(in));
   const bool detach = in.on("detach");
   if (detach && in.is_set("attach")) return fail("Conflicting options: -a and -d");
-  if (config.tty && config.open_stdin && !detach && ::isatty(STDIN_FILENO) == 0) return fail("the input device is not a TTY");
+  if (config.tty && config.open_stdin && !detach && ::isatty(STDIN_FILENO) == 0)
+    return fail("the input device is not a TTY");
   AttachOptions attach = TRY(attach_options(in, config));
   attach.in_once = config.stdin_once = config.open_stdin && !detach;
   Engine engine = TRY(Engine::open());

@@ -15,12 +15,16 @@
 #include "cli/tables.h"
 #include "cli/values.h"
 #include "cli/version.h"
+#include "fabric/dns/process.h"
 
 namespace proa::cli {
 namespace {
 
 constexpr Program kProa{.name = "proa", .root = &kProaRoot, .usage_status = 2, .as_runc = false};
 constexpr Program kProaRuntime{.name = "proa-runtime", .root = &kRuntimeRoot, .usage_status = 1, .as_runc = true};
+
+// The networks' resolver, which fabric/ starts: nothing for users.
+constexpr std::string_view kResolverRole = "__dns";
 
 void to_stderr(std::string_view text) {
   // Nothing is left to do about a stderr that cannot be written.
@@ -81,6 +85,8 @@ const Program& program_called(std::span<char*> words) {
 }  // namespace
 
 int run_program(std::span<char*> words) {
+  if (words.size() == 4 && words[1] == kResolverRole)
+    return fabric::dns::run({.state = words[2], .run = words[3]}).value_or(1);
   const Program& program = program_called(words);
 
   Invocation invocation(program);

@@ -74,7 +74,39 @@ constexpr Command kHelp{
     .handler = program_help,
 };
 
-constexpr const Command* kCommands[] = {&containers::kRun, &containers::kCreate, &containers::kStart, &containers::kAttach, &containers::kExec, &containers::kPs, &containers::kLogs, &containers::kStop, &containers::kRestart, &containers::kKill, &containers::kPause, &containers::kUnpause, &containers::kRm, &containers::kWait, &containers::kTop, &containers::kStats, &containers::kInspect, &containers::kCp, &containers::kDiff, &containers::kCommit, &containers::kRename, &containers::kUpdate, &containers::kPort, &containers::kEvents, &kContainerRoot, &kImageRoot, &kVolumeRoot, &kRuntimeRoot, &kDoctor, &kVersion, &kCompletion, &kHelp};
+constexpr const Command* kCommands[] = {&containers::kRun,
+                                        &containers::kCreate,
+                                        &containers::kStart,
+                                        &containers::kAttach,
+                                        &containers::kExec,
+                                        &containers::kPs,
+                                        &containers::kLogs,
+                                        &containers::kStop,
+                                        &containers::kRestart,
+                                        &containers::kKill,
+                                        &containers::kPause,
+                                        &containers::kUnpause,
+                                        &containers::kRm,
+                                        &containers::kWait,
+                                        &containers::kTop,
+                                        &containers::kStats,
+                                        &containers::kInspect,
+                                        &containers::kCp,
+                                        &containers::kDiff,
+                                        &containers::kCommit,
+                                        &containers::kRename,
+                                        &containers::kUpdate,
+                                        &containers::kPort,
+                                        &containers::kEvents,
+                                        &kContainerRoot,
+                                        &kImageRoot,
+                                        &kNetworkRoot,
+                                        &kVolumeRoot,
+                                        &kRuntimeRoot,
+                                        &kDoctor,
+                                        &kVersion,
+                                        &kCompletion,
+                                        &kHelp};
 
 constexpr Flag kGlobals[] = {{"version", "v", Kind::kBool, "", "show the version"}};
 

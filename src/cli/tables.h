@@ -17,7 +17,11 @@ extern const Command kImageRoot;
 extern const Command kContainerRoot;
 extern const Command kVolumeRoot;
 namespace containers {
-extern const Command kRun, kCreate, kStart, kAttach, kExec, kPs, kLogs, kStop, kRestart, kKill, kPause, kUnpause, kRm, kWait, kTop, kStats, kInspect, kCp, kDiff, kCommit, kRename, kUpdate, kPort, kEvents;
+extern const Command kRun, kCreate, kStart, kAttach, kExec, kPs, kLogs, kStop, kRestart, kKill, kPause, kUnpause, kRm,
+    kWait, kTop, kStats, kInspect, kCp, kDiff, kCommit, kRename, kUpdate, kPort, kEvents;
 }  // namespace containers
+
+// `proa network`.
+extern const Command kNetworkRoot;
 
 }  // namespace proa::cli

@@ -7,15 +7,15 @@
 #include <filesystem>
 #include <set>
 
+#include "base/json.h"
+#include "base/text.h"
+#include "base/yaml.h"
 #include "cli/container_commands.h"
 #include "cli/container_filter.h"
 #include "cli/container_flags.h"
 #include "cli/human.h"
 #include "cli/print.h"
 #include "cli/template.h"
-#include "base/json.h"
-#include "base/text.h"
-#include "base/yaml.h"
 #include "engine/engine.h"
 
 namespace proa::cli {
@@ -41,27 +41,38 @@ bj::object object_of(const engine::StringMap& map) {
 }
 
 bj::object document(const Volume& volume) {
-  return {{"CreatedAt", volume.created}, {"Driver", volume.driver},
+  return {{"CreatedAt", volume.created},
+          {"Driver", volume.driver},
           {"Labels", volume.labels.empty() ? bj::value() : bj::value(object_of(volume.labels))},
-          {"Mountpoint", volume.path},   {"Name", volume.name},
+          {"Mountpoint", volume.path},
+          {"Name", volume.name},
           {"Options", volume.options.empty() ? bj::value() : bj::value(object_of(volume.options))},
           {"Scope", "local"}};
 }
 
-Result<bool> matches(const Volume& volume, const std::vector<std::string>& filters, const std::map<std::string, std::string>& used) {
+Result<bool> matches(const Volume& volume, const std::vector<std::string>& filters,
+                     const std::map<std::string, std::string>& used) {
   for (const std::string& text : filters) {
     std::string_view rest = text;
     const std::string_view name = cut(rest, '=');
     const std::string value(rest);
     bool yes = false;
-    if (name == "dangling") yes = used.contains(volume.name) != (value == "true" || value == "1");
-    else if (name == "driver") yes = volume.driver == value;
-    else if (name == "label") yes = matches_labels(volume.labels, value);
-    else if (name == "label!") yes = !matches_labels(volume.labels, value);
-    else if (name == "name") yes = volume.name.find(value) != std::string::npos;
-    else if (name == "until") yes = TRY(parse_rfc3339(volume.created)) < TRY_CTX(parse_when(value), "--filter until");
-    else if (name == "all") yes = true;
-    else return fail("invalid filter '", name, "'");
+    if (name == "dangling")
+      yes = used.contains(volume.name) != (value == "true" || value == "1");
+    else if (name == "driver")
+      yes = volume.driver == value;
+    else if (name == "label")
+      yes = matches_labels(volume.labels, value);
+    else if (name == "label!")
+      yes = !matches_labels(volume.labels, value);
+    else if (name == "name")
+      yes = volume.name.find(value) != std::string::npos;
+    else if (name == "until")
+      yes = TRY(parse_rfc3339(volume.created)) < TRY_CTX(parse_when(value), "--filter until");
+    else if (name == "all")
+      yes = true;
+    else
+      return fail("invalid filter '", name, "'");
     if (!yes) return false;
   }
   return true;
@@ -104,10 +115,19 @@ Result<int> volume_ls(const Invocation& in) {
     names += volume.name + "\n";
     std::string labels;
     for (const auto& [key, value] : volume.labels) labels += cat(labels.empty() ? "" : ",", key, "=", value);
-    rows.push_back({{"Driver", volume.driver}, {"Labels", labels}, {"Links", used.contains(volume.name) ? "1" : "0"}, {"Mountpoint", volume.path}, {"Name", volume.name}, {"Scope", "local"}, {"Size", "N/A"}, {"CreatedAt", volume.created}});
+    rows.push_back({{"Driver", volume.driver},
+                    {"Labels", labels},
+                    {"Links", used.contains(volume.name) ? "1" : "0"},
+                    {"Mountpoint", volume.path},
+                    {"Name", volume.name},
+                    {"Scope", "local"},
+                    {"Size", "N/A"},
+                    {"CreatedAt", volume.created}});
   }
-  if (in.on("quiet")) TRY(print_text(names));
-  else TRY(print_rows(in.text("format"), in.text("output"), rows, table));
+  if (in.on("quiet"))
+    TRY(print_text(names));
+  else
+    TRY(print_rows(in.text("format"), in.text("output"), rows, table));
   return 0;
 }
 
@@ -124,7 +144,8 @@ Result<int> volume_rm(const Invocation& in) {
   const auto used = TRY(used_volumes(engine));
   int status = 0;
   for (const std::string& name : in.arguments()) {
-    Result<> done = used.contains(name) ? Result<>(fail("remove ", name, ": volume is in use - [", used.at(name), "]")) : engine.volumes().remove(name);
+    Result<> done = used.contains(name) ? Result<>(fail("remove ", name, ": volume is in use - [", used.at(name), "]"))
+                                        : engine.volumes().remove(name);
     if (!done && done.error().code() == ENOENT && in.on("force")) done = {};
     if (!done) {
       const std::string text = cat("proa: error: ", done.error().message(), "\n");
@@ -139,13 +160,17 @@ Result<int> volume_rm(const Invocation& in) {
 
 Result<int> volume_prune(const Invocation& in) {
   const bool all = in.on("all");
-  if (!in.on("force") && !TRY(confirm(all ? "WARNING! This will remove all local volumes not used by at least one container." : "WARNING! This will remove anonymous local volumes not used by at least one container."))) return 0;
+  if (!in.on("force") &&
+      !TRY(confirm(all ? "WARNING! This will remove all local volumes not used by at least one container."
+                       : "WARNING! This will remove anonymous local volumes not used by at least one container.")))
+    return 0;
   Engine engine = TRY(Engine::open());
   const auto used = TRY(used_volumes(engine));
   std::string removed;
   uint64_t bytes = 0;
   for (const Volume& volume : TRY(engine.volumes().list())) {
-    if (used.contains(volume.name) || (!all && !volume.anonymous) || !TRY(matches(volume, in.texts("filter"), used))) continue;
+    if (used.contains(volume.name) || (!all && !volume.anonymous) || !TRY(matches(volume, in.texts("filter"), used)))
+      continue;
     const uint64_t size = size_of(volume.path);
     if (engine.volumes().remove(volume.name)) removed += volume.name + "\n", bytes += size;
   }

@@ -80,14 +80,19 @@ Result<std::string> parse_detach_keys(const std::string& text) {
       out += key;
     } else if (key.starts_with("ctrl-") && key.size() == 6) {
       const char c = key[5];
-      if (c >= 'a' && c <= 'z') out += static_cast<char>(c - 'a' + 1);
-      else if (c == '@') out += '\0';
-      else if (c >= '[' && c <= '_') out += static_cast<char>(c - '@');
-      else return fail("invalid detach keys (", text, "): '", key, "'");
+      if (c >= 'a' && c <= 'z')
+        out += static_cast<char>(c - 'a' + 1);
+      else if (c == '@')
+        out += '\0';
+      else if (c >= '[' && c <= '_')
+        out += static_cast<char>(c - '@');
+      else
+        return fail("invalid detach keys (", text, "): '", key, "'");
     } else if (key == "DEL") {
       out += '\x7f';
     } else {
-      return fail("invalid detach keys (", text, "): '", key, "'").hint("a letter, or ctrl- and one of a-z @ [ \\ ] ^ _");
+      return fail("invalid detach keys (", text, "): '", key, "'")
+          .hint("a letter, or ctrl- and one of a-z @ [ \\ ] ^ _");
     }
   }
   return out;
@@ -192,8 +197,14 @@ Result<> AttachSession::read_frames(AttachEnd& end, bool& over) {
     if (have < size) {
       // The rest keeps a header of its own.
       const size_t left = size - have;
-      std::array<char, kHeader> rest = {static_cast<char>(head[0]), 0, 0, 0, static_cast<char>(left >> 24),
-                                        static_cast<char>(left >> 16), static_cast<char>(left >> 8), static_cast<char>(left)};
+      std::array<char, kHeader> rest = {static_cast<char>(head[0]),
+                                        0,
+                                        0,
+                                        0,
+                                        static_cast<char>(left >> 24),
+                                        static_cast<char>(left >> 16),
+                                        static_cast<char>(left >> 8),
+                                        static_cast<char>(left)};
       frames_.assign(rest.data(), rest.size());
       return {};
     }
@@ -223,7 +234,8 @@ Result<> AttachSession::step(AttachEnd& end, bool& over) {
 
 Result<AttachEnd> AttachSession::run() {
   std::optional<kernel::RawMode> raw;
-  if (options_.tty && options_.in && ::isatty(STDIN_FILENO) != 0) raw.emplace(TRY(kernel::RawMode::enter(STDIN_FILENO)));
+  if (options_.tty && options_.in && ::isatty(STDIN_FILENO) != 0)
+    raw.emplace(TRY(kernel::RawMode::enter(STDIN_FILENO)));
   AttachEnd end;
   bool over = false, told_end = !options_.in;
   while (!over) {

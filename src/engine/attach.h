@@ -11,8 +11,8 @@ namespace proa::engine {
 
 struct AttachOptions {
   bool in = false, out = true, err = true;
-  bool tty = false;        // the container has a terminal
-  bool in_once = false;    // the end of our input is the container's
+  bool tty = false;      // the container has a terminal
+  bool in_once = false;  // the end of our input is the container's
   bool proxy_signals = true;
   std::string detach_keys = "ctrl-p,ctrl-q";  // empty: none
 };

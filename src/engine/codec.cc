@@ -68,7 +68,8 @@ void visit(V& v, T& t) {
   v("cpusetMems", t.cpuset_mems), v("memory", t.memory), v("memorySwap", t.memory_swap);
   v("memoryReservation", t.memory_reservation), v("kernelMemory", t.kernel_memory), v("pidsLimit", t.pids_limit);
   v("memorySwappiness", t.memory_swappiness), v("oomKillDisable", t.oom_kill_disable);
-  v("blkioWeight", t.blkio_weight), v("blkioWeightDevice", t.blkio_weight_device), v("deviceReadBps", t.device_read_bps);
+  v("blkioWeight", t.blkio_weight), v("blkioWeightDevice", t.blkio_weight_device),
+      v("deviceReadBps", t.device_read_bps);
   v("deviceWriteBps", t.device_write_bps), v("deviceReadIops", t.device_read_iops);
   v("deviceWriteIops", t.device_write_iops);
 }
@@ -197,8 +198,10 @@ class Reader {
 
   template <typename T>
   void operator()(const char* name, T& field) {
-    if (const bj::value* value = object_.if_contains(name)) read(*value, field);
-    else clear(field);
+    if (const bj::value* value = object_.if_contains(name))
+      read(*value, field);
+    else
+      clear(field);
   }
 
  private:

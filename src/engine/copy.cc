@@ -53,7 +53,8 @@ Result<> copy_bytes(int from, int to, uint64_t size) {
 }
 
 Result<> set_owner_and_times(int fd, const struct stat& info, bool keep_owner) {
-  if (::fchown(fd, keep_owner ? info.st_uid : 0, keep_owner ? info.st_gid : 0) != 0 && errno != EPERM) return fail_errno(errno, "set owner");
+  if (::fchown(fd, keep_owner ? info.st_uid : 0, keep_owner ? info.st_gid : 0) != 0 && errno != EPERM)
+    return fail_errno(errno, "set owner");
   if (::fchmod(fd, info.st_mode & 07777) != 0) return fail_errno(errno, "set mode");
   const timespec times[2] = {info.st_atim, info.st_mtim};
   ::futimens(fd, times);
@@ -116,13 +117,16 @@ Result<Place> place_in(Engine& engine, const Container& container, const std::st
   std::string inside = clean_path("/" + path);
   if (inside.empty()) inside = "/";
   // "/." and "/" at the end mean something.
-  if (path.ends_with("/.")) inside += inside == "/" ? "." : "/.";
-  else if (path.ends_with('/') && inside != "/") inside += "/";
+  if (path.ends_with("/."))
+    inside += inside == "/" ? "." : "/.";
+  else if (path.ends_with('/') && inside != "/")
+    inside += "/";
   if (!is_running(container.state)) {
     const MountConfig* best = nullptr;
     for (const MountConfig& mount : container.resolved.mounts) {
       const bool below = inside == mount.target || inside.starts_with(mount.target + "/");
-      if (below && mount.type != "tmpfs" && (best == nullptr || mount.target.size() > best->target.size())) best = &mount;
+      if (below && mount.type != "tmpfs" && (best == nullptr || mount.target.size() > best->target.size()))
+        best = &mount;
     }
     if (best != nullptr) {
       const std::string source = best->type == "volume" ? TRY(engine.volumes().mount(best->source)) : best->source;
@@ -136,7 +140,8 @@ Result<Place> place_in(Engine& engine, const Container& container, const std::st
 
 Result<> copy_place(const Place& from, const Place& to, const CopyOptions& options) {
   const bool content = from.path.ends_with("/.") || from.path == ".";
-  Place trimmed{.root = Fd(), .path = content && from.path.size() > 2 ? from.path.substr(0, from.path.size() - 2) : from.path};
+  Place trimmed{.root = Fd(),
+                .path = content && from.path.size() > 2 ? from.path.substr(0, from.path.size() - 2) : from.path};
   if (trimmed.path.empty()) trimmed.path = "/";
   if (from.root) trimmed.root = Fd(::fcntl(from.root.get(), F_DUPFD_CLOEXEC, 0));
   Source source = TRY(open_source(trimmed, options.follow_link || content));
@@ -163,8 +168,10 @@ Result<> copy_place(const Place& from, const Place& to, const CopyOptions& optio
     struct stat info = TRY(kernel::stat_fd(source.folder.get()));
     Fd parent;
     std::string made = name;
-    if (existing) parent = std::move(*existing);
-    else parent = TRY_CTX(open_place(to, parent_of(target), O_PATH | O_DIRECTORY), to.path), made = name_of(target);
+    if (existing)
+      parent = std::move(*existing);
+    else
+      parent = TRY_CTX(open_place(to, parent_of(target), O_PATH | O_DIRECTORY), to.path), made = name_of(target);
     Fd read = TRY(kernel::open(kernel::FdPath(source.folder.get()).c_str(), O_RDONLY | O_NONBLOCK));
     if (S_ISDIR(info.st_mode)) {
       TRY(kernel::make_dir_at(parent.get(), made.c_str(), 0755));
@@ -219,8 +226,13 @@ Result<> pack_from(const Place& from, int fd) {
   if (!S_ISREG(info.st_mode)) return fail(from.path, ": only files and folders can be archived alone");
   Fd file = TRY(kernel::open_at(source.folder.get(), path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
   im::TarWriter writer(sink);
-  im::TarEntry entry{.type = im::EntryType::kFile, .path = path, .mode = info.st_mode & 07777, .uid = info.st_uid,
-                     .gid = info.st_gid, .size = static_cast<uint64_t>(info.st_size), .mtime = info.st_mtim};
+  im::TarEntry entry{.type = im::EntryType::kFile,
+                     .path = path,
+                     .mode = info.st_mode & 07777,
+                     .uid = info.st_uid,
+                     .gid = info.st_gid,
+                     .size = static_cast<uint64_t>(info.st_size),
+                     .mtime = info.st_mtim};
   TRY(writer.add(entry));
   TRY(writer.write_from(file.get(), entry.size));
   TRY(writer.finish());

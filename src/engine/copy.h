@@ -15,7 +15,8 @@ struct Place {
   Fd root;
   std::string path;
 };
-// Where a container's path is: in a volume or a bind mount when the container does not run, for then nothing is mounted.
+// Where a container's path is: in a volume or a bind mount when the container does not run, for then nothing is
+// mounted.
 Result<Place> place_in(Engine& engine, const Container& container, const std::string& path);
 
 struct CopyOptions {

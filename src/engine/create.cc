@@ -37,7 +37,8 @@ HealthConfig merge_health(const HealthConfig& image, const HealthConfig& given) 
 }
 
 Result<> check(const ContainerConfig& config) {
-  if (config.image.empty() == config.rootfs.empty()) return fail("exactly one of an image and a root file system is needed");
+  if (config.image.empty() == config.rootfs.empty())
+    return fail("exactly one of an image and a root file system is needed");
   const RestartPolicy& restart = config.restart;
   if (restart.name != "no" && config.auto_remove)
     return fail("Conflicting options: cannot specify both --restart and --rm");
@@ -59,7 +60,11 @@ Result<> check(const ContainerConfig& config) {
 }  // namespace
 
 Engine::Engine(const Folders& folders)
-    : folders_(folders), records_(folders), volumes_(folders), events_(folders.events()), images_(folders.images()),
+    : folders_(folders),
+      records_(folders),
+      volumes_(folders),
+      events_(folders.events()),
+      images_(folders.images()),
       networks_(folders) {}
 
 Result<Engine> Engine::open(const Folders& folders) { return Engine(folders); }
@@ -149,7 +154,8 @@ Result<Resolved> Engine::resolve(const ContainerConfig& config, const std::strin
   for (const std::string& port : config.exposed_ports)
     if (std::ranges::find(out.exposed_ports, port) == out.exposed_ports.end()) out.exposed_ports.push_back(port);
   TRY(resolve_mounts(config, image.volumes, out));
-  if (config.privileged && !config.cap_add.empty()) warnings.emplace_back("--privileged gives every capability: --cap-add adds none");
+  if (config.privileged && !config.cap_add.empty())
+    warnings.emplace_back("--privileged gives every capability: --cap-add adds none");
   return out;
 }
 
@@ -166,14 +172,19 @@ Result<> Engine::make_volumes(const ContainerConfig& config, const std::string& 
     if (mount.type != "volume") continue;
     mount.anonymous = mount.anonymous || mount.source.empty();
     Volume wanted{.name = mount.source, .options = mount.driver_options, .anonymous = mount.anonymous};
-    if (!mount.driver.empty()) wanted.driver = mount.driver;
-    else if (!config.volume_driver.empty()) wanted.driver = config.volume_driver;
+    if (!mount.driver.empty())
+      wanted.driver = mount.driver;
+    else if (!config.volume_driver.empty())
+      wanted.driver = config.volume_driver;
     bool fresh = false;
     const Volume volume = TRY(volumes_.create(wanted, &fresh));
     mount.source = volume.name;
     if (!fresh) continue;
-    events_.append({.type = "volume", .action = "create", .actor = volume.name,
-                    .attributes = {{"driver", volume.driver}, {"container", id}}, .time = Clock::system().wall()});
+    events_.append({.type = "volume",
+                    .action = "create",
+                    .actor = volume.name,
+                    .attributes = {{"driver", volume.driver}, {"container", id}},
+                    .time = Clock::system().wall()});
   }
   return {};
 }
@@ -215,7 +226,8 @@ Result<Created> Engine::create(ContainerConfig config, std::string name) {
                       .state = {}};
   Created out{.id = container.id, .name = {}, .warnings = {}};
   if (container.config.hostname.empty()) container.config.hostname = short_id(container.id);
-  for (const std::string* mode : {&container.config.network_mode, &container.config.pid_mode, &container.config.ipc_mode})
+  for (const std::string* mode :
+       {&container.config.network_mode, &container.config.pid_mode, &container.config.ipc_mode})
     if (mode->starts_with("container:")) TRY(records_.resolve(std::string_view(*mode).substr(10)));
   container.resolved = TRY(resolve(container.config, container.id, out.warnings));
 

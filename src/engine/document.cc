@@ -24,8 +24,12 @@ bj::object map_of(const StringMap& map) {
 std::string time_or_zero(const std::string& time) { return time.empty() ? "0001-01-01T00:00:00Z" : time; }
 
 bj::object health_document(const HealthConfig& h) {
-  return {{"Test", strings(h.test)}, {"Interval", h.interval}, {"Timeout", h.timeout}, {"StartPeriod", h.start_period},
-          {"StartInterval", h.start_interval}, {"Retries", h.retries}};
+  return {{"Test", strings(h.test)},
+          {"Interval", h.interval},
+          {"Timeout", h.timeout},
+          {"StartPeriod", h.start_period},
+          {"StartInterval", h.start_interval},
+          {"Retries", h.retries}};
 }
 
 bj::object state_document(const Container& c, const Health& health) {
@@ -44,7 +48,8 @@ bj::object state_document(const Container& c, const Health& health) {
   if (health.status.empty()) return out;
   bj::array log;
   for (const HealthProbe& probe : health.log)
-    log.push_back({{"Start", probe.start}, {"End", probe.end}, {"ExitCode", probe.exit_code}, {"Output", probe.output}});
+    log.push_back(
+        {{"Start", probe.start}, {"End", probe.end}, {"ExitCode", probe.exit_code}, {"Output", probe.output}});
   out["Health"] = {{"Status", health.status}, {"FailingStreak", health.failing_streak}, {"Log", std::move(log)}};
   return out;
 }
@@ -85,7 +90,8 @@ bj::value port_map(const std::vector<PortConfig>& ports) {
   for (const PortConfig& port : ports) {
     bj::value& list = out[cat(port.container_port, "/", port.protocol)];
     if (!list.is_array()) list = bj::array();
-    list.get_array().push_back({{"HostIp", port.host_ip}, {"HostPort", port.host_port == 0 ? "" : std::to_string(port.host_port)}});
+    list.get_array().push_back(
+        {{"HostIp", port.host_ip}, {"HostPort", port.host_port == 0 ? "" : std::to_string(port.host_port)}});
   }
   return out;
 }
@@ -102,8 +108,10 @@ bj::object host_document(const Container& c) {
   bj::array binds, mounts, devices, ulimits;
   bj::object tmpfs;
   for (const MountConfig& m : g.mounts) {
-    if (m.type == "tmpfs") tmpfs[m.target] = m.options;
-    else if (!m.source.empty()) binds.emplace_back(cat(m.source, ":", m.target, m.read_only ? ":ro" : ""));
+    if (m.type == "tmpfs")
+      tmpfs[m.target] = m.options;
+    else if (!m.source.empty())
+      binds.emplace_back(cat(m.source, ":", m.target, m.read_only ? ":ro" : ""));
   }
   for (const DeviceConfig& d : g.devices)
     devices.push_back({{"PathOnHost", d.host}, {"PathInContainer", d.container}, {"CgroupPermissions", d.permissions}});
@@ -184,11 +192,17 @@ bj::object network_document(const Container& c) {
                            {"GlobalIPv6PrefixLen", a.prefix6},
                            {"MacAddress", a.mac}};
   if (c.state.networks.empty())
-    networks[c.config.network_mode] = {{"NetworkID", ""}, {"EndpointID", ""}, {"Gateway", ""}, {"IPAddress", ""}, {"IPPrefixLen", 0}, {"MacAddress", ""}};
+    networks[c.config.network_mode] = {{"NetworkID", ""}, {"EndpointID", ""}, {"Gateway", ""},
+                                       {"IPAddress", ""}, {"IPPrefixLen", 0}, {"MacAddress", ""}};
   const Attachment first = c.state.networks.empty() ? Attachment{} : c.state.networks.front();
-  return {{"Ports", port_map(c.state.ports)},      {"Gateway", first.gateway},       {"IPAddress", first.ip},
-          {"IPPrefixLen", first.prefix},           {"MacAddress", first.mac},        {"EndpointID", first.endpoint_id},
-          {"GlobalIPv6Address", first.ip6},        {"SandboxKey", c.state.pid == 0 ? "" : cat("/proc/", c.state.pid, "/ns/net")},
+  return {{"Ports", port_map(c.state.ports)},
+          {"Gateway", first.gateway},
+          {"IPAddress", first.ip},
+          {"IPPrefixLen", first.prefix},
+          {"MacAddress", first.mac},
+          {"EndpointID", first.endpoint_id},
+          {"GlobalIPv6Address", first.ip6},
+          {"SandboxKey", c.state.pid == 0 ? "" : cat("/proc/", c.state.pid, "/ns/net")},
           {"Networks", std::move(networks)}};
 }
 
@@ -198,7 +212,12 @@ Result<std::string> Engine::document(const Container& c, bool size) {
   bj::array mounts;
   for (const MountConfig& m : c.resolved.mounts) {
     if (m.type == "tmpfs") {
-      mounts.push_back({{"Type", "tmpfs"}, {"Source", ""}, {"Destination", m.target}, {"Mode", m.options}, {"RW", !m.read_only}, {"Propagation", ""}});
+      mounts.push_back({{"Type", "tmpfs"},
+                        {"Source", ""},
+                        {"Destination", m.target},
+                        {"Mode", m.options},
+                        {"RW", !m.read_only},
+                        {"Propagation", ""}});
       continue;
     }
     bj::object mount = {{"Type", m.type}};
@@ -216,29 +235,30 @@ Result<std::string> Engine::document(const Container& c, bool size) {
     mounts.emplace_back(std::move(mount));
   }
   const std::string folder = folders_.container(c.id);
-  bj::object out = {{"Id", c.id},
-                    {"Created", c.created},
-                    {"Path", c.resolved.args.empty() ? "" : c.resolved.args.front()},
-                    {"Args", strings(Strings(c.resolved.args.begin() + (c.resolved.args.empty() ? 0 : 1), c.resolved.args.end()))},
-                    {"State", state_document(c, is_running(c.state) ? health(c) : Health{})},
-                    {"Image", c.resolved.image_id},
-                    {"ResolvConfPath", folder + "/resolv.conf"},
-                    {"HostnamePath", folder + "/hostname"},
-                    {"HostsPath", folder + "/hosts"},
-                    {"LogPath", c.config.log.driver == "none" ? "" : folder + "/log"},
-                    {"Name", "/" + c.name},
-                    {"RestartCount", c.state.restart_count},
-                    {"Driver", c.resolved.snapshot.empty() ? "folder" : "overlay2"},
-                    {"Platform", "linux"},
-                    {"MountLabel", ""},
-                    {"ProcessLabel", ""},
-                    {"AppArmorProfile", ""},
-                    {"ExecIDs", bj::value()},
-                    {"HostConfig", host_document(c)},
-                    {"GraphDriver", {{"Name", "overlay2"}, {"Data", bj::object()}}},
-                    {"Mounts", std::move(mounts)},
-                    {"Config", config_document(c)},
-                    {"NetworkSettings", network_document(c)}};
+  bj::object out = {
+      {"Id", c.id},
+      {"Created", c.created},
+      {"Path", c.resolved.args.empty() ? "" : c.resolved.args.front()},
+      {"Args", strings(Strings(c.resolved.args.begin() + (c.resolved.args.empty() ? 0 : 1), c.resolved.args.end()))},
+      {"State", state_document(c, is_running(c.state) ? health(c) : Health{})},
+      {"Image", c.resolved.image_id},
+      {"ResolvConfPath", folder + "/resolv.conf"},
+      {"HostnamePath", folder + "/hostname"},
+      {"HostsPath", folder + "/hosts"},
+      {"LogPath", c.config.log.driver == "none" ? "" : folder + "/log"},
+      {"Name", "/" + c.name},
+      {"RestartCount", c.state.restart_count},
+      {"Driver", c.resolved.snapshot.empty() ? "folder" : "overlay2"},
+      {"Platform", "linux"},
+      {"MountLabel", ""},
+      {"ProcessLabel", ""},
+      {"AppArmorProfile", ""},
+      {"ExecIDs", bj::value()},
+      {"HostConfig", host_document(c)},
+      {"GraphDriver", {{"Name", "overlay2"}, {"Data", bj::object()}}},
+      {"Mounts", std::move(mounts)},
+      {"Config", config_document(c)},
+      {"NetworkSettings", network_document(c)}};
   if (size && !c.resolved.snapshot.empty()) out["SizeRw"] = images_.usage(c.resolved.snapshot).value_or(0);
   return json::to_line(out);
 }

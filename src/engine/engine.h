@@ -104,6 +104,10 @@ class Engine {
   Result<> unpause(const std::string& container);
   Result<> rename(const std::string& container, const std::string& name);
   Result<std::vector<std::string>> update(const std::string& container, const UpdateRequest& request);
+  // One more network, at once if it runs; and one less.
+  Result<> connect(const std::string& container, const NetworkConfig& network, const Strings& links,
+                   int gateway_priority);
+  Result<> disconnect(const std::string& container, const std::string& network);
   Result<> remove(const std::string& container, const RemoveOptions& options = {});
   // The exit status.
   Result<int> wait(const std::string& container, WaitFor condition = WaitFor::kNotRunning);

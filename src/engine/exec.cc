@@ -99,9 +99,9 @@ Error exec_error(const Strings& args, Error error) {
 Result<Fd> Engine::open_root(const Container& container) {
   const Status status = status_of(container.state);
   if ((status == Status::kRunning || status == Status::kPaused) && container.state.pid != 0)
-    if (auto root = kernel::open(cat("/proc/", container.state.pid, "/root").c_str(), O_PATH | O_DIRECTORY)) return root;
-  if (container.resolved.snapshot.empty())
-    return kernel::open(container.config.rootfs.c_str(), O_RDONLY | O_DIRECTORY);
+    if (auto root = kernel::open(cat("/proc/", container.state.pid, "/root").c_str(), O_PATH | O_DIRECTORY))
+      return root;
+  if (container.resolved.snapshot.empty()) return kernel::open(container.config.rootfs.c_str(), O_RDONLY | O_DIRECTORY);
   return images_.mount(container.resolved.snapshot);
 }
 
@@ -195,7 +195,8 @@ Result<> Engine::check_health(const std::string& id) {
     request.args.assign(config.test.begin() + 1, config.test.end());
   const WallTime start = Clock::system().wall();
   tell(container, "exec_create: " + joined(request.args));
-  const Probe result = TRY(probe([&] { return exec(id, request); }, config.timeout > 0 ? config.timeout : 30 * kSecond));
+  const Probe result =
+      TRY(probe([&] { return exec(id, request); }, config.timeout > 0 ? config.timeout : 30 * kSecond));
 
   Health health = this->health(container);
   health.log.push_back({.start = format_rfc3339(start, TimePrecision::kNanoseconds),

@@ -36,7 +36,8 @@ Result<> Engine::signal_locked(const Container& container, int signal) {
   const runtime::Globals globals{.root = folders_.runtime()};
   auto sent = runtime::kill(globals, container.id, std::to_string(signal), false);
   // A frozen process does not even see SIGKILL on the first hierarchy.
-  if (sent && status_of(container.state) == Status::kPaused && ends_program(signal)) (void)runtime::resume(globals, container.id);
+  if (sent && status_of(container.state) == Status::kPaused && ends_program(signal))
+    (void)runtime::resume(globals, container.id);
   return sent;
 }
 
@@ -44,7 +45,8 @@ Result<bool> Engine::await_exit(const std::string& id, int64_t pid, int64_t time
   auto process = kernel::pidfd_open(static_cast<pid_t>(pid));
   if (process && !TRY(kernel::wait_gone(process->get(), static_cast<int>(timeout_ms)))) return false;
   // The shim writes the record as soon as the process is reaped; whoever has the lock first takes it in.
-  for (int i = 0; i < kAfterKill && shim_phase(folders_.shim(id)) == ShimPhase::kHeld; ++i) ::usleep(i < 20 ? 100 : 1000);
+  for (int i = 0; i < kAfterKill && shim_phase(folders_.shim(id)) == ShimPhase::kHeld; ++i)
+    ::usleep(i < 20 ? 100 : 1000);
   TRY(settle(id));
   return true;
 }
@@ -74,7 +76,8 @@ Result<> Engine::stop(const std::string& reference, const StopOptions& options) 
       tell(container, "kill", {{"signal", "9"}});
       (void)signal_locked(container, SIGKILL);
       again->unlock();
-      if (!TRY(await_exit(id, pid, kAfterKill))) return fail("container ", short_id(id), " did not end though it was killed");
+      if (!TRY(await_exit(id, pid, kAfterKill)))
+        return fail("container ", short_id(id), " did not end though it was killed");
     }
   }
   tell(container, "stop");
@@ -190,7 +193,8 @@ Result<std::vector<std::string>> Engine::update(const std::string& reference, co
   if (request.restart && request.restart->name != "no" && container.config.auto_remove)
     return fail("Restart policy cannot be updated because AutoRemove is enabled for the container");
   if (request.memory && !request.memory_swap && r.memory_swap > 0 && r.memory > r.memory_swap)
-    return fail("Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same time");
+    return fail(
+        "Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same time");
   const std::string resources = TRY(build_resources(container.config));
   const Status status = status_of(container.state);
   if ((status == Status::kRunning || status == Status::kPaused) && resources != "{}") {
@@ -201,6 +205,50 @@ Result<std::vector<std::string>> Engine::update(const std::string& reference, co
   TRY(locked.save_config(container));
   tell(container, "update");
   return warnings;
+}
+
+Result<> Engine::connect(const std::string& reference, const NetworkConfig& network, const Strings& links,
+                         int gateway_priority) {
+  const std::string id = TRY(records_.resolve(reference));
+  Locked locked = TRY(records_.lock(id));
+  Container container = TRY(locked.load());
+  TRY(reconcile(locked, container));
+  ContainerConfig& config = container.config;
+  if (network_kind(config.network_mode) == NetworkKind::kHost ||
+      network_kind(config.network_mode) == NetworkKind::kContainer)
+    return fail(
+        "container sharing network namespace with another container or host cannot be connected to any other network");
+  if (std::ranges::any_of(config.networks, [&](const NetworkConfig& n) { return n.name == network.name; }))
+    return fail("endpoint with name ", container.name, " already exists in network ", network.name);
+  config.networks.push_back(network);
+  config.links.insert(config.links.end(), links.begin(), links.end());
+  if (config.network_mode == "none") config.network_mode = network.name;
+  TRY(networks_.check(config));
+  if (status_of(container.state) == Status::kRunning || status_of(container.state) == Status::kPaused) {
+    TRY(networks_.connect(container, network, gateway_priority));
+    TRY(write_network_files(container, locked.path()));
+    TRY(locked.save_state(container.state));
+  }
+  return locked.save_config(container);
+}
+
+Result<> Engine::disconnect(const std::string& reference, const std::string& network) {
+  const std::string id = TRY(records_.resolve(reference));
+  Locked locked = TRY(records_.lock(id));
+  Container container = TRY(locked.load());
+  TRY(reconcile(locked, container));
+  ContainerConfig& config = container.config;
+  const size_t had = config.networks.size();
+  std::erase_if(config.networks, [&](const NetworkConfig& n) { return n.name == network; });
+  if (config.networks.size() == had)
+    return Failure(Error(cat("container ", id, " is not connected to network ", network), ENOENT));
+  config.network_mode = config.networks.empty() ? "none" : config.networks.front().name;
+  if (is_running(container.state) && container.state.pid != 0) {
+    TRY(networks_.disconnect(container, network));
+    TRY(write_network_files(container, locked.path()));
+    TRY(locked.save_state(container.state));
+  }
+  return locked.save_config(container);
 }
 
 Result<> Engine::remove_locked(Locked& locked, Container& container, bool volumes) {
@@ -226,15 +274,16 @@ Result<> Engine::remove(const std::string& reference, const RemoveOptions& optio
   TRY(reconcile(locked, container));
   if (is_running(container.state)) {
     if (!options.force)
-      return fail("cannot remove container \"", container.name, "\": container is ",
-                  container.state.status, ": stop the container before removing or force remove");
+      return fail("cannot remove container \"", container.name, "\": container is ", container.state.status,
+                  ": stop the container before removing or force remove");
     // Nothing is to come back, and nobody else is to remove it under our hands.
     container.state.stopped_by_user = true;
     container.config.restart = {};
     const int64_t pid = container.state.pid;
     if (status_of(container.state) != Status::kRestarting) {
       (void)signal_locked(container, SIGKILL);
-      if (auto process = kernel::pidfd_open(static_cast<pid_t>(pid))) (void)kernel::wait_gone(process->get(), kAfterKill);
+      if (auto process = kernel::pidfd_open(static_cast<pid_t>(pid)))
+        (void)kernel::wait_gone(process->get(), kAfterKill);
       for (int i = 0; i < 2000 && shim_phase(folders_.shim(id)) == ShimPhase::kHeld; ++i) ::usleep(500);
       bool restart = false;
       TRY(record_exit(locked, container, restart));
@@ -265,7 +314,8 @@ Result<int> Engine::wait(const std::string& reference, WaitFor condition) {
                                    pollfd{now->state.shim != 0 && shim ? shim->get() : -1, POLLIN, 0}};
     ::poll(waits.data(), waits.size(), 1000);
     std::array<char, 4096> ignored;
-    if ((waits[0].revents & POLLIN) != 0) [[maybe_unused]] const ssize_t got = ::read(watch.get(), ignored.data(), ignored.size());
+    if ((waits[0].revents & POLLIN) != 0) [[maybe_unused]]
+      const ssize_t got = ::read(watch.get(), ignored.data(), ignored.size());
   }
 }
 

@@ -219,8 +219,10 @@ class LogFile {
       const bool read = cri ? parse_cri(record, line) : parse_json(record, line);
       const auto time = read ? parse_rfc3339(line.time) : Result<WallTime>(fail("torn"));
       if (!time) return low;
-      if (*time < since) low = middle + static_cast<off_t>(begin) + 1;
-      else high = middle;
+      if (*time < since)
+        low = middle + static_cast<off_t>(begin) + 1;
+      else
+        high = middle;
     }
     return low;
   }
@@ -262,7 +264,8 @@ Result<> read_logs(const std::string& path, bool cri, const LogQuery& query, con
   if (query.follow) {
     watch = Fd(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
     const std::string folder = path.substr(0, path.rfind('/'));
-    ::inotify_add_watch(watch.get(), folder.c_str(), IN_MODIFY | IN_CREATE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE_SELF);
+    ::inotify_add_watch(watch.get(), folder.c_str(),
+                        IN_MODIFY | IN_CREATE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE_SELF);
   }
   Printer printer(cri, query, sink);
   std::vector<LogFile> files = TRY(open_all(path));

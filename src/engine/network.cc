@@ -42,7 +42,8 @@ fabric::DnsSettings dns_settings(const ContainerConfig& config) {
 
 // Names of other containers are answered on networks that users made.
 bool has_resolver(const Container& c) {
-  return std::ranges::any_of(c.config.networks, [](const NetworkConfig& n) { return n.name != fabric::kDefaultNetwork; });
+  return std::ranges::any_of(c.config.networks,
+                             [](const NetworkConfig& n) { return n.name != fabric::kDefaultNetwork; });
 }
 
 // What systemd-resolved listens on is the host's alone; behind it are the real servers.
@@ -116,8 +117,7 @@ Result<> Networks::check(const ContainerConfig& config) const {
   const fabric::Fabric fabric = TRY(open_fabric(folders_));
   for (const NetworkConfig& wanted : config.networks) {
     if (wanted.name == fabric::kDefaultNetwork) {
-      if (!wanted.aliases.empty())
-        return fail("network-scoped aliases are only supported for user-defined networks");
+      if (!wanted.aliases.empty()) return fail("network-scoped aliases are only supported for user-defined networks");
       if (!wanted.ip.empty() || !wanted.ip6.empty())
         return fail("user specified IP address is supported on user defined networks only");
       continue;
@@ -129,40 +129,62 @@ Result<> Networks::check(const ContainerConfig& config) const {
   return {};
 }
 
+namespace {
+
+// Fills state.networks and state.ports.
+Result<std::vector<Fd>> attach_one(fabric::Fabric& fabric, Container& c, const NetworkConfig& wanted, pid_t pid,
+                                   bool first, int gateway_priority) {
+  fabric::AttachRequest request{.container = c.id,
+                                .name = c.name,
+                                .hostname = c.config.hostname,
+                                .network = wanted.name,
+                                .netns = cat("/proc/", pid, "/ns/net"),
+                                .pid = pid,
+                                .ipv4 = TRY(address(wanted.ip, "--ip")),
+                                .ipv6 = TRY(address(wanted.ip6, "--ip6")),
+                                .mac = wanted.mac.empty() && first ? c.config.mac_address : wanted.mac,
+                                .aliases = wanted.aliases,
+                                .dns = dns_settings(c.config),
+                                .gateway_priority = gateway_priority};
+  if (wanted.name != fabric::kDefaultNetwork) request.aliases.emplace_back(short_id(c.id));
+  for (const std::string& link : c.config.links) {
+    const size_t colon = link.find(':');
+    const std::string target = link.substr(0, colon);
+    request.links.emplace_back(target, colon == std::string::npos ? target : link.substr(colon + 1));
+  }
+  if (first) request.ports = TRY(port_requests(c));
+  fabric::Attachment made = TRY(fabric.attach(request));
+  c.state.networks.push_back(to_attachment(made.endpoint));
+  for (const fabric::Port& port : made.endpoint.ports)
+    c.state.ports.push_back({.host_ip = port.host_ip.text(),
+                             .host_port = port.host_port,
+                             .container_port = port.container_port,
+                             .protocol = std::string(fabric::protocol_name(port.protocol))});
+  return std::move(made.reserved);
+}
+
+}  // namespace
+
 Result<> Networks::attach(Container& c, pid_t pid, const std::string& shim_folder) const {
   fabric::Fabric fabric = TRY(open_fabric(folders_));
   std::vector<Fd> reserved;
-  bool first = true;
-  for (const NetworkConfig& wanted : c.config.networks) {
-    fabric::AttachRequest request{.container = c.id,
-                                  .name = c.name,
-                                  .hostname = c.config.hostname,
-                                  .network = wanted.name,
-                                  .netns = cat("/proc/", pid, "/ns/net"),
-                                  .pid = pid,
-                                  .ipv4 = TRY(address(wanted.ip, "--ip")),
-                                  .ipv6 = TRY(address(wanted.ip6, "--ip6")),
-                                  .mac = wanted.mac.empty() && first ? c.config.mac_address : wanted.mac,
-                                  .aliases = wanted.aliases,
-                                  .dns = dns_settings(c.config)};
-    if (wanted.name != fabric::kDefaultNetwork) request.aliases.emplace_back(short_id(c.id));
-    for (const std::string& link : c.config.links) {
-      const size_t colon = link.find(':');
-      const std::string target = link.substr(0, colon);
-      request.links.emplace_back(target, colon == std::string::npos ? target : link.substr(colon + 1));
-    }
-    if (first) request.ports = TRY(port_requests(c));
-    first = false;
-    fabric::Attachment made = TRY(fabric.attach(request));
-    c.state.networks.push_back(to_attachment(made.endpoint));
-    for (const fabric::Port& port : made.endpoint.ports)
-      c.state.ports.push_back({.host_ip = port.host_ip.text(),
-                               .host_port = port.host_port,
-                               .container_port = port.container_port,
-                               .protocol = std::string(fabric::protocol_name(port.protocol))});
-    for (Fd& fd : made.reserved) reserved.push_back(std::move(fd));
-  }
+  for (const NetworkConfig& wanted : c.config.networks)
+    for (Fd& fd : TRY(attach_one(fabric, c, wanted, pid, c.state.networks.empty(), 0)))
+      reserved.push_back(std::move(fd));
   return reserved.empty() ? Result<>() : shim_hold(shim_folder, reserved);
+}
+
+Result<> Networks::connect(Container& c, const NetworkConfig& network, int gateway_priority) const {
+  fabric::Fabric fabric = TRY(open_fabric(folders_));
+  TRY(attach_one(fabric, c, network, static_cast<pid_t>(c.state.pid), false, gateway_priority));
+  return {};
+}
+
+Result<> Networks::disconnect(Container& c, const std::string& network) const {
+  fabric::Fabric fabric = TRY(open_fabric(folders_));
+  const std::string name = TRY(fabric.network(network)).name;
+  std::erase_if(c.state.networks, [&](const Attachment& a) { return a.network == name; });
+  return fabric.detach(c.id, name);
 }
 
 Result<> Networks::detach(const Container& c) const {

@@ -23,6 +23,9 @@ class Networks {
   // Gives the network namespace of process `pid` its networks: fills state.networks and state.ports. The shim is to
   // hold what reserves the host's ports.
   Result<> attach(Container& container, pid_t pid, const std::string& shim_folder) const;
+  // One more network for a running container, and one less.
+  Result<> connect(Container& container, const NetworkConfig& network, int gateway_priority) const;
+  Result<> disconnect(Container& container, const std::string& network) const;
   // The namespace may be gone already.
   Result<> detach(const Container& container) const;
 

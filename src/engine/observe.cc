@@ -67,8 +67,10 @@ Result<Process> Engine::top(const std::string& reference, const std::vector<std:
     // What is beyond the last title is of its column.
     std::vector<std::string> row;
     for (size_t i = 0; i < words.size(); ++i) {
-      if (i < out.titles.size()) row.emplace_back(words[i]);
-      else row.back() += cat(" ", words[i]);
+      if (i < out.titles.size())
+        row.emplace_back(words[i]);
+      else
+        row.back() += cat(" ", words[i]);
     }
     out.rows.push_back(std::move(row));
   }
@@ -93,7 +95,8 @@ Result<StatsSample> Engine::stats(const Container& container) {
       break;
     }
   out.memory = stats.memory.usage.usage > cache ? stats.memory.usage.usage - cache : stats.memory.usage.usage;
-  if (stats.memory.usage.limit != 0 && stats.memory.usage.limit < out.memory_limit) out.memory_limit = stats.memory.usage.limit;
+  if (stats.memory.usage.limit != 0 && stats.memory.usage.limit < out.memory_limit)
+    out.memory_limit = stats.memory.usage.limit;
   out.pids = stats.pids.current;
   for (const auto& entry : stats.block_io.service_bytes) {
     if (entry.op == "Read" || entry.op == "read") out.block_in += entry.value;
@@ -112,7 +115,8 @@ Result<std::vector<std::pair<char, std::string>>> Engine::diff(const std::string
 
 Result<std::string> Engine::commit(const std::string& reference, const CommitRequest& request, bool with_pause) {
   const Container container = TRY(inspect(reference));
-  if (container.resolved.snapshot.empty()) return fail("container ", container.name, " runs on a folder: there is no image to add to");
+  if (container.resolved.snapshot.empty())
+    return fail("container ", container.name, " runs on a folder: there is no image to add to");
   const bool pausing = with_pause && status_of(container.state) == Status::kRunning;
   if (pausing) TRY(pause(container.id));
   auto made = images_.commit(container, request);

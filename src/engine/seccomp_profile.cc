@@ -45,8 +45,8 @@ class Profile {
       return compare(words);
     } else if (verb == "refuse" && words.size() == 5) {
       if (has(capabilities_, words[4])) return {};
-      rules_ += cat(",{\"names\":[", json::quote(words[1]), "],\"action\":\"SCMP_ACT_ERRNO\",\"errnoRet\":",
-                    TRY(number(words[2])), "}");
+      rules_ += cat(",{\"names\":[", json::quote(words[1]),
+                    "],\"action\":\"SCMP_ACT_ERRNO\",\"errnoRet\":", TRY(number(words[2])), "}");
     } else {
       return fail("seccomp.txt: cannot read the line that begins with ", verb);
     }
@@ -54,9 +54,10 @@ class Profile {
   }
 
   std::string finish() const {
-    return cat("{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"defaultErrnoRet\":", default_errno_,
-               ",\"architectures\":[\"SCMP_ARCH_X86_64\",\"SCMP_ARCH_X86\",\"SCMP_ARCH_X32\"],\"syscalls\":[{\"names\":[",
-               names_, "],\"action\":\"SCMP_ACT_ALLOW\"}", rules_, "]}");
+    return cat(
+        "{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"defaultErrnoRet\":", default_errno_,
+        ",\"architectures\":[\"SCMP_ARCH_X86_64\",\"SCMP_ARCH_X86\",\"SCMP_ARCH_X32\"],\"syscalls\":[{\"names\":[",
+        names_, "],\"action\":\"SCMP_ACT_ALLOW\"}", rules_, "]}");
   }
 
  private:
@@ -72,9 +73,9 @@ class Profile {
     const uint64_t value = TRY(number(words[4]));
     const uint64_t mask = masked ? TRY(number(words[5])) : 0;
     const std::string_view op = masked ? "SCMP_CMP_MASKED_EQ" : words[3] == "==" ? "SCMP_CMP_EQ" : "SCMP_CMP_NE";
-    rules_ += cat(",{\"names\":[", json::quote(words[1]), "],\"action\":\"SCMP_ACT_ALLOW\",\"args\":[{\"index\":",
-                  words[2], ",\"value\":", masked ? mask : value, ",\"valueTwo\":", masked ? value : 0, ",\"op\":\"", op,
-                  "\"}]}");
+    rules_ +=
+        cat(",{\"names\":[", json::quote(words[1]), "],\"action\":\"SCMP_ACT_ALLOW\",\"args\":[{\"index\":", words[2],
+            ",\"value\":", masked ? mask : value, ",\"valueTwo\":", masked ? value : 0, ",\"op\":\"", op, "\"}]}");
     return {};
   }
 

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <sys/file.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -51,9 +52,12 @@ Result<std::string> read_line(int fd) {
 
 std::vector<std::string> arguments(const ShimRequest& request, const std::string& program, const std::string& runtime,
                                    int sync) {
-  std::vector<std::string> out = {program, "--runtime", runtime, "--runtime-arg", "runtime", "--runtime-arg", "--root",
-                                  "--runtime-arg", request.runtime_root, "--bundle", request.bundle, "--id", request.id,
-                                  "--state", request.state, "--sync-fd", std::to_string(sync)};
+  std::vector<std::string> out = {program,         "--runtime",         runtime,
+                                  "--runtime-arg", "runtime",           "--runtime-arg",
+                                  "--root",        "--runtime-arg",     request.runtime_root,
+                                  "--bundle",      request.bundle,      "--id",
+                                  request.id,      "--state",           request.state,
+                                  "--sync-fd",     std::to_string(sync)};
   const auto add = [&](auto... words) { (out.emplace_back(words), ...); };
   if (!request.log.empty()) {
     add("--log", request.log, "--log-format", request.log_format);
@@ -97,14 +101,15 @@ std::vector<char*> pointers(std::vector<std::string>& words) {
     [[maybe_unused]] const ssize_t wrote = ::write(sync, line.data(), line.size());
     ::_exit(1);
   };
-  if (request.mount >= 0) {
+  if (!request.mounts.empty()) {
     // What the host mounts later still reaches the container's shim; what is mounted here stays here.
     if (::unshare(CLONE_NEWNS) != 0) give_up("make a mount namespace");
     if (::mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr) != 0) give_up("make mounts private");
-    const auto attached = kernel::attach_at(request.mount, request.mount_point.c_str());
-    if (!attached) {
+    for (const auto& [mount, point] : request.mounts) {
+      const auto attached = kernel::attach_at(mount, point.c_str());
+      if (attached) continue;
       errno = attached.error().code();
-      give_up("mount the root file system");
+      give_up(point.c_str());
     }
   }
   sigset_t none;
@@ -166,6 +171,25 @@ Result<ShimReport> start_shim(const ShimRequest& request) {
     return fail(plain);
   }
   return ShimReport{number_of(object, "pid"), number_of(object, "shim"), text_of(object, "warning")};
+}
+
+Result<Fd> mount_of_process(pid_t pid, const char* path) {
+  int ends[2];
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return fail_errno(errno, "socketpair");
+  Fd ours(ends[0]), theirs(ends[1]);
+  Fd process = TRY(kernel::pidfd_open(pid));
+  kernel::Child child = TRY(kernel::clone_process(0));
+  if (child.pid == 0) {
+    ours.reset();
+    if (!kernel::join_namespaces(process.get(), CLONE_NEWNS)) ::_exit(1);
+    const auto mount = kernel::clone_tree(AT_FDCWD, path, false);
+    ::_exit(mount && kernel::send_fd(theirs.get(), mount->get(), path) ? 0 : 1);
+  }
+  theirs.reset();
+  auto mount = kernel::recv_fd(ours.get());
+  (void)kernel::wait_child(child.pid);
+  if (!mount) return fail("no access to ", path, " of process ", pid);
+  return mount;
 }
 
 Result<ExitRecord> parse_exit_record(std::string_view text) {

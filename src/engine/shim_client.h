@@ -19,9 +19,8 @@ struct ShimRequest {
   std::vector<std::string> exit_command;  // an absolute program and its arguments
   int64_t timer_ms = 0;                   // 0: none
   std::vector<std::string> timer_command;
-  // A detached mount to be attached at `mount_point` for the container alone; -1: none.
-  int mount = -1;
-  std::string mount_point;
+  // Detached mounts and where they are attached, for the container alone.
+  std::vector<std::pair<int, std::string>> mounts;
 };
 struct ShimReport {
   int64_t pid = 0, shim = 0;
@@ -31,6 +30,9 @@ struct ShimReport {
 // what is mounted for the container ends with it.
 Result<ShimReport> start_shim(const ShimRequest& request);
 
+// A copy of what is mounted at `path` in the mount namespace of process `pid`, detached.
+Result<Fd> mount_of_process(pid_t pid, const char* path);
+
 struct ExitRecord {
   int64_t pid = 0, exit_code = 0;
   bool oom_killed = false;
@@ -39,10 +41,10 @@ struct ExitRecord {
 Result<ExitRecord> parse_exit_record(std::string_view json);
 
 enum class ShimPhase : uint8_t {
-  kNone,      // no folder, or nothing in it
-  kHeld,      // a shim lives
-  kEnded,     // the record is there; the shim is gone or about to go
-  kKilled,    // a shim was there, and left no record
+  kNone,    // no folder, or nothing in it
+  kHeld,    // a shim lives
+  kEnded,   // the record is there; the shim is gone or about to go
+  kKilled,  // a shim was there, and left no record
 };
 ShimPhase shim_phase(const std::string& state);
 Result<ExitRecord> read_exit(const std::string& state);

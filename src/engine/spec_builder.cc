@@ -130,10 +130,11 @@ Result<bj::value> seccomp(const std::string& profile, uint64_t capabilities) {
     if (object_of == nullptr || object_of->empty()) return otherwise;
     if (const auto* caps = object_of->if_contains("caps"); caps != nullptr && caps->is_array())
       for (const bj::value& cap : caps->get_array()) {
-        const auto number = cap.is_string() ? kernel::capability_number(std::string_view(cap.get_string())) : std::nullopt;
+        const auto number =
+            cap.is_string() ? kernel::capability_number(std::string_view(cap.get_string())) : std::nullopt;
         const bool have = number && (capabilities >> *number & 1) != 0;
-        if (otherwise && !have) return false;   // includes: every one
-        if (!otherwise && have) return true;    // excludes: any one
+        if (otherwise && !have) return false;  // includes: every one
+        if (!otherwise && have) return true;   // excludes: any one
       }
     if (const auto* arches = object_of->if_contains("arches"); arches != nullptr && arches->is_array()) {
       bool here = false;
@@ -147,7 +148,8 @@ Result<bj::value> seccomp(const std::string& profile, uint64_t capabilities) {
     bj::array kept;
     for (bj::value& rule : calls->get_array()) {
       if (!met(rule, "includes", true) || met(rule, "excludes", false)) continue;
-      if (auto* fields = rule.if_object()) fields->erase("includes"), fields->erase("excludes"), fields->erase("comment");
+      if (auto* fields = rule.if_object())
+        fields->erase("includes"), fields->erase("excludes"), fields->erase("comment");
       kept.push_back(rule);
     }
     *calls = std::move(kept);
@@ -226,7 +228,7 @@ Result<bj::array> mounts(const SpecInput& in, bj::array standard) {
     out.push_back(bind_file("/dev/shm", "/dev/shm"));
     out.push_back(bind_file("/dev/mqueue", "/dev/mqueue"));
   } else if (in.ipc.join_pid != 0) {
-    out.push_back(bind_file(cat("/proc/", in.ipc.join_pid, "/root/dev/shm"), "/dev/shm"));
+    out.push_back(bind_file(in.shared_memory, "/dev/shm"));
   } else {
     const int64_t size = c.config.shm_size != 0 ? c.config.shm_size : kShmSize;
     out.push_back({{"destination", "/dev/shm"},
@@ -306,7 +308,8 @@ void add_host_devices(const std::string& folder, DeviceLists& to) {
       if (name != "pts" && name != "shm" && name != "fd" && name != "mqueue" && name != ".lxc" && name != ".udev")
         add_host_devices(path, to);
     } else if (type == std::filesystem::file_type::character || type == std::filesystem::file_type::block) {
-      static constexpr std::string_view kOwn[] = {"console", "null", "zero", "full", "random", "urandom", "tty", "ptmx"};
+      static constexpr std::string_view kOwn[] = {"console", "null",    "zero", "full",
+                                                  "random",  "urandom", "tty",  "ptmx"};
       if (std::ranges::find(kOwn, name) == std::end(kOwn)) (void)add_device(path, path, "rwm", to);
     }
   }
@@ -315,7 +318,8 @@ void add_host_devices(const std::string& folder, DeviceLists& to) {
 // "c 189:* rwm"
 Result<bj::object> cgroup_rule(const std::string& text) {
   const auto words = split(text, ' ');
-  if (words.size() != 3 || words[0].size() != 1) return fail("--device-cgroup-rule ", text, ": expected TYPE MAJOR:MINOR ACCESS");
+  if (words.size() != 3 || words[0].size() != 1)
+    return fail("--device-cgroup-rule ", text, ": expected TYPE MAJOR:MINOR ACCESS");
   bj::object out = {{"allow", true}, {"type", words[0]}, {"access", words[2]}};
   std::string_view rest = words[1];
   for (const auto& [name, word] : {std::pair("major", cut(rest, ':')), std::pair("minor", rest)}) {
@@ -435,8 +439,10 @@ Result<bj::object> linux_part(const SpecInput& in, bj::object& standard, const S
   const bool shared = std::ranges::any_of(in.container.resolved.mounts, [](const MountConfig& m) {
     return m.propagation == "rshared" || m.propagation == "shared";
   });
-  if (shared) out["rootfsPropagation"] = "shared";
-  else if (slave) out["rootfsPropagation"] = "slave";
+  if (shared)
+    out["rootfsPropagation"] = "shared";
+  else if (slave)
+    out["rootfsPropagation"] = "slave";
   return out;
 }
 

@@ -16,10 +16,11 @@ struct NamespaceChoice {
 
 struct SpecInput {
   const Container& container;
-  int root = -1;          // the root file system, for its users
-  std::string root_path;  // as the runtime finds it
-  std::string folder;     // of hosts, hostname and resolv.conf; empty: none are mounted
-  std::string init;       // program for --init on the host
+  int root = -1;              // the root file system, for its users
+  std::string root_path;      // as the runtime finds it
+  std::string folder;         // of hosts, hostname and resolv.conf; empty: none are mounted
+  std::string shared_memory;  // where /dev/shm of ipc.join_pid is
+  std::string init;           // program for --init on the host
   NamespaceChoice network, pid, ipc, uts, cgroup;
   // Where volumes are on the host, one for each of resolved.mounts.
   std::vector<std::string> mount_sources;

@@ -104,8 +104,10 @@ Result<> Engine::launch(const Locked& locked, Container& container, const StartO
   if (kernel::path_exists(shim.c_str())) TRY(clear_shim(shim));
 
   Fd root;
-  if (container.resolved.snapshot.empty()) root = TRY_CTX(kernel::open(config.rootfs.c_str(), O_PATH | O_DIRECTORY), "--rootfs");
-  else root = TRY_CTX(images_.mount(container.resolved.snapshot), "root file system");
+  if (container.resolved.snapshot.empty())
+    root = TRY_CTX(kernel::open(config.rootfs.c_str(), O_PATH | O_DIRECTORY), "--rootfs");
+  else
+    root = TRY_CTX(images_.mount(container.resolved.snapshot), "root file system");
   TRY(make_working_dir(root.get(), container.resolved.working_dir));
 
   const NetworkKind kind = network_kind(config.network_mode);
@@ -120,9 +122,17 @@ Result<> Engine::launch(const Locked& locked, Container& container, const StartO
     input.folder = locked.path();
   }
   input.pid.host = config.pid_mode == "host";
-  if (config.pid_mode.starts_with("container:")) input.pid.join_pid = TRY(running_pid(config.pid_mode, "PID namespace"));
+  if (config.pid_mode.starts_with("container:"))
+    input.pid.join_pid = TRY(running_pid(config.pid_mode, "PID namespace"));
   input.ipc.host = config.ipc_mode == "host";
-  if (config.ipc_mode.starts_with("container:")) input.ipc.join_pid = TRY(running_pid(config.ipc_mode, "IPC namespace"));
+  if (config.ipc_mode.starts_with("container:"))
+    input.ipc.join_pid = TRY(running_pid(config.ipc_mode, "IPC namespace"));
+  Fd shared_memory;
+  if (input.ipc.join_pid != 0) {
+    input.shared_memory = bundle + "/shm";
+    TRY(kernel::make_dirs(input.shared_memory, 0711));
+    shared_memory = TRY_CTX(mount_of_process(static_cast<pid_t>(input.ipc.join_pid), "/dev/shm"), "--ipc");
+  }
   input.uts.host = config.uts_mode == "host";
   input.cgroup.host = config.cgroupns_mode == "host";
   if (config.init) input.init = TRY(shim_program());
@@ -151,12 +161,14 @@ Result<> Engine::launch(const Locked& locked, Container& container, const StartO
   if (has_health_check(container.resolved.health)) {
     const HealthConfig& health = container.resolved.health;
     int64_t interval = health.interval > 0 ? health.interval : 30 * kSecond;
-    if (health.start_period > 0) interval = std::min(interval, health.start_interval > 0 ? health.start_interval : 5 * kSecond);
+    if (health.start_period > 0)
+      interval = std::min(interval, health.start_interval > 0 ? health.start_interval : 5 * kSecond);
     request.timer_ms = std::max<int64_t>(interval / 1000000, 1);
     request.timer_command = {program, "__health", container.id};
     (void)kernel::replace_file(bundle + "/health.json", "{\"status\":\"starting\"}\n", 0600);
   }
-  if (!container.resolved.snapshot.empty()) request.mount = root.get(), request.mount_point = root_path;
+  if (!container.resolved.snapshot.empty()) request.mounts.emplace_back(root.get(), root_path);
+  if (shared_memory) request.mounts.emplace_back(shared_memory.get(), input.shared_memory);
   auto made = start_shim(request);
   if (!made) return std::unexpected(start_error(made.error()));
   const ShimReport report = std::move(*made);
@@ -196,9 +208,9 @@ Result<> Engine::start_locked(const Locked& locked, Container& container, const 
     state = before;
     state.pid = 0;
     state.error = error.message();
-    state.exit_code = error.code() == ENOENT && error.message().starts_with("exec") ? 127
+    state.exit_code = error.code() == ENOENT && error.message().starts_with("exec")   ? 127
                       : error.code() == EACCES && error.message().starts_with("exec") ? 126
-                                                                                       : 128;
+                                                                                      : 128;
     if (status_of(state) != Status::kCreated) state.status = status_word(Status::kExited);
     (void)locked.save_state(state);
     return std::unexpected(error);

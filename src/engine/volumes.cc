@@ -77,9 +77,12 @@ Result<> mount_options(const Volume& volume, const std::string& path) {
   std::string type = option(volume, "type"), options, device = option(volume, "device");
   unsigned long flags = 0;
   static constexpr std::pair<std::string_view, unsigned long> kFlags[] = {
-      {"bind", MS_BIND},       {"rbind", MS_BIND | MS_REC}, {"ro", MS_RDONLY},     {"noexec", MS_NOEXEC},
-      {"nosuid", MS_NOSUID},   {"nodev", MS_NODEV},         {"noatime", MS_NOATIME}, {"sync", MS_SYNCHRONOUS},
-      {"dirsync", MS_DIRSYNC}, {"rw", 0},                   {"defaults", 0}};
+      {"bind", MS_BIND},       {"rbind", MS_BIND | MS_REC},
+      {"ro", MS_RDONLY},       {"noexec", MS_NOEXEC},
+      {"nosuid", MS_NOSUID},   {"nodev", MS_NODEV},
+      {"noatime", MS_NOATIME}, {"sync", MS_SYNCHRONOUS},
+      {"dirsync", MS_DIRSYNC}, {"rw", 0},
+      {"defaults", 0}};
   const std::string given = option(volume, "o");
   for (const std::string_view word : split(given, ',')) {
     const auto found = std::ranges::find(kFlags, word, [](const auto& flag) { return flag.first; });
@@ -107,8 +110,9 @@ Result<Volume> Volumes::create(const Volume& wanted, bool* fresh) const {
     volume.name = TRY(random_id());
     volume.anonymous = true;
   } else if (const auto checked = check_name(volume.name, "volume name"); !checked) {
-    return fail("create ", volume.name, ": \"", volume.name,
-                "\" includes invalid characters for a local volume name, only \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed")
+    return fail(
+               "create ", volume.name, ": \"", volume.name,
+               "\" includes invalid characters for a local volume name, only \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed")
         .hint("If you intended to pass a host directory, use absolute path");
   }
   TRY(check_options(volume));
@@ -119,7 +123,8 @@ Result<Volume> Volumes::create(const Volume& wanted, bool* fresh) const {
   }
   volume.created = format_rfc3339(Clock::system().wall(), TimePrecision::kSeconds);
   // Made aside and renamed: a volume is there whole or not at all.
-  const std::string aside = cat(folders_.volumes(), "/.", TRY(random_hex(8))), path = cat(folders_.volumes(), "/", volume.name);
+  const std::string aside = cat(folders_.volumes(), "/.", TRY(random_hex(8))),
+                    path = cat(folders_.volumes(), "/", volume.name);
   TRY(kernel::make_dirs(aside + "/_data", 0755));
   TRY(kernel::replace_file(aside + "/volume.json", emit(volume), 0600));
   if (::rename(aside.c_str(), path.c_str()) != 0) {

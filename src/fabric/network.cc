@@ -28,12 +28,12 @@ Network without_devices(std::string_view name, std::string_view driver, std::str
 }
 const Network& host_network() {
   static const Network network =
-      without_devices(kHostNetwork, "host", "70726f612d6e6574776f726b2d686f73742d6e616d657370616365000000c0de");
+      without_devices(kHostNetwork, "host", "686f737470726f612d6e6574776f726b2d6e616d657370616365000000000000");
   return network;
 }
 const Network& no_network() {
   static const Network network =
-      without_devices(kNoNetwork, "null", "70726f612d6e6574776f726b2d6e6f6e652d6e616d657370616365000000c0de");
+      without_devices(kNoNetwork, "null", "6e6f6e6570726f612d6e6574776f726b2d6e616d657370616365000000000000");
   return network;
 }
 

@@ -39,7 +39,8 @@ Result<Command> parse_first_word(std::string_view* line) {
   if (word == "reopen-logs") return Command{.kind = Command::Kind::reopen_logs};
   if (word == "status") return Command{.kind = Command::Kind::status};
   if (word == "wait") return Command{.kind = Command::Kind::wait};
-  return fail("unknown command '", word, "': expected hold, resize, signal, close-stdin, reopen-logs, status, timer or wait");
+  return fail("unknown command '", word,
+              "': expected hold, resize, signal, close-stdin, reopen-logs, status, timer or wait");
 }
 
 }  // namespace

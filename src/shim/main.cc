@@ -31,7 +31,9 @@ struct Outcome {
 
 class Shim {
  public:
-  Shim(const Options& options, const char* const* env) : options_(options), monitor_(options, origin_) { origin_.env = env; }
+  Shim(const Options& options, const char* const* env) : options_(options), monitor_(options, origin_) {
+    origin_.env = env;
+  }
 
   Result<> prepare();
   // Comes back in the background process; the caller's process ends with the outcome.

@@ -24,7 +24,12 @@ void write_ending(const Ending& ending, std::string_view id, Writer& to);
 class Monitor final : public Control::Executor {
  public:
   Monitor(const Options& options, const Origin& origin)
-      : options_(options), origin_(origin), timer_(options.timer), input_(poller_), attach_(poller_, input_), control_(poller_, *this) {}
+      : options_(options),
+        origin_(origin),
+        timer_(options.timer),
+        input_(poller_),
+        attach_(poller_, input_),
+        control_(poller_, *this) {}
 
   // Makes the sockets in the current folder, so that clients find them as soon as create is reported.
   Result<> listen();

@@ -165,7 +165,8 @@ Result<> check(const Options& options) {
   if (options.action == Options::Action::help || options.action == Options::Action::version) return {};
   if (options.state == nullptr) return fail("--state: is required");
   if (options.action == Options::Action::cleanup) return {};
-  if ((options.timer != 0) != (options.timer_arg_count != 0)) return fail("--timer and --timer-arg: one needs the other");
+  if ((options.timer != 0) != (options.timer_arg_count != 0))
+    return fail("--timer and --timer-arg: one needs the other");
   if (options.runtime == nullptr) return fail("--runtime: is required");
   if (options.bundle == nullptr) return fail("--bundle: is required");
   if (options.id == nullptr) return fail("--id: is required");

@@ -31,7 +31,7 @@ struct Options {
   unsigned preserve_fds = 0;
   const char* runtime_args[kMaxRuntimeArgs];
   unsigned runtime_arg_count = 0;
-  uint64_t timer = 0;  // milliseconds; 0: none
+  uint64_t timer = 0;                              // milliseconds; 0: none
   const char* timer_args[kMaxTimerArgs + 1] = {};  // ends with a null pointer
   unsigned timer_arg_count = 0;
   const char* const* exit_command = nullptr;  // ends with a null pointer

@@ -14,6 +14,7 @@
 #include "kernel/file.h"
 #include "oci/image/reference.h"
 #include "oci/image/snapshot_info.h"
+#include "oci/image/staging.h"
 #include "oci/image/tar_writer.h"
 
 namespace proa::oci::image {
@@ -347,11 +348,23 @@ Result<std::vector<Image>> Images::load_layout(const std::string& path) const {
 
 Result<> Images::export_files(const Image& image, Sink& out) const {
   const Lease lease = TRY(store_.lease());
+  TRY(hold(lease, image.target));
+  if (image.config.diff_ids.empty()) return TarWriter(out).finish();
+  if (is_rootless()) return export_flat(image, out);
   const Chain chain = TRY(unpack(lease, image));
-  if (chain.ids.empty()) return TarWriter(out).finish();
-  const Fd mounted = TRY(mount_chain(store_, chain, {.rootless = is_rootless()}));
+  const Fd mounted = TRY(mount_chain(store_, chain));
   const Fd root = TRY(kernel::open_at(mounted.get(), ".", O_RDONLY | O_DIRECTORY));
   return pack_tree(root.get(), out);
+}
+
+// Without the right to mount, the layers are put together in a folder.
+Result<> Images::export_flat(const Image& image, Sink& out) const {
+  const Staging staging = TRY(Staging::make(store_, "layers"));
+  const auto layers = TRY(layer_blobs(image.manifest, image.config));
+  UnpackOptions options;
+  options.rootless = true;
+  TRY(unpack_flat(store_, layers, staging.fd(), options));
+  return pack_tree(staging.fd(), out);
 }
 
 Result<> add_filter(ListFilter& filter, std::string_view text) {

@@ -142,6 +142,7 @@ class Images {
   Result<std::vector<ArchivedImage>> to_archive(const std::vector<std::string>& names) const;
   Result<std::vector<Image>> take_in(const Lease& lease, const std::vector<ArchivedImage>& loaded) const;
   Result<> measure(Image& image) const;
+  Result<> export_flat(const Image& image, Sink& out) const;
   Result<std::optional<Image>> find_by_id(std::string_view id, const std::optional<Platform>& platform) const;
   Result<Removed> collected(std::vector<std::string> untagged, const std::vector<Digest>& ids) const;
 

@@ -56,7 +56,7 @@ Result<uint32_t> IdMap::to_container(uint32_t id, std::string_view what) const {
 }
 
 LayerRoot::LayerRoot(int root, const UnpackOptions& options)
-    : root_(root), options_(options), uid_(::geteuid()), gid_(::getegid()) {
+    : root_(root), options_(options), uid_(::geteuid()), gid_(::getegid()), open_up_(options.rootless) {
   struct stat info{};
   setgid_folders_ = ::fstat(root, &info) != 0 || (info.st_mode & S_ISGID) != 0 || info.st_gid != gid_;
 }
@@ -102,6 +102,17 @@ Result<Fd> LayerRoot::imply(const std::string& path) {
   return fd;
 }
 
+// Without root's rights a folder's own mode keeps its owner out, as root it would not.
+Result<> LayerRoot::make_writable(const std::string& path, int fd) {
+  struct stat info{};
+  if (::fstat(fd, &info) != 0) return fail_errno(errno, "stat \"", path, "\"");
+  if ((info.st_mode & 0700) == 0700 || info.st_uid != uid_) return {};
+  if (::chmod(kernel::FdPath(fd).c_str(), (info.st_mode & 07777) | 0700) != 0)
+    return fail_errno(errno, "make \"", path, "\" writable");
+  opened_.emplace_back(path, info.st_mode & 07777);
+  return {};
+}
+
 // The folder's descriptor, -1 when it is missing and not to be made.
 Result<int> LayerRoot::folder(const std::string& path, bool make) {
   if (const int fd = known(path); fd >= 0) return fd;
@@ -112,6 +123,7 @@ Result<int> LayerRoot::folder(const std::string& path, bool make) {
     if (!make || (code != ENOENT && code != ENOTDIR)) return std::unexpected(std::move(fd).error());
     fd = TRY(imply(path));
   }
+  if (open_up_) TRY(make_writable(path, fd->get()));
   if (open_.size() >= kOpenFolders) open_.pop_back();
   open_.push_front({path, std::move(*fd)});
   return open_.front().fd.get();

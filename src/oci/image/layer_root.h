@@ -50,12 +50,18 @@ class LayerRoot {
 
   // Folders that place() made.
   std::vector<std::string> take_implied() { return std::move(implied_); }
+  // Folders of lower layers that were made writable for their owner, and the modes they had. No more are from now on.
+  std::vector<std::pair<std::string, mode_t>> take_opened() {
+    open_up_ = false;
+    return std::move(opened_);
+  }
   // What is remembered of open folders no longer holds, but for `fd`: something was removed there.
   void keep_only(int fd);
 
  private:
   int known(std::string_view path);
   Result<Fd> walk(const std::string& path);
+  Result<> make_writable(const std::string& path, int fd);
   Result<Fd> imply(const std::string& path);
   Result<int> folder(const std::string& path, bool make);
   Result<> own(int fd, const char* name, const TarEntry& entry);
@@ -70,8 +76,10 @@ class LayerRoot {
   uid_t uid_;
   gid_t gid_;
   bool setgid_folders_ = false;
+  bool open_up_;
   std::deque<Open> open_;  // the last used first
   std::vector<std::string> implied_;
+  std::vector<std::pair<std::string, mode_t>> opened_;
 };
 
 }  // namespace proa::oci::image

@@ -1,6 +1,7 @@
 #include "oci/image/layers.h"
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -57,7 +58,9 @@ class ChainUnpacker {
     unpack_all();
     for (Staged& staged : missing_)
       if (staged.error) return std::unexpected(std::move(*staged.error).with_context(what(staged.index)));
-    for (Staged& staged : missing_) TRY_CTX(finish(staged), what(staged.index));
+    for (Staged& staged : missing_) TRY_CTX(complete(staged), what(staged.index));
+    TRY(settle());
+    for (Staged& staged : missing_) TRY_CTX(show(staged), what(staged.index));
     return chain_;
   }
 
@@ -76,8 +79,8 @@ class ChainUnpacker {
     return {};
   }
 
-  // The largest first would be better still, but the lowest ones usually are.
   void unpack_all() {
+    allow_descriptors(missing_.size());
     std::atomic<size_t> next = 0;
     std::atomic<bool> failed = false;
     const auto work = [&] {
@@ -105,10 +108,23 @@ class ChainUnpacker {
     });
   }
 
-  Result<> finish(Staged& staged) {
+  // A layer must not be there with files that a loss of power has emptied.
+  Result<> settle() {
+    if (missing_.empty() || store_.sync() == Sync::kNone) return {};
+    if (::syncfs(store_.root_fd()) != 0) return fail_errno(errno, "put unpacked layers on the disk");
+    return {};
+  }
+
+  // What comes from the layers below, which may not be shown yet.
+  Result<> complete(Staged& staged) {
     std::vector<Fd> folders;
     std::vector<int> below;
     for (size_t i = staged.index; i-- > 0;) {
+      const auto own = std::ranges::find(missing_, i, &Staged::index);
+      if (own != missing_.end()) {
+        below.push_back(own->fs.get());
+        continue;
+      }
       folders.push_back(TRY(kernel::open_at(store_.root_fd(), cat("layers/", name(i), "/fs").c_str(), O_PATH)));
       below.push_back(folders.back().get());
     }
@@ -118,10 +134,12 @@ class ChainUnpacker {
     if (staged.index > 0) info.parent = chain_.ids[staged.index - 1];
     info.bytes = staged.unpacked.bytes;
     info.entries = staged.unpacked.entries;
-    TRY(staged.folder->write("info.json", emit(info)));
+    return staged.folder->write("info.json", emit(info));
+  }
+
+  Result<> show(Staged& staged) {
     // Another process may have been faster: its layer is as good.
-    TRY(staged.folder->place(cat("layers/", name(staged.index)), /*must_be_new=*/false));
-    return {};
+    return staged.folder->place(cat("layers/", name(staged.index)), /*must_be_new=*/false);
   }
 
   const Store& store_;
@@ -181,6 +199,14 @@ Result<> unpack_flat(const Store& store, const std::vector<LayerBlob>& layers, i
                        }),
             "layer ", layer.digest.text());
   return {};
+}
+
+void allow_descriptors(size_t layers) {
+  constexpr size_t kFewLayers = 64;
+  struct rlimit limit{};
+  if (layers <= kFewLayers || ::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= limit.rlim_max) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);  // without it the opening that fails says so
 }
 
 bool is_rootless() { return ::geteuid() != 0; }

@@ -43,6 +43,9 @@ Result<> with_layer(const Store& store, const LayerBlob& layer, const RatioLimit
 Result<> unpack_flat(const Store& store, const std::vector<LayerBlob>& layers, int target,
                      const UnpackOptions& options);
 
+// Each layer at work holds some descriptors: with many of them the process's usual limit is raised to the hard one.
+void allow_descriptors(size_t layers);
+
 // Whether the ids a process may give are its own alone.
 bool is_rootless();
 

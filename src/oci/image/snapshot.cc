@@ -30,6 +30,7 @@ Result<Fd> open_folder(const Store& store, const std::string& path, int flags = 
 
 // The layers' folders, the topmost first.
 Result<std::vector<Fd>> open_chain(const Store& store, const Chain& chain) {
+  allow_descriptors(chain.ids.size());
   std::vector<Fd> out;
   for (auto id = chain.ids.rbegin(); id != chain.ids.rend(); ++id)
     out.push_back(TRY_CTX(open_folder(store, cat("layers/", layer_name(*id, chain.map), "/fs")), "unpacked layer"));

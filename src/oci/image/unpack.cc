@@ -219,6 +219,10 @@ class Unpacker {
   // What stands at a folder's name by now may be another thing; only folders are touched.
   Result<> finish_folders() {
     std::set<std::string_view> done;
+    // Those of lower layers first in the list, so that this layer's own word is the last.
+    std::vector<Folder> opened;
+    for (auto& [path, mode] : root_.take_opened()) opened.push_back({std::move(path), mode, {0, UTIME_OMIT}});
+    folders_.insert(folders_.begin(), std::make_move_iterator(opened.begin()), std::make_move_iterator(opened.end()));
     for (auto folder = folders_.rbegin(); folder != folders_.rend(); ++folder) {
       if (!done.insert(folder->path).second) continue;
       const auto found = root_.find(folder->path);

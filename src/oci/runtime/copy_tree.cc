@@ -77,7 +77,8 @@ Result<> copy_link(int from, int to, const char* name) {
 Result<> copy_entry(int from, int to, const char* name, dev_t device, int depth) {
   struct stat info{};
   if (::fstatat(from, name, &info, AT_SYMLINK_NOFOLLOW) != 0) return fail_errno(errno, "stat ", name);
-  if (!S_ISDIR(info.st_mode) && ::unlinkat(to, name, 0) != 0 && errno != ENOENT) return fail_errno(errno, "replace ", name);
+  if (!S_ISDIR(info.st_mode) && ::unlinkat(to, name, 0) != 0 && errno != ENOENT)
+    return fail_errno(errno, "replace ", name);
   if (S_ISDIR(info.st_mode)) {
     if (::mkdirat(to, name, 0700) != 0 && errno != EEXIST) return fail_errno(errno, "make folder ", name);
     if (info.st_dev == device) {

@@ -6,7 +6,8 @@
 namespace proa::oci::runtime {
 
 // Everything below `from` into `to` (both open folders): kind, mode, owner, times, extended
-// attributes, links as links. Folders that are there are filled, files replaced. Symlinks are never followed, mounts below `from` are not entered.
+// attributes, links as links. Folders that are there are filled, files replaced. Symlinks are never followed, mounts
+// below `from` are not entered.
 Result<> copy_tree(int from, int to);
 // Whether there is nothing in the open folder.
 Result<bool> is_empty_folder(int fd);

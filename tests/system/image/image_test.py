@@ -330,6 +330,51 @@ class Names(ImageTest):
             self.assertIn(message, self.refused("inspect", name))
 
 
+class Rootless(ImageTest):
+    """As a user without any rights."""
+
+    def user(self, *args, **kwargs):
+        """The program is copied: the build may be where the user cannot go."""
+        own = self.folder / "proa"
+        if not own.exists():
+            shutil.copy2(runtime.path(), own)
+            (self.folder / "home").mkdir(mode=0o777)
+            (self.folder / "home").chmod(0o777)
+            for folder in (self.folder, sandbox.scratch()):
+                folder.chmod(0o755)
+        return command(tool("setpriv"), "--reuid", "12345", "--regid", "12345", "--clear-groups", "--bounding-set=-all", own, "image",
+                       *args, env={"HOME": str(self.folder / "home"), "PATH": os.environ["PATH"]}, **kwargs)
+
+    def test_images_of_root_are_read(self):
+        files = self.folder / "files"
+        (files / "closed").mkdir(parents=True)
+        (files / "closed/a").write_text("1")
+        (files / "closed").chmod(0o555)
+        (files / "gone").write_text("1")
+        os.mknod(files / "null", 0o666 | stat.S_IFCHR, os.makedev(1, 3))
+        self.image("create", files, "web:1")
+        upper = self.folder / "upper.tar"
+        with tarfile.open(upper, "w") as tar:
+            tar.addfile(*Hostile.entry(".wh.gone"))
+            tar.addfile(*Hostile.entry("closed/b"))
+        self.image("create", "--from", "web:1", upper, "web:2")
+        saved = self.folder / "home.tar"
+        self.image("save", "-o", saved, "web:2")
+        with open(saved) as file:
+            self.assertIn("web:2", self.user("load", stdin=file).stdout)
+        self.assertTrue((self.folder / "home/.local/share/proa/images/oci-layout").exists())
+        self.assertEqual("web", self.user("ls", "--format", "{{.Repository}}").stdout.strip())
+        self.assertEqual(["D /gone"], [line for line in self.user("diff", "web:2").stdout.splitlines() if "gone" in line])
+        out = self.folder / "home/out.tar"
+        self.user("export", "-o", out, "web:2")
+        with tarfile.open(out) as tar:
+            self.assertEqual(["closed", "closed/a", "closed/b"], sorted(tar.getnames()))
+            self.assertEqual(0o555, tar.getmember("closed").mode)
+        self.user("rm", "web:2")
+        self.assertEqual([], os.listdir(self.folder / "home/.local/share/proa/images/layers"))
+        self.assertEqual([], os.listdir(self.folder / "home/.local/share/proa/images/trash"))
+
+
 class Hostile(ImageTest):
     """Archives that want to get out, or to fill the disk."""
 
