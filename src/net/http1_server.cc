@@ -284,7 +284,7 @@ Outlet::Wait Http1Connection::Http1Exchange::begin(std::string_view first, bool 
   Stream& stream = *connection_.stream_;
   std::string out = head(last);
   if (!chunked || first.size() <= kSmall) {
-    if (chunked) append_chunk(out, std::exchange(first, {}));
+    if (first.size() <= kSmall) append_chunk(out, std::exchange(first, {}));
     auto sent = stream.write(out, first);
     loop().give_buffer(std::move(out));
     return sent;

@@ -218,18 +218,18 @@ void Sleep::await_suspend(std::coroutine_handle<> handle) {
 
 bool Event::park(std::coroutine_handle<> handle) {
   loop_ = Loop::current();
-  uintptr_t expected = 0;
-  if (state_.compare_exchange_strong(expected, reinterpret_cast<uintptr_t>(handle.address()))) return true;
-  state_.store(0);  // it had rung
+  void* expected = nullptr;
+  if (state_.compare_exchange_strong(expected, handle.address())) return true;
+  state_.store(nullptr);  // it had rung
   return false;
 }
 
 void Event::notify() {
-  uintptr_t seen = state_.load();
-  while (seen != kRung) {
-    Loop* const loop = seen == 0 ? nullptr : loop_.load();
-    if (!state_.compare_exchange_weak(seen, seen == 0 ? kRung : 0)) continue;
-    if (loop) loop->post(std::coroutine_handle<>::from_address(reinterpret_cast<void*>(seen)));
+  void* seen = state_.load();
+  while (seen != this) {
+    Loop* const loop = seen ? loop_.load() : nullptr;
+    if (!state_.compare_exchange_weak(seen, seen ? nullptr : this)) continue;
+    if (loop) loop->post(std::coroutine_handle<>::from_address(seen));
     return;
   }
 }

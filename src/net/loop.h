@@ -147,8 +147,7 @@ class Event {
 
  private:
   bool park(std::coroutine_handle<> handle);
-  static constexpr uintptr_t kRung = 1;
-  std::atomic<uintptr_t> state_ = 0;  // 0, kRung, or the waiting coroutine
+  std::atomic<void*> state_ = nullptr;  // null, this when it has rung, or the waiting coroutine
   std::atomic<Loop*> loop_ = nullptr;
 };
 
@@ -209,7 +208,7 @@ struct Rendezvous {
 template <typename T>
 Task<> deliver(Task<T> task, Rendezvous& to, std::optional<T>& result) {
   try {
-    result.emplace(co_await std::move(task));
+    result.emplace(co_await task);
   } catch (...) {
     to.exception = std::current_exception();
   }

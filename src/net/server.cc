@@ -253,7 +253,7 @@ Server::~Server() { stop(); }
 
 Result<Endpoint> Server::listen(const Endpoint& endpoint, std::shared_ptr<TlsServer> tls) {
   Fd socket = TRY(listen_on(endpoint));
-  const Endpoint where = TRY(listen(std::move(socket), std::move(tls)));
+  Endpoint where = TRY(listen(std::move(socket), std::move(tls)));
   const std::lock_guard lock(state_->mutex);
   if (endpoint.is_unix()) state_->listeners.back()->unlink_path = endpoint.path;
   return where;
@@ -276,7 +276,7 @@ Result<Endpoint> Server::listen(Fd socket, std::shared_ptr<TlsServer> tls) {
   return where;
 }
 
-void Server::serve(Fd socket, std::shared_ptr<TlsServer> tls) { state_->start(std::move(socket), tls); }
+void Server::serve(Fd socket, const std::shared_ptr<TlsServer>& tls) { state_->start(std::move(socket), tls); }
 
 size_t Server::connections() const { return state_->connections; }
 

@@ -171,7 +171,7 @@ class Server {
   // A listening socket from elsewhere (socket activation).
   Result<Endpoint> listen(Fd listener, std::shared_ptr<TlsServer> tls = nullptr);
   // Serves one connected socket as if it had been accepted.
-  void serve(Fd socket, std::shared_ptr<TlsServer> tls = nullptr);
+  void serve(Fd socket, const std::shared_ptr<TlsServer>& tls = nullptr);
 
   // Closes the listeners and idle connections, lets running requests end (HTTP/1: Connection: close, HTTP/2:
   // GOAWAY) for as long as `grace`, then cuts them; returns when all handlers have ended. Blocks: not from a loop.
