@@ -65,14 +65,14 @@ TEST(Reserve, HoldsPortsUntilClosed) {
 TEST(Reserve, FamilyMustBeThere) {
   const PortRequest six{.container_first = 80,
                         .container_last = 80,
-                        .host_ip = Ip::parse("::1").value(),
+                        .host_ip = Ip::parse("fd00::1").value(),
                         .host_first = 1,
                         .host_last = 1};
   Network network;
   network.name = "net";
   const auto reserved = reserve({six}, network, endpoint());
   ASSERT_FALSE(reserved);
-  EXPECT_EQ(reserved.error().message(), "port 80: network net has no address of IPv6 to publish on ::1");
+  EXPECT_EQ(reserved.error().message(), "port 80: network net has no address of IPv6 to publish on fd00::1");
 }
 
 }  // namespace
