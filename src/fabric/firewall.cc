@@ -139,6 +139,14 @@ class Writer {
     rule(Rule().input_name(kEntryIn).jump("publish").comment("let in by the host's own rules"));
     rule(from(kBridges).jump("publish"));
     base("output", "nat", NF_INET_LOCAL_OUT, kDestinationNat);
+    if (!is_v4(family_)) {
+      // The kernel takes no answer for ::1 from a bridge. Left alone, a connection to it is refused at once
+      // and clients go on to 127.0.0.1.
+      const std::vector<uint8_t> one = Ip::parse("::1")->bytes();
+      Rule loopback;
+      load_address(loopback, family_, /*source=*/false, kKey).equal(kKey, std::as_bytes(std::span(one)));
+      rule(loopback.accept());
+    }
     rule(to_this_host().jump("publish"));
   }
 
@@ -187,14 +195,8 @@ class Writer {
              .meta(NFT_META_OIFNAME, kKey)
              .in_set(kBridges, kKey, false)
              .masquerade());
-    Rule loopback = to(kBridges);
-    if (is_v4(family_)) {
-      loopback.payload(NFT_PAYLOAD_NETWORK_HEADER, 12, 1, kKey).equal_number<uint8_t>(kKey, 127);
-    } else {
-      const std::vector<uint8_t> one = Ip::parse("::1")->bytes();
-      load_address(loopback, family_, /*source=*/true, kKey).equal(kKey, std::as_bytes(std::span(one)));
-    }
-    rule(loopback.masquerade());
+    if (!is_v4(family_)) return;
+    rule(to(kBridges).payload(NFT_PAYLOAD_NETWORK_HEADER, 12, 1, kKey).equal_number<uint8_t>(kKey, 127).masquerade());
   }
 
   nft::Batch& batch_;

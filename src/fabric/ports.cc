@@ -205,10 +205,14 @@ Result<Reservation> reserve(const std::vector<PortRequest>& requests, const Netw
   Reservation all;
   for (const PortRequest& request : requests) {
     const std::vector<Ip> hosts = host_addresses(request, network, endpoint);
-    for (const Ip& ip : hosts)
+    for (const Ip& ip : hosts) {
+      if (ip.v6() && ip.loopback())
+        return fail("port ", request.container_first, ": cannot be published on ::1")
+            .hint("publish on 127.0.0.1, or on another address of the host");
       if (!(ip.v4() ? endpoint.ipv4 : endpoint.ipv6).given())
         return fail("port ", request.container_first, ": network ", network.name, " has no address of ",
                     ip.v4() ? "IPv4" : "IPv6", " to publish on ", ip.text());
+    }
     TRY(reserve_one(request, hosts, all));
   }
   return all;

@@ -271,6 +271,7 @@ class Traffic(FabricTest):
         self.assertEqual(b.ip6, b.get(a.ip6, 80))
         self.assertEqual("2001:db8::2", world.get("2001:db8::1", 8080))
         self.assertEqual("2001:db8::1", self.host.get("2001:db8::1", 8080))
+        self.assertEqual("ConnectionRefusedError", self.host.get("::1", 8080), "at once, so that clients try 127.0.0.1")
         world.serve(80, "::")
         self.assertEqual("2001:db8::1", b.get("2001:db8::2", 80), "masqueraded")
 
