@@ -71,6 +71,7 @@ std::string shown_name(const std::string& name) {
 
 Result<> show_removed(const im::Removed& removed) {
   std::vector<std::string> lines;
+  lines.reserve(removed.untagged.size() + removed.deleted.size());
   for (const std::string& name : removed.untagged) lines.push_back("Untagged: " + shown_name(name));
   for (const auto& id : removed.deleted) lines.push_back("Deleted: " + id.text());
   return show_lines(lines);
@@ -145,6 +146,7 @@ Result<int> image_ls(const Invocation& in) {
   const bool whole = in.on("no-trunc");
   if (in.on("quiet")) {
     std::vector<std::string> lines;
+    lines.reserve(rows.size());
     for (const ImageRow& row : rows)
       lines.push_back(whole ? row.image->id.text() : std::string(short_id(row.image->id.hex())));
     TRY(show_lines(lines));
@@ -311,6 +313,7 @@ Result<int> image_tree(const Invocation& in) {
     for (const std::string& name : each.names) tops[chain.back()].push_back(shown_name(name));
   }
   std::vector<std::string> tags;
+  tags.reserve(image.names.size());
   for (const std::string& name : image.names) tags.push_back(shown_name(name));
   const auto listed = [](const std::vector<std::string>& names) {
     std::string out;

@@ -225,7 +225,7 @@ class TemplateParser {
       }
       if (!text.empty()) out.push_back({.kind = Node::Kind::kText, .text = std::move(text)});
       if (open == std::string_view::npos) break;
-      const std::string word = first_word(action);
+      std::string word = first_word(action);
       if (word == "end" || word == "else") {
         pending_ = std::string(action);
         return word;
@@ -402,6 +402,7 @@ class Renderer {
       case Expression::Kind::kCall: break;
     }
     std::vector<bj::value> arguments;
+    arguments.reserve(expression.arguments.size());
     for (const Expression& each : expression.arguments) arguments.push_back(TRY(evaluate(each, dot)));
     return TRY_CTX(call(expression.name, arguments), "format: ", expression.name);
   }

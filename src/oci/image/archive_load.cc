@@ -52,7 +52,7 @@ class Committer {
 
   Result<> add(std::string path, Ingest ingest) {
     if (waiting_.size() >= kAtOnce) TRY(take());
-    auto done = std::async(std::launch::async, [ingest = std::move(ingest)]() mutable -> Result<Held> {
+    auto done = in_background([ingest = std::move(ingest)]() mutable -> Result<Held> {
       const uint64_t size = ingest.offset();
       return Held{TRY(ingest.commit()), size};
     });

@@ -72,7 +72,9 @@ class Collector {
   Result<> mark_snapshots() {
     for (const std::string& id : TRY(detail::list_folder(root(), "snapshots"))) {
       const auto info = read_snapshot_info(store_, id);
-      if (!info) continue;  // unfinished: swept, or guarded by its writer's lease
+      if (!info && (info.error().code() == ENOENT || id.starts_with("tmp-")))
+        continue;  // unfinished, or removed by now
+      if (!info) return fail("snapshot ", id, ": ", info.error().message()).hint("remove it and prune again");
       for (const Digest& chain : info->chain) live_.insert(chain.text());
     }
     return {};

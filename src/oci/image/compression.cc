@@ -231,9 +231,8 @@ class BlockCompressor : public Compressor {
   Result<> start() {
     if (running_.size() >= std::max(2u, std::thread::hardware_concurrency())) TRY(take());
     any_ = true;
-    running_.push_back(std::async(std::launch::async, [block = block_, level = level_, data = std::move(pending_)] {
-      return block(data, level);
-    }));
+    running_.push_back(
+        in_background([block = block_, level = level_, data = std::move(pending_)] { return block(data, level); }));
     pending_ = {};
     pending_.reserve(size_);
     return {};

@@ -92,7 +92,11 @@ class ChainUnpacker {
     };
     const size_t count = std::min<size_t>(missing_.size(), std::max(2u, std::thread::hardware_concurrency()));
     std::vector<std::thread> threads;
-    for (size_t i = 1; i < count; ++i) threads.emplace_back(work);
+    try {
+      for (size_t i = 1; i < count; ++i) threads.emplace_back(work);
+    } catch (const std::system_error&) {
+      // With fewer threads it takes longer.
+    }
     if (count > 0) work();
     for (std::thread& thread : threads) thread.join();
   }

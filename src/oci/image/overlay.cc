@@ -94,7 +94,7 @@ Result<Fd> mount_by_string(const Overlay& overlay) {
   const std::string options = option_string(overlay);
   Result<Fd> out;
   // The working folder is changed in a thread that has its own.
-  std::thread([&] {
+  const auto work = [&] {
     out = [&]() -> Result<Fd> {
       if (::unshare(CLONE_FS) != 0 || ::chdir("/proc/thread-self/fd") != 0)
         return fail_errno(errno, "overlay: enter the folder of descriptors");
@@ -104,7 +104,12 @@ Result<Fd> mount_by_string(const Overlay& overlay) {
       ::umount2(point, MNT_DETACH);
       return clone;
     }();
-  }).join();
+  };
+  try {
+    std::thread(work).join();
+  } catch (const std::system_error& error) {
+    return fail_errno(error.code().value(), "start a thread");
+  }
   return out;
 }
 

@@ -69,7 +69,12 @@ Result<std::span<const std::byte>> BufferedSource::next() {
 
 ThreadedSource::ThreadedSource(Reader& reader, bool hash) : CountedSource(hash) {
   for (size_t i = 0; i < kPieces; ++i) empty_.emplace_back();
-  thread_ = std::thread([this, &reader] { fill(reader); });
+  try {
+    thread_ = std::thread([this, &reader] { fill(reader); });
+  } catch (const std::system_error& error) {
+    error_ = Error::from_errno(error.code().value(), "start a thread");
+    end_ = true;
+  }
 }
 
 ThreadedSource::~ThreadedSource() {
@@ -78,7 +83,7 @@ ThreadedSource::~ThreadedSource() {
     stop_ = true;
   }
   changed_.notify_all();
-  thread_.join();
+  if (thread_.joinable()) thread_.join();
 }
 
 void ThreadedSource::fill(Reader& reader) {

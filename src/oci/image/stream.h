@@ -7,11 +7,13 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <future>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <span>
 #include <string_view>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -170,6 +172,19 @@ class BufferedSink : public Sink {
   FunctionSink::Function function_;
   std::vector<std::byte> pending_;
 };
+
+// A function on a thread of its own; where there can be none, when its result is asked for.
+template <typename Function>
+auto in_background(Function function) {
+  // Shared, as an attempt that fails would have moved it away.
+  const auto shared = std::make_shared<Function>(std::move(function));
+  const auto work = [shared] { return (*shared)(); };
+  try {
+    return std::async(std::launch::async, work);
+  } catch (const std::system_error&) {
+    return std::async(std::launch::deferred, work);
+  }
+}
 
 // Everything that `reader` has.
 Result<uint64_t> copy(Reader& reader, Sink& sink);

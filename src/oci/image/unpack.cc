@@ -317,7 +317,11 @@ Result<> take_hardlink(LayerRoot& root, const std::vector<int>& below, const Tar
 
 Result<Unpacked> unpack_layer(Source& source, int target, const UnpackOptions& options) {
   Result<Unpacked> out;
-  std::thread([&] { out = Unpacker(source, target, options).run(); }).join();
+  try {
+    std::thread([&] { out = Unpacker(source, target, options).run(); }).join();
+  } catch (const std::system_error& error) {
+    return fail_errno(error.code().value(), "start a thread");
+  }
   return out;
 }
 
