@@ -122,11 +122,12 @@ TEST_F(ClientTest, PostIsNotRepeated) {
 }
 
 TEST_F(ClientTest, Timeouts) {
-  client_options.response_timeout = Duration(50);
   client_options.body_timeout = Duration(50);
   Fd held;
   std::thread server([&] { held = hand.keep(""); });
-  const auto none = fetch(get(cat("http://", hand.where(), "/")));
+  ClientRequest unanswered = get(cat("http://", hand.where(), "/"));
+  unanswered.response_timeout = Duration(50);
+  const auto none = fetch(std::move(unanswered));
   ASSERT_FALSE(none);
   EXPECT_EQ(ETIMEDOUT, none.error().code());
   EXPECT_THAT(none.error().message(), HasSubstr("wait for an answer from"));

@@ -263,7 +263,7 @@ class Hostile(NetTest):
         self.assertTrue(self.raw(where, many).startswith(b"HTTP/1.1 431 "))
 
     def test_slow_heads_are_cut(self):
-        where = self.serve("127.0.0.1:0", header_timeout=300)
+        where = self.serve("127.0.0.1:0", header_timeout=1500)
         before = self.descriptors()
         slow = [self.connect(where) for _ in range(50)]
         for connection in slow[1:]:
