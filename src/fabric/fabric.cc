@@ -330,9 +330,12 @@ Result<> Fabric::converge() {
   const std::vector<Endpoint> endpoints = TRY(change.store().endpoints());
   TRY(remove_strays(change.kernel().route, endpoints));
   if (endpoints.empty()) return take_down(change);
-  for (const Network& network : TRY(change.store().networks()))
-    if (std::ranges::any_of(endpoints, [&](const Endpoint& e) { return e.network_id == network.id; }))
-      TRY(change.prepare(network));
+  for (const Network& network : TRY(change.store().networks())) {
+    const auto on_it = [&](const Endpoint& e) { return e.network_id == network.id; };
+    if (std::ranges::none_of(endpoints, on_it)) continue;
+    TRY(change.prepare(network));
+    TRY_CTX(enable_forwarding(network.ipv6), "switch on forwarding");
+  }
   bool made = false;
   const int entry = TRY(ensure_entry(change.kernel().route, made));
   TRY(change.rewrite_firewall(entry));
