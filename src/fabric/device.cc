@@ -132,6 +132,16 @@ Result<> make_pair(kernel::Netlink& route, const Network& network, int bridge_in
   return fail_errno(EEXIST, "every interface name from eth0 on");
 }
 
+// With br_netfilter a container's way to its own published port ends at the port of the bridge it came in by.
+Result<> set_up_port(kernel::Netlink& route, const Network& network, const Endpoint& endpoint, bool publishes) {
+  const bool hairpin = publishes && read_sysctl("bridge/bridge-nf-call-iptables").starts_with('1');
+  if (network.icc && !hairpin) return {};
+  const int index = TRY(index_of(route, endpoint.host_interface));
+  Message message = kernel::set_bridge_port_message(index, {.isolated = !network.icc, .hairpin = hairpin});
+  TRY_CTX(route.request(message), "set up bridge port ", endpoint.host_interface);
+  return {};
+}
+
 }  // namespace
 
 Result<int> ensure_bridge(kernel::Netlink& route, const Network& network, bool& made) {
@@ -178,18 +188,25 @@ Result<> wire(kernel::Netlink& route, const Network& network, int bridge_index, 
   TRY_CTX(make_pair(route, network, bridge_index, netns_fd, endpoint, name_given), "make device ",
           endpoint.host_interface);
   Defer undo([&] { static_cast<void>(kernel::delete_link(route, endpoint.host_interface)); });
-  // With br_netfilter a container's way to its own published port ends at the port it came in by.
-  const bool hairpin = publishes && read_sysctl("bridge/bridge-nf-call-iptables").starts_with('1');
-  if (!network.icc || hairpin) {
-    const int index = TRY(index_of(route, endpoint.host_interface));
-    Message message = kernel::set_bridge_port_message(index, {.isolated = !network.icc, .hairpin = hairpin});
-    TRY_CTX(route.request(message), "set up bridge port ", endpoint.host_interface);
-  }
+  TRY(set_up_port(route, network, endpoint, publishes));
   {
     const Visit visit = TRY(Visit::enter(netns_fd));
     TRY(configure(endpoint));
   }
   undo.dismiss();
+  return {};
+}
+
+Result<> adopt(kernel::Netlink& route, const Network& network, int bridge_index,
+               const std::vector<Endpoint>& endpoints) {
+  for (const Endpoint& endpoint : endpoints) {
+    if (endpoint.network_id != network.id) continue;
+    Message message = kernel::set_master_message(endpoint.host_interface, bridge_index);
+    const Result<> done = route.request(message);
+    if (!done && done.error().code() == ENODEV) continue;
+    TRY_CTX(Result<>(done), "connect ", endpoint.host_interface, " to ", network.bridge);
+    TRY(set_up_port(route, network, endpoint, !endpoint.ports.empty()));
+  }
   return {};
 }
 

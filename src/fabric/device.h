@@ -25,6 +25,10 @@ Result<> enable_forwarding(bool ipv6);
 // `publishes`: ports of it will be.
 Result<> wire(kernel::Netlink& route, const Network& network, int bridge_index, int netns_fd, Endpoint& endpoint,
               bool name_given, bool publishes);
+// Makes the devices of the network's endpoints ports of its bridge, which was made anew. Missing ones are
+// passed over.
+Result<> adopt(kernel::Netlink& route, const Network& network, int bridge_index,
+               const std::vector<Endpoint>& endpoints);
 // Devices of endpoints that no record tells of: what a killed attach() or a quick detach_all() left.
 Result<> remove_strays(kernel::Netlink& route, const std::vector<Endpoint>& endpoints);
 // Points the namespace's default routes at the endpoint's gateways; absent ones are left alone.

@@ -59,7 +59,11 @@ class Change {
   Result<int> prepare(const Network& network) {
     bool made_bridge = false, made_entry = false;
     const int bridge = TRY(ensure_bridge(kernel_.route, network, made_bridge));
-    if (made_bridge) TRY_CTX(enable_forwarding(network.ipv6), "switch on forwarding");
+    if (made_bridge) {
+      TRY_CTX(enable_forwarding(network.ipv6), "switch on forwarding");
+      const std::vector<Endpoint> endpoints = TRY(store_.endpoints());
+      TRY(adopt(kernel_.route, network, bridge, endpoints));
+    }
     const int entry = TRY(ensure_entry(kernel_.route, made_entry));
     if (made_entry || !TRY(firewall_present(kernel_.netfilter)))
       TRY(rewrite_firewall(entry));
@@ -267,6 +271,13 @@ Result<> promote(Change& change, std::string_view container) {
   return change.store().write_endpoint(best);
 }
 
+// Nothing of the resolver stays where it has nobody to answer.
+Result<> leave_names(Change& change, const Endpoint& endpoint) {
+  const auto named = [](const Endpoint& e) { return e.network != kDefaultNetwork; };
+  const std::vector<Endpoint> others = TRY(change.store().endpoints_of(endpoint.container));
+  return named(endpoint) && std::ranges::none_of(others, named) ? dns::leave(endpoint) : Result<>{};
+}
+
 Result<> remove_leftover_files(const Options& options) {
   for (const std::string& folder : {options.run + "/endpoints", options.state}) TRY(remove_temporaries(folder));
   return {};
@@ -302,7 +313,9 @@ Result<> Fabric::detach(std::string_view container, std::string_view network) {
   for (const Endpoint& endpoint : TRY(change.store().endpoints_of(container))) {
     if (endpoint.network != from.name) continue;
     TRY(change.take_away(endpoint));
-    return endpoint.default_route ? promote(change, container) : Result<>{};
+    if (!alive(endpoint)) return {};
+    if (endpoint.default_route) TRY(promote(change, container));
+    return leave_names(change, endpoint);
   }
   return fail_errno(ENOENT, "container ", container, " is not connected to network ", from.name);
 }
@@ -310,6 +323,15 @@ Result<> Fabric::detach(std::string_view container, std::string_view network) {
 Result<> Fabric::detach_all(std::string_view container, Devices devices) {
   Change change = TRY(Change::begin(options_));
   for (const Endpoint& endpoint : TRY(change.store().endpoints_of(container))) TRY(change.take_away(endpoint, devices));
+  return {};
+}
+
+Result<> Fabric::rename(std::string_view container, std::string_view name) {
+  const Change change = TRY(Change::begin(options_));
+  for (Endpoint endpoint : TRY(change.store().endpoints_of(container))) {
+    endpoint.name = name;
+    TRY(change.store().write_endpoint(endpoint));
+  }
   return {};
 }
 
@@ -330,9 +352,12 @@ Result<> Fabric::converge() {
   const std::vector<Endpoint> endpoints = TRY(change.store().endpoints());
   TRY(remove_strays(change.kernel().route, endpoints));
   if (endpoints.empty()) return take_down(change);
-  for (const Network& network : TRY(change.store().networks()))
-    if (std::ranges::any_of(endpoints, [&](const Endpoint& e) { return e.network_id == network.id; }))
-      TRY(change.prepare(network));
+  for (const Network& network : TRY(change.store().networks())) {
+    const auto on_it = [&](const Endpoint& e) { return e.network_id == network.id; };
+    if (std::ranges::none_of(endpoints, on_it)) continue;
+    TRY(change.prepare(network));
+    TRY_CTX(enable_forwarding(network.ipv6), "switch on forwarding");
+  }
   bool made = false;
   const int entry = TRY(ensure_entry(change.kernel().route, made));
   TRY(change.rewrite_firewall(entry));

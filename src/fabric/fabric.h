@@ -171,6 +171,8 @@ class Fabric {
   Result<> detach(std::string_view container, std::string_view network);
   // ... from all networks; none is fine. Ports and addresses are free at once.
   Result<> detach_all(std::string_view container, Devices devices = Devices::kRemove);
+  // The container answers to another name from now on.
+  Result<> rename(std::string_view container, std::string_view name);
   Result<std::vector<Endpoint>> endpoints() const;
   Result<std::vector<Endpoint>> endpoints_of(std::string_view container) const;
   Result<std::vector<Endpoint>> endpoints_on(const Network& network) const;

@@ -304,7 +304,12 @@ Result<> write_firewall(kernel::Netlink& netfilter, std::span<const Network> net
         batch.add_elements(family, kTable, set, elements);
     }
   }
-  return batch.commit(netfilter);
+  Result<> done = batch.commit(netfilter);
+  // The only expression that comes in a module of its own.
+  if (!done && (done.error().code() == ENOENT || done.error().code() == EOPNOTSUPP) &&
+      done.error().message().contains("chain enter"))
+    done = std::unexpected(std::move(done.error()).hint("the kernel needs the modules nft_dup_ipv4 and nft_dup_ipv6"));
+  return done;
 }
 
 Result<> remove_firewall(kernel::Netlink& netfilter) {

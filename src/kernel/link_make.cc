@@ -67,6 +67,13 @@ Message set_bridge_port_message(int index, const BridgePort& port) {
   return message;
 }
 
+Message set_master_message(std::string_view name, int bridge_index) {
+  Message message(RTM_SETLINK);
+  message.header(head(0, 0, 0)).add_string(IFLA_IFNAME, name);
+  message.add_number(IFLA_MASTER, static_cast<uint32_t>(bridge_index));
+  return message;
+}
+
 Message set_link_up_message(int index) {
   Message message(RTM_NEWLINK);
   message.header(head(index, IFF_UP, IFF_UP));

@@ -42,6 +42,8 @@ struct BridgePort {
   bool hairpin = false;   // gets frames back that it sent
 };
 Message set_bridge_port_message(int index, const BridgePort& port);
+// Makes the device `name` a port of the bridge.
+Message set_master_message(std::string_view name, int bridge_index);
 Message set_link_up_message(int index);
 Message delete_link_message(int index);
 Message add_address_message(const Address& address);

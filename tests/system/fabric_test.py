@@ -340,6 +340,12 @@ class Firewall(FabricTest):
         self.box("other")
         self.assertEqual("198.51.100.2", world.get("198.51.100.1", 8080))
 
+    def test_removed_bridge_comes_back_with_its_containers(self):
+        world = self.published()
+        command("ip", "link", "del", "proa0")
+        self.driver("converge")
+        self.assertEqual("198.51.100.2", world.get("198.51.100.1", 8080))
+
     def test_warns_of_a_forward_policy(self):
         self.firewall(hook="forward", policy="drop")
         self.assertIn("table hostfw", self.driver("warnings").stdout)
@@ -499,6 +505,20 @@ class Names(FabricTest):
         self.assertEqual([0, 1], [b.resolve("web", 28)[0], len(b.resolve("web", 28)[1])])
         reverse = ".".join(reversed(a.ip.split("."))) + ".in-addr.arpa"
         self.assertEqual([0, [b"\3web\3net\0".hex()]], b.resolve(reverse, 12))
+
+    def test_rename_and_disconnect(self):
+        self.driver("create", "net")
+        a, b = self.box("a", "net"), self.box("b", "net")
+        self.box("a", space=a)
+        self.driver("rename", "a", "other")
+        until(lambda: self.a_record(b, "other") == (0, [json.loads(self.picture("a"))["ipv4"]]), "the new name")
+        self.driver("detach", "a", "net")
+        until(lambda: self.a_record(b, "other")[0] != 0, "the name to go")
+        self.assertEqual("", a("nft", "list", "ruleset"), "the container is left as it was")
+        self.driver("detach", "a")
+
+    def picture(self, container):
+        return (self.run_folder / f"endpoints/{container}@net").read_text()
 
     def test_only_names_of_own_networks(self):
         self.driver("create", "one")

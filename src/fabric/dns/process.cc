@@ -181,10 +181,16 @@ class Process {
 Result<> serve(const Options& options, const Endpoint& endpoint) {
   Result<std::string> wrong = fail("resolver: not asked");
   // It may have been killed this moment, with our question in its queue.
-  for (int attempt = 0; attempt < kAttempts && !wrong; ++attempt) wrong = ask_or_start(options, endpoint.container);
+  for (int attempt = 0; attempt < kAttempts && !wrong && wrong.error().code() != ETIMEDOUT; ++attempt)
+    wrong = ask_or_start(options, endpoint.container);
   if (!wrong) return std::unexpected(std::move(wrong).error().with_context("resolver"));
   if (!wrong->empty()) return fail("resolver: ", *wrong);
   return {};
+}
+
+Result<> leave(const Endpoint& endpoint) {
+  const Fd netns = TRY(kernel::open(endpoint.netns.c_str(), O_RDONLY));
+  return remove_rules_in(netns.get());
 }
 
 Result<int> run(const Options& options) {

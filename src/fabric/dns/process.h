@@ -11,7 +11,11 @@ namespace proa::fabric::dns {
 // Returns once queries are taken. One that is served already is fine.
 Result<> serve(const Options& options, const Endpoint& endpoint);
 
-// The resolver's main: until nothing is left to serve. `arguments`: the run folder.
+// After the container's last endpoint on a user network went while its namespace lives: leaves nothing of
+// the resolver in there.
+Result<> leave(const Endpoint& endpoint);
+
+// The resolver's main: until nothing is left to serve.
 Result<int> run(const Options& options);
 
 }  // namespace proa::fabric::dns

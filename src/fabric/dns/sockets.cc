@@ -87,6 +87,13 @@ Result<Listeners> listen_in(int netns_fd) {
   return listeners;
 }
 
+Result<> remove_rules_in(int netns_fd) {
+  kernel::Netlink netfilter = TRY(kernel::Netlink::open_in(netns_fd, NETLINK_NETFILTER));
+  nft::Batch batch;
+  batch.destroy_table(kFamily, kTable);
+  return batch.commit(netfilter);
+}
+
 std::optional<SocketAddress> server_address(const std::string& text) {
   const size_t percent = text.find('%');
   const Result<Ip> ip = Ip::parse(text.substr(0, percent));

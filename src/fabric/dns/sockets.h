@@ -23,6 +23,9 @@ struct Listeners {
 // back.
 Result<Listeners> listen_in(int netns_fd);
 
+// Takes the table away again. None is fine.
+Result<> remove_rules_in(int netns_fd);
+
 struct SocketAddress {
   sockaddr_storage storage{};
   socklen_t size = 0;

@@ -2,7 +2,8 @@
 //   create NAME [subnet=..] [gateway=..] [range=..] [internal] [ipv6] [OPTION=VALUE ...]
 //   attach CONTAINER NETWORK NETNS [name=..] [alias=..] [ip=..] [link=CONTAINER:ALIAS] [port=..] [pid=..] [priority=..]
 //          [dns=..] [hold]             prints the endpoint; `hold`: keeps the ports until stdin ends
-//   detach CONTAINER [NETWORK] · remove NETWORK · converge · list · warnings · bench NETWORK NETNS COUNT
+//   detach CONTAINER [NETWORK] · remove NETWORK · rename CONTAINER NAME · converge · list · warnings · bench NETWORK
+//   NETNS COUNT
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -103,6 +104,7 @@ Result<> run(const Words& words) {
   if (command == "bench") return bench(fabric, rest);
   if (command == "detach") return rest.size() > 1 ? fabric.detach(rest[0], rest[1]) : fabric.detach_all(rest.at(0));
   if (command == "remove") return fabric.remove_network(rest.at(0));
+  if (command == "rename") return fabric.rename(rest.at(0), rest.at(1));
   if (command == "converge") return fabric.converge();
   if (command == "list")
     for (const Endpoint& endpoint : TRY(fabric.endpoints()))
