@@ -24,7 +24,7 @@ enum class Kind : uint8_t {
 };
 
 // What a shell offers as the value.
-enum class Offer : uint8_t { kNothing, kFile, kFolder, kContainer, kSignal, kShell, kCommand };
+enum class Offer : uint8_t { kNothing, kFile, kFolder, kContainer, kName, kSignal, kShell, kCommand };
 
 struct Flag {
   std::string_view name;     // without dashes

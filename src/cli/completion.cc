@@ -42,6 +42,7 @@ std::string offer_words(Offer offer, std::span<const std::string_view> choices) 
     case Offer::kFile: return "@file";
     case Offer::kFolder: return "@folder";
     case Offer::kContainer: return "@container";
+    case Offer::kName: return "@name";
     case Offer::kSignal: return "HUP INT QUIT KILL USR1 USR2 TERM CONT STOP";
     case Offer::kCommand: return "@command";
     case Offer::kShell:
@@ -159,6 +160,7 @@ _proa() {
     @file) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$cur")) ;;
     @folder) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -d -- "$cur")) ;;
     @container) COMPREPLY=($(compgen -W "$(__proa_containers)" -- "$cur")) ;;
+    @name) COMPREPLY=($(compgen -W "$("${COMP_WORDS[0]}" ps -a --format '{{.Names}}' 2>/dev/null)" -- "$cur")) ;;
     @command) __proa_commands "${path% *}" && COMPREPLY=($(compgen -W "${list[*]}" -- "$cur")) ;;
     *) COMPREPLY=($(compgen -W "$offer" -- "$cur")) ;;
   esac
@@ -204,6 +206,7 @@ _proa() {
     @file) _files ;;
     @folder) _files -/ ;;
     @container) ids=(${(f)"$(__proa_containers)"}); compadd -a ids ;;
+    @name) ids=(${(f)"$("${words[1]}" ps -a --format '{{.Names}}' 2>/dev/null)"}); compadd -a ids ;;
     @command) __proa_commands "${path% *}" && _describe command list ;;
     *) compadd -- ${=offer} ;;
   esac
@@ -267,6 +270,11 @@ function __proa_at
     test (__proa_path) = $argv[1]
 end
 
+function __proa_names
+    set -l words (commandline -opc)
+    $words[1] ps -a --format '{{.Names}}' 2>/dev/null
+end
+
 function __proa_containers
     set -l words (commandline -opc)
     set -l program $words[1]
@@ -282,6 +290,7 @@ std::string fish_offer(Offer offer, std::span<const std::string_view> choices, b
   const std::string_view exclusive = argument ? "-f" : "-x";
   if (words == "@file") return argument ? " -F" : " -r -F";
   if (words == "@folder") return cat(" ", exclusive, " -a '(__fish_complete_directories)'");
+  if (words == "@name") return cat(" ", exclusive, " -a '(__proa_names)'");
   if (words == "@container") return cat(" ", exclusive, " -a '(__proa_containers)'");
   if (words.empty() || words == "@command") return cat(" ", exclusive);
   return cat(" ", exclusive, " -a '", words, "'");

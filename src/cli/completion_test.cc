@@ -73,7 +73,7 @@ class Completion : public testing::Test {
 
 TEST_F(Completion, Bash) {
   if (!installed("bash")) GTEST_SKIP() << "bash is not installed";
-  EXPECT_THAT(bash({"proa", "ru"}), ElementsAre("runtime"));
+  EXPECT_THAT(bash({"proa", "ru"}), ElementsAre("run", "runtime"));
   EXPECT_THAT(bash({"proa", "runtime", "re"}), ElementsAre("resume", "restore"));
   EXPECT_THAT(bash({"/usr/bin/proa-runtime", "st"}), ElementsAre("start", "state"));
   EXPECT_THAT(bash({"proa", "runtime", "create", "--no-"}), ElementsAre("--no-pivot", "--no-new-keyring"));
@@ -91,6 +91,7 @@ TEST_F(Completion, BashOffersContainersAndFiles) {
   ::mkdir(cat(folder_, "/folder").c_str(), 0755);
   write("folder/file.json", "{}");
   EXPECT_THAT(bash({"proa", "runtime", "start", "w"}), ElementsAre("web", "was"));
+  EXPECT_THAT(bash({"proa", "stop", "w"}), ElementsAre("web", "was"));
   EXPECT_THAT(bash({"proa", "runtime", "--root", "/r", "start", ""}), ElementsAre("rooted", "web", "was"));
   EXPECT_THAT(bash({"proa-runtime", "kill", ""}), ElementsAre("other"));
   EXPECT_THAT(bash({"proa", "runtime", "kill", "web", "K"}), ElementsAre("KILL"));
@@ -115,7 +116,7 @@ TEST_F(Completion, Fish) {
                cat("function proa; echo web; end\ncomplete -C '", line, "' | string replace -r '\\t.*' ''\n"))
         .lines;
   };
-  EXPECT_THAT(offered("proa ru"), ElementsAre("runtime"));
+  EXPECT_THAT(offered("proa ru"), ElementsAre("run", "runtime"));
   EXPECT_THAT(offered("proa runtime re"), testing::UnorderedElementsAre("resume", "restore"));
   EXPECT_THAT(offered("proa-runtime sta"), testing::UnorderedElementsAre("start", "state"));
   EXPECT_THAT(offered("proa runtime create --no-"), testing::UnorderedElementsAre("--no-pivot", "--no-new-keyring"));

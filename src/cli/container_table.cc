@@ -22,13 +22,12 @@ constexpr Flag kStopSignal{"signal", "s", Kind::kText, "SIGNAL", "signal to send
 constexpr Flag kStopTime{"time", "t", Kind::kInteger, "SECONDS", "seconds until it is killed; -1: never"};
 constexpr Flag kStopTimeout{"timeout", "", Kind::kInteger, "SECONDS", "the same", "", {}, Offer::kNothing, true};
 
-constexpr Argument kContainer[] = {
-    {"CONTAINER", "name, id, or the beginning of an id", true, false, Offer::kContainer}};
-constexpr Argument kContainers[] = {
-    {"CONTAINER", "name, id, or the beginning of an id", true, true, Offer::kContainer}};
+constexpr Argument kContainer[] = {{"CONTAINER", "name, id, or the beginning of an id", true, false, Offer::kName}};
+constexpr Argument kContainers[] = {{"CONTAINER", "name, id, or the beginning of an id", true, true, Offer::kName}};
 
 constexpr Flag hidden(std::string_view name, std::string_view letters, Kind kind) {
-  return {name, letters, kind, "VALUE", "taken for compatibility", "", {}, Offer::kNothing, true};
+  return {name, letters,         kind, kind == Kind::kBool ? "" : "VALUE", "taken for compatibility", "",
+          {},   Offer::kNothing, true};
 }
 
 // --- run and create
@@ -217,7 +216,7 @@ constexpr Flag kExecFlags[] = {
     {"workdir", "w", Kind::kText, "DIR", "working directory"},
 };
 constexpr Argument kExecArguments[] = {
-    {"CONTAINER", "name, id, or the beginning of an id", true, false, Offer::kContainer},
+    {"CONTAINER", "name, id, or the beginning of an id", true, false, Offer::kName},
     {"COMMAND", "program and its arguments", true, true},
 };
 constexpr Example kExecExamples[] = {{"{program} -it web sh", "a shell in container web"},
@@ -311,7 +310,7 @@ constinit const Command kWait{
     .handler = container_wait,
 };
 constexpr Argument kRenameArguments[] = {
-    {"CONTAINER", "name, id, or the beginning of an id", true, false, Offer::kContainer},
+    {"CONTAINER", "name, id, or the beginning of an id", true, false, Offer::kName},
     {"NAME", "the new name"},
 };
 constexpr Example kRenameExamples[] = {{"{program} web shop", "web is called shop from now on"}};
@@ -366,7 +365,7 @@ constexpr Flag kCommitFlags[] = {
     {"pause", "p", Kind::kBool, "", "freeze the container meanwhile", "true"},
 };
 constexpr Argument kCommitArguments[] = {
-    {"CONTAINER", "name, id, or the beginning of an id", true, false, Offer::kContainer},
+    {"CONTAINER", "name, id, or the beginning of an id", true, false, Offer::kName},
     {"NAME", "the image's name", false},
 };
 constexpr Example kCommitExamples[] = {
@@ -418,7 +417,7 @@ constexpr Flag kInspectFlags[] = {
     {"type", "", Kind::kText, "TYPE", "container, image, volume or network only"},
 };
 constexpr Example kInspectExamples[] = {{"{program} -f '{{.State.Status}}' web", "the state of web"}};
-constexpr Argument kObjects[] = {{"NAME", "name, id, or the beginning of an id", true, true, Offer::kContainer}};
+constexpr Argument kObjects[] = {{"NAME", "name, id, or the beginning of an id", true, true, Offer::kName}};
 constinit const Command kInspect{
     .name = "inspect",
     .summary = "Show everything about containers",
@@ -447,7 +446,7 @@ constinit const Command kLogs{
     .handler = container_logs,
 };
 constexpr Argument kTopArguments[] = {
-    {"CONTAINER", "name, id, or the beginning of an id", true, false, Offer::kContainer},
+    {"CONTAINER", "name, id, or the beginning of an id", true, false, Offer::kName},
     {"OPTION", "for ps(1)", false, true},
 };
 constexpr Example kTopExamples[] = {{"{program} web -o pid,args", "its processes and their arguments"}};
@@ -467,7 +466,7 @@ constexpr Flag kStatsFlags[] = {
     kNoTrunc,
 };
 constexpr Argument kSomeContainers[] = {
-    {"CONTAINER", "name, id, or the beginning of an id", false, true, Offer::kContainer}};
+    {"CONTAINER", "name, id, or the beginning of an id", false, true, Offer::kName}};
 constexpr Example kStatsExamples[] = {{"{program} --no-stream", "what all containers use at the moment"}};
 constinit const Command kStats{
     .name = "stats",
@@ -479,7 +478,7 @@ constinit const Command kStats{
     .handler = container_stats,
 };
 constexpr Argument kPortArguments[] = {
-    {"CONTAINER", "name, id, or the beginning of an id", true, false, Offer::kContainer},
+    {"CONTAINER", "name, id, or the beginning of an id", true, false, Offer::kName},
     {"PORT[/PROTOCOL]", "of the container", false},
 };
 constexpr Example kPortExamples[] = {{"{program} web 80", "where port 80 of web is published"}};
@@ -608,6 +607,10 @@ constexpr Command kVolumePrune{
 };
 constexpr const Command* kVolumeCommands[] = {&kVolumeCreate, &kVolumeInspect, &kVolumeLs, &kVolumePrune, &kVolumeRm};
 
+constexpr Example kContainerExamples[] = {{"{program} ls -a", "all containers"},
+                                          {"{program} prune", "remove those that ended"}};
+constexpr Example kVolumeExamples[] = {{"{program} create data", "make a volume"}, {"{program} ls", "list them"}};
+
 }  // namespace containers
 
 using namespace containers;
@@ -616,12 +619,14 @@ constinit const Command kContainerRoot{
     .name = "container",
     .summary = "Containers: all commands on them",
     .description = "The same commands are there without the word 'container'.",
+    .examples = kContainerExamples,
     .commands = kContainerCommands,
 };
 constinit const Command kVolumeRoot{
     .name = "volume",
     .summary = "Volumes: files that outlive containers",
     .description = "Volumes are folders with a name that containers mount.",
+    .examples = kVolumeExamples,
     .commands = kVolumeCommands,
 };
 

@@ -20,7 +20,7 @@ std::string Folders::network_run() const {
 }
 
 Folders Folders::standard() {
-  Folders folders{.data = variable("PROA_DATA"), .run = variable("PROA_RUN")};
+  Folders folders{.data = variable("PROA_ROOT"), .run = variable("PROA_RUN")};
   const bool root = ::geteuid() == 0;
   if (folders.data.empty()) {
     const std::string home = variable("XDG_DATA_HOME");

@@ -16,7 +16,7 @@
 namespace proa::engine {
 
 struct Folders {
-  std::string data;  // /var/lib/proa, or $PROA_DATA; without root $XDG_DATA_HOME/proa
+  std::string data;  // /var/lib/proa, or $PROA_ROOT; without root $XDG_DATA_HOME/proa
   std::string run;   // /run/proa/engine, or $PROA_RUN; without root $XDG_RUNTIME_DIR/proa/engine
 
   static Folders standard();

@@ -81,7 +81,7 @@ std::vector<std::string> arguments(const ShimRequest& request, const std::string
 // What the shim's environment keeps: what our own later commands need.
 std::vector<std::string> environment() {
   std::vector<std::string> out = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"};
-  for (const char* name : {"PROA_DATA", "PROA_RUN", "XDG_RUNTIME_DIR", "XDG_DATA_HOME", "HOME", "http_proxy"})
+  for (const char* name : {"PROA_ROOT", "PROA_RUN", "XDG_RUNTIME_DIR", "XDG_DATA_HOME", "HOME", "http_proxy"})
     if (const char* value = ::secure_getenv(name)) out.push_back(cat(name, "=", value));
   return out;
 }

@@ -80,7 +80,7 @@ class Docs(SystemTest):
                          for number, (command, _, _) in enumerate(block_steps))
         with open(self.folder / "output", "w+", errors="replace") as output:
             shell = subprocess.run(["bash", "-c", script], cwd=where, stdin=subprocess.DEVNULL, stdout=output, stderr=output, timeout=300,
-                                   env={**os.environ, "PATH": f"{tools}:{os.environ['PATH']}"})
+                                   env={**os.environ, "PATH": f"{tools}:{os.environ['PATH']}", "PROA_ROOT": str(self.folder / "data"), "PROA_RUN": str(self.folder / "run")})
             output.seek(0)
             parts = output.read().split(MARK)[1:]
         for number, (command, wanted, status) in enumerate(block_steps):

@@ -37,7 +37,7 @@ class EngineTest(SystemTest):
     def setUp(self):
         super().setUp()
         self.data, self.run_folder = self.folder / "data", self.folder / "run"
-        self.env = os.environ | {"PROA_DATA": str(self.data), "PROA_RUN": str(self.run_folder)}
+        self.env = os.environ | {"PROA_ROOT": str(self.data), "PROA_RUN": str(self.run_folder)}
         self.addCleanup(self.remove_all)
 
     def remove_all(self):
