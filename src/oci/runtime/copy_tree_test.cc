@@ -175,14 +175,23 @@ TEST_F(CopyTree, DepthIsBounded) {
   EXPECT_THAT(done.error().message(), HasSubstr("more than 256 folders deep"));
 }
 
+TEST_F(CopyTree, FoldersThatAreThereAreFilled) {
+  fs::create_directory(folder / "from/sub");
+  fs::create_directory(folder / "to/sub");
+  folder.write("from/sub/x", "new");
+  ASSERT_TRUE(copy());
+  EXPECT_TRUE(fs::exists(folder / "to/sub/x"));
+}
+
 TEST_F(CopyTree, NothingIsOverwritten) {
   fs::create_directory(folder / "from/sub");
   fs::create_directory(folder / "to/sub");
   folder.write("from/sub/x", "new");
+  folder.write("to/sub/x", "old");
   const auto into = copy();
   ASSERT_FALSE(into);
   EXPECT_EQ(into.error().code(), EEXIST);
-  EXPECT_THAT(into.error().message(), HasSubstr("sub"));
+  EXPECT_THAT(into.error().message(), HasSubstr("x"));
 }
 
 }  // namespace
