@@ -9,6 +9,8 @@
 #include <array>
 #include <cstdlib>
 
+#include "base/openssl.h"
+
 namespace proa::net {
 
 namespace {
@@ -34,6 +36,7 @@ std::string openssl_error() {
 
 // No configuration file of the host's is read: it could load modules into a static program.
 Result<> initialize() {
+  prepare_openssl();
   static const bool done = OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG, nullptr) == 1;
   if (!done) return fail("initialize OpenSSL: ", openssl_error());
   return {};
