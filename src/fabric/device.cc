@@ -63,10 +63,16 @@ Result<int> make_bridge(kernel::Netlink& route, const Network& network) {
   const int index = TRY(index_of(route, network.bridge));
   const std::string v6_off = cat("ipv6/conf/", network.bridge, "/disable_ipv6");
   TRY(write_sysctl(v6_off, v6 != nullptr ? "0" : "1", true));
-  if (v6 != nullptr) TRY(write_sysctl(cat("ipv6/conf/", network.bridge, "/accept_ra"), "0"));
+  if (v6 != nullptr) {
+    TRY(write_sysctl(cat("ipv6/conf/", network.bridge, "/accept_ra"), "0"));
+    // The kernel asks for no neighbour of a forwarded packet before the bridge's own link-local address has
+    // been found unique, which takes seconds; nobody else can have it.
+    TRY(write_sysctl(cat("ipv6/conf/", network.bridge, "/accept_dad"), "0"));
+  }
   // Connections from the host's 127.0.0.1 to published ports come out here (firewall.cc guards it).
   TRY(write_sysctl(cat("ipv4/conf/", network.bridge, "/route_localnet"), "1"));
   std::vector<Message> setup;
+  setup.reserve(network.subnets.size());
   for (const Subnet& subnet : network.subnets)
     setup.push_back(kernel::add_address_message(interface_address(index, subnet.gateway, subnet.prefix.length)));
   for (Message& one : setup)
@@ -103,6 +109,10 @@ std::vector<Message> default_routes(int index, const Endpoint& endpoint) {
 Result<> configure(const Endpoint& endpoint) {
   const std::string conf = cat("ipv6/conf/", endpoint.interface);
   TRY(write_sysctl(cat(conf, "/disable_ipv6"), endpoint.ipv6.given() ? "0" : "1", true));
+  // The address may have been another container's a moment ago: the bridge learns at once where it is now.
+  const std::string notify =
+      endpoint.ipv4.given() ? cat("ipv4/conf/", endpoint.interface, "/arp_notify") : cat(conf, "/ndisc_notify");
+  TRY(write_sysctl(notify, "1"));
   kernel::Netlink inside = TRY(kernel::Netlink::open(NETLINK_ROUTE));
   const int index = TRY(index_of(inside, endpoint.interface));
   std::vector<Message> steps;

@@ -163,6 +163,7 @@ class Writer {
              .drop());
     base("input", "filter", NF_INET_LOCAL_IN, kAfterAll);
     rule(Rule().input_name(kEntryIn).drop());  // published no longer
+    rule(Rule().input_name("lo").accept());    // the host's own are translated on their way out
     for (const bool with_address : {true, false}) {
       Rule published = state(kStateNew).fib_destination_type(kKey).equal_number<uint32_t>(kKey, RTN_LOCAL);
       rule(load_port_key(family_, std::move(published), with_address)

@@ -17,7 +17,7 @@ namespace proa::fabric {
 inline constexpr std::string_view kEntryOut = "proa-in0", kEntryIn = "proa-in1";
 
 // Bumped when rules change: an older table is then written anew.
-inline constexpr std::string_view kRulesChain = "rules-1";
+inline constexpr std::string_view kRulesChain = "rules-2";
 
 // Both tables are there, of this version.
 Result<bool> firewall_present(kernel::Netlink& netfilter);
