@@ -12,6 +12,7 @@
 #include "cli/print.h"
 #include "engine/engine.h"
 #include "fabric/fabric.h"
+#include "oci/runtime/runtime.h"
 
 namespace proa::cli {
 namespace {
@@ -157,6 +158,37 @@ Result<fabric::Ip> address(const Invocation& in, std::string_view flag) {
   return TRY_CTX(fabric::Ip::parse(text), "flag --", flag);
 }
 
+std::vector<std::pair<std::string, std::string>> links(const Invocation& in) {
+  std::vector<std::pair<std::string, std::string>> all;
+  for (const std::string& text : in.texts("link")) {
+    std::string_view alias = text;
+    const std::string container(cut(alias, ':'));
+    all.emplace_back(container, alias.empty() ? container : std::string(alias));
+  }
+  return all;
+}
+
+// A container of `proa runtime`, of which the engine knows nothing: its namespace is attached as it is.
+Result<> connect_of_runtime(const Invocation& in, Fabric& fabric) {
+  fabric::AttachRequest request;
+  request.network = in.argument(0);
+  request.container = request.name = in.argument(1);
+  const std::string text = TRY(oci::runtime::state({}, request.container));
+  const document::value state = TRY(json::parse(text));
+  const document::value* pid = state.is_object() ? state.get_object().if_contains("pid") : nullptr;
+  if (pid == nullptr || !pid->is_int64() || pid->get_int64() <= 0)
+    return fail("container ", request.container, " is not running");
+  request.pid = static_cast<int>(pid->get_int64());
+  request.netns = cat("/proc/", request.pid, "/ns/net");
+  request.ipv4 = TRY(address(in, "ip"));
+  request.ipv6 = TRY(address(in, "ip6"));
+  request.aliases = in.texts("alias");
+  request.links = links(in);
+  request.gateway_priority = static_cast<int>(in.integer("gw-priority").value_or(0));
+  TRY(fabric.attach(request));
+  return {};
+}
+
 Result<bool> confirmed() {
   TRY(print_text("WARNING! This will remove all networks that nothing is connected to.\nGo on? [y/N] "));
   char answer = 0;
@@ -241,23 +273,31 @@ Result<int> network_prune(const Invocation& in) {
 
 Result<int> network_connect(const Invocation& in) {
   engine::Engine engine = TRY(engine::Engine::open());
-  const Fabric fabric = TRY(open_fabric(in));
+  Fabric fabric = TRY(open_fabric(in));
   const engine::NetworkConfig network{.name = TRY(fabric.network(in.argument(0))).name,
                                       .aliases = in.texts("alias"),
                                       .ip = TRY(address(in, "ip")).text(),
                                       .ip6 = TRY(address(in, "ip6")).text(),
                                       .mac = {}};
-  TRY(engine.connect(in.argument(1), network, in.texts("link"),
-                     static_cast<int>(in.integer("gw-priority").value_or(0))));
+  auto done = engine.connect(in.argument(1), network, in.texts("link"),
+                             static_cast<int>(in.integer("gw-priority").value_or(0)));
+  if (done) return 0;
+  // The engine's words for a container that nobody has.
+  if (done.error().code() != ENOENT || !oci::runtime::state({}, in.argument(1)))
+    return std::unexpected(std::move(done).error());
+  TRY(connect_of_runtime(in, fabric));
   return 0;
 }
 
 Result<int> network_disconnect(const Invocation& in) {
   engine::Engine engine = TRY(engine::Engine::open());
-  const Fabric fabric = TRY(open_fabric(in));
+  Fabric fabric = TRY(open_fabric(in));
   Result<> done = [&]() -> Result<> {
     const Network network = TRY(fabric.network(in.argument(0)));
-    return engine.disconnect(in.argument(1), network.name);
+    auto left = engine.disconnect(in.argument(1), network.name);
+    if (left || left.error().code() != ENOENT) return left;
+    // A container of `proa runtime`; it may have ended, its endpoint is there all the same.
+    return fabric.detach(in.argument(1), network.name) ? Result<>{} : left;
   }();
   if (!done && done.error().code() == ENOENT && in.on("force")) return 0;
   TRY(std::move(done));

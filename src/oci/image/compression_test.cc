@@ -37,7 +37,7 @@ Result<std::string> expanded(const std::string& text, const RatioLimit& limit = 
 
 std::string sample() {
   std::string text;
-  for (int i = 0; i < 700'000; ++i) text += cat(i * 7919 % 100003, i % 3 == 0 ? "\n" : " ");
+  for (unsigned i = 0; i < 700'000; ++i) text += cat(i * 7919 % 100003, i % 3 == 0 ? "\n" : " ");
   return text;
 }
 
