@@ -72,6 +72,10 @@ bool is_domain(std::string_view first) {
          std::ranges::any_of(first, [](char c) { return letter(c) && !lower(c); });
 }
 
+bool is_image_id(std::string_view name) {
+  return name.size() == 64 && name.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+}
+
 Failure bad(std::string_view text, std::string_view why) { return fail("image reference \"", text, "\": ", why); }
 
 Result<> split_name(std::string_view text, std::string_view name, Reference& out) {
@@ -123,8 +127,7 @@ Result<Reference> Reference::parse_bare(std::string_view text) {
                  cat("tag \"", out.tag, "\" must be at most 128 letters, digits and _ . -, not beginning with . or -"));
   }
   if (name.empty()) return bad(text, "has no repository name");
-  if (name.size() == 64 && name.find_first_not_of("0123456789abcdef") == std::string_view::npos)
-    return bad(text, "64 hex digits are an image id, not a name");
+  if (is_image_id(name)) return bad(text, "64 hex digits are an image id, not a name");
   TRY(split_name(text, name, out));
   return out;
 }
@@ -140,7 +143,10 @@ std::string Reference::familiar_repository() const {
   std::string_view name = path;
   if (name.starts_with(kOfficial) && name.find('/', kOfficial.size()) == std::string_view::npos)
     name.remove_prefix(kOfficial.size());
-  return std::string(name);
+  // Without the registry some would be read as another's, or as an id.
+  const size_t slash = name.find('/');
+  const bool misread = slash != std::string_view::npos && is_domain(name.substr(0, slash));
+  return misread || is_image_id(name) ? repository() : std::string(name);
 }
 
 std::string Reference::suffix() const {

@@ -36,6 +36,11 @@ TEST(ImageReference, KeepsDigests) {
 TEST(ImageReference, ShowsFamiliarNames) {
   EXPECT_EQ(Reference::parse("docker.io/library/alpine")->familiar(), "alpine:latest");
   EXPECT_EQ(Reference::parse("docker.io/team/app")->familiar_repository(), "team/app");
+  EXPECT_EQ(Reference::parse("docker.io/ar.io/aine:3")->familiar(), "docker.io/ar.io/aine:3")
+      << "not of registry ar.io";
+  EXPECT_EQ(Reference::parse("docker.io/library/ar.io")->familiar(), "ar.io:latest");
+  const std::string hex(64, 'a');
+  EXPECT_EQ(Reference::parse("docker.io/library/" + hex)->familiar(), "docker.io/library/" + hex + ":latest");
   EXPECT_EQ(Reference::parse("quay.io/library/app")->familiar_repository(), "quay.io/library/app");
 }
 
