@@ -1,6 +1,5 @@
 #include "engine/records.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/random.h>
@@ -10,7 +9,6 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
-#include <memory>
 
 #include "base/ids.h"
 #include "base/text.h"
@@ -29,18 +27,6 @@ Result<std::string> link_target(const std::string& path) {
   const ssize_t size = ::readlink(path.c_str(), text.data(), text.size());
   if (size < 0) return fail_errno(errno, path);
   return std::string(text.data(), static_cast<size_t>(size));
-}
-
-Result<std::vector<std::string>> names_in(const std::string& path) {
-  std::vector<std::string> names;
-  const std::unique_ptr<DIR, int (*)(DIR*)> dir(::opendir(path.c_str()), ::closedir);
-  if (dir == nullptr) {
-    if (errno == ENOENT) return names;
-    return fail_errno(errno, path);
-  }
-  while (const dirent* entry = ::readdir(dir.get()))
-    if (entry->d_name[0] != '.') names.emplace_back(entry->d_name);
-  return names;
 }
 
 Result<Fd> open_locked(const std::string& path, bool wait) {
@@ -149,7 +135,7 @@ Result<std::string> Records::resolve(std::string_view reference) const {
   if (const auto id = link_target(cat(folders_.names(), "/", reference)); id && complete(*id)) return *id;
   if (!is_hex(reference)) return none();
   std::optional<std::string> found;
-  for (std::string& id : TRY(names_in(folders_.containers()))) {
+  for (std::string& id : TRY(kernel::names_in(folders_.containers()))) {
     if (!id.starts_with(reference) || !complete(id)) continue;
     if (found) return fail("Multiple IDs found with provided prefix: ", reference);
     found = std::move(id);
@@ -168,7 +154,7 @@ Result<> Records::drop(const std::string& id) const {
 
 Result<std::vector<std::string>> Records::ids() const {
   std::vector<std::string> out;
-  for (std::string& id : TRY(names_in(folders_.containers()))) {
+  for (std::string& id : TRY(kernel::names_in(folders_.containers()))) {
     if (kernel::path_exists(cat(folders_.container(id), "/", kStateFile).c_str())) {
       out.push_back(std::move(id));
       continue;

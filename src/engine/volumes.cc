@@ -1,6 +1,5 @@
 #include "engine/volumes.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/mount.h>
@@ -9,7 +8,6 @@
 
 #include <algorithm>
 #include <boost/json.hpp>
-#include <memory>
 
 #include "base/clock.h"
 #include "base/fd.h"
@@ -160,11 +158,8 @@ Result<Volume> Volumes::find(const std::string& name) const {
 
 Result<std::vector<Volume>> Volumes::list() const {
   std::vector<Volume> out;
-  const std::unique_ptr<DIR, int (*)(DIR*)> dir(::opendir(folders_.volumes().c_str()), ::closedir);
-  if (dir == nullptr) return out;
-  while (const dirent* entry = ::readdir(dir.get()))
-    if (entry->d_name[0] != '.')
-      if (auto volume = find(entry->d_name)) out.push_back(std::move(*volume));
+  for (const std::string& name : kernel::names_in(folders_.volumes()).value_or(std::vector<std::string>{}))
+    if (auto volume = find(name)) out.push_back(std::move(*volume));
   std::ranges::sort(out, {}, &Volume::name);
   return out;
 }

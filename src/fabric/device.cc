@@ -1,13 +1,11 @@
 #include "fabric/device.h"
 
-#include <dirent.h>
 #include <linux/if_addr.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 
 #include <algorithm>
 #include <cstdio>
-#include <memory>
 
 #include "fabric/firewall.h"
 #include "fabric/namespace.h"
@@ -83,11 +81,8 @@ Result<int> make_bridge(kernel::Netlink& route, const Network& network) {
 
 // Hosts configured by router advertisements ignore these once they forward, unless told otherwise.
 void keep_router_advertisements() {
-  const std::unique_ptr<DIR, int (*)(DIR*)> dir(::opendir("/proc/sys/net/ipv6/conf"), ::closedir);
-  if (dir == nullptr) return;
-  while (const dirent* entry = ::readdir(dir.get())) {
-    if (entry->d_name[0] == '.') continue;
-    const std::string name = cat("ipv6/conf/", static_cast<const char*>(entry->d_name), "/accept_ra");
+  for (const std::string& device : kernel::names_in("/proc/sys/net/ipv6/conf").value_or(std::vector<std::string>{})) {
+    const std::string name = cat("ipv6/conf/", device, "/accept_ra");
     if (read_sysctl(name).starts_with('1')) static_cast<void>(write_sysctl(name, "2"));
   }
 }

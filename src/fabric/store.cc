@@ -1,11 +1,9 @@
 #include "fabric/store.h"
 
-#include <dirent.h>
 #include <sys/file.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <memory>
 
 #include "fabric/records.h"
 #include "kernel/file.h"
@@ -17,16 +15,8 @@ using kernel::path_exists;
 
 constexpr std::string_view kSuffix = ".json";
 
-// Names of a folder's entries, without those that begin with a dot; none when there is no folder.
 Result<std::vector<std::string>> entries(const std::string& folder) {
-  std::vector<std::string> names;
-  const std::unique_ptr<DIR, int (*)(DIR*)> dir(::opendir(folder.c_str()), ::closedir);
-  if (dir == nullptr) {
-    if (errno == ENOENT) return names;
-    return fail_errno(errno, folder);
-  }
-  while (const dirent* entry = ::readdir(dir.get()))
-    if (entry->d_name[0] != '.') names.emplace_back(entry->d_name);
+  auto names = TRY(kernel::names_in(folder));
   std::ranges::sort(names);
   return names;
 }

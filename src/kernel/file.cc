@@ -6,6 +6,7 @@
 
 #include <cstdio>
 #include <cstring>
+#include <memory>
 
 #include "kernel/sys.h"
 
@@ -95,6 +96,18 @@ Result<> remove_tree(const std::string& path) {
   }
   TRY_CTX(remove_children(dir->get()), "remove ", path);
   return unlink_at(AT_FDCWD, path.c_str(), AT_REMOVEDIR);
+}
+
+Result<std::vector<std::string>> names_in(const std::string& path) {
+  std::vector<std::string> names;
+  const std::unique_ptr<DIR, int (*)(DIR*)> dir(::opendir(path.c_str()), ::closedir);
+  if (dir == nullptr) {
+    if (errno == ENOENT) return names;
+    return fail_errno(errno, path);
+  }
+  while (const dirent* entry = ::readdir(dir.get()))
+    if (entry->d_name[0] != '.') names.emplace_back(entry->d_name);
+  return names;
 }
 
 Result<std::string> read_all(int fd, size_t limit) {

@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/error.h"
 #include "base/fd.h"
@@ -31,6 +32,9 @@ Result<> make_dirs(const std::string& path, mode_t mode);
 Result<> unlink_at(int dirfd, const char* path, int flags = 0);
 // rm -r of a folder on the host, not crossing symlinks; a missing one is fine.
 Result<> remove_tree(const std::string& path);
+// Names of a folder's entries as the kernel lists them, without those that begin with a dot; none when there is
+// no folder.
+Result<std::vector<std::string>> names_in(const std::string& path);
 
 // Whole file, at most `limit` bytes (EFBIG beyond it).
 Result<std::string> read_all(int fd, size_t limit = 16u << 20);

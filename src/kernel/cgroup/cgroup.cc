@@ -119,11 +119,7 @@ std::string path_below(const Location::Hierarchy& hierarchy, std::span<const std
 
 Result<Fd> open_entry(const Location::Hierarchy& hierarchy, const std::string& below) {
   const char* file = hierarchy.controllers.empty() ? "cgroup.procs" : "tasks";
-  if (below.empty()) {
-    const std::string path = cat(hierarchy.path, "/", file);
-    const Place at = place(path.c_str());
-    return open_at(at.dirfd, at.path, O_WRONLY);
-  }
+  if (below.empty()) return open_from_top(cat(hierarchy.path, "/", file), O_WRONLY);
   const Fd folder = TRY(open(hierarchy.path.c_str(), O_PATH | O_DIRECTORY));
   return TRY_CTX(open_beneath_no_links(folder.get(), cat(below, "/", file).c_str(), O_WRONLY), "--cgroup: below ",
                  hierarchy.path);
@@ -245,8 +241,7 @@ Result<std::vector<Fd>> Cgroup::entry_files(bool unified, std::span<const std::s
 Result<Fd> Cgroup::unified_folder() const {
   const auto* unified = find_unified(state_->location);
   if (unified == nullptr) return Fd();
-  const Place at = place(unified->path.c_str());
-  return open_at(at.dirfd, at.path, O_PATH | O_DIRECTORY);
+  return open_from_top(unified->path, O_PATH | O_DIRECTORY);
 }
 
 Result<Fd> Cgroup::unified_folder_of(pid_t pid) const {

@@ -6,6 +6,8 @@
 #include <atomic>
 #include <string_view>
 
+#include "kernel/file.h"
+
 namespace proa::kernel::cgroup {
 namespace {
 
@@ -28,6 +30,11 @@ Place place(const char* path) {
   if (!std::string_view(path).starts_with(kTop)) return {AT_FDCWD, path};
   const int dirfd = top();
   return {dirfd, dirfd == AT_FDCWD ? path : path + kTop.size()};
+}
+
+Result<Fd> open_from_top(const std::string& path, int flags) {
+  const Place at = place(path.c_str());
+  return open_at(at.dirfd, at.path, flags);
 }
 
 }  // namespace proa::kernel::cgroup

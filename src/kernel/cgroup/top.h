@@ -5,6 +5,11 @@
 // that moment, so code that goes into another one uses paths of its own.
 #pragma once
 
+#include <string>
+
+#include "base/error.h"
+#include "base/fd.h"
+
 namespace proa::kernel::cgroup {
 
 struct Place {
@@ -14,5 +19,6 @@ struct Place {
 
 // For calls of the *at family; AT_FDCWD and the path itself when it is not below /sys/fs/cgroup/.
 Place place(const char* path);
+Result<Fd> open_from_top(const std::string& path, int flags);
 
 }  // namespace proa::kernel::cgroup

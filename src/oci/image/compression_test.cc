@@ -5,19 +5,10 @@
 #include <string>
 
 #include "base/ids.h"
+#include "oci/image/text_sink_test.h"
 
 namespace proa::oci::image {
 namespace {
-
-class Text : public Sink {
- public:
-  using Sink::write;
-  Result<> write(std::span<const std::byte> bytes) override {
-    text.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-    return {};
-  }
-  std::string text;
-};
 
 std::string compressed(Compression kind, const std::string& text) {
   Text out;

@@ -13,22 +13,13 @@
 #include "oci/image/pack.h"
 #include "oci/image/tar_format.h"
 #include "oci/image/tar_writer.h"
+#include "oci/image/text_sink_test.h"
 #include "oci/image/unpack.h"
 
 namespace proa::oci::image {
 namespace {
 
 namespace fs = std::filesystem;
-
-class Text : public Sink {
- public:
-  using Sink::write;
-  Result<> write(std::span<const std::byte> bytes) override {
-    text.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-    return {};
-  }
-  std::string text;
-};
 
 // An archive, made entry by entry.
 class Archive {
