@@ -553,6 +553,22 @@ class CrashTest(EngineTest):
         self.proa("start", "box")
         self.assertEqual("running", self.status("box"))
 
+    def test_restarts_go_on_without_their_waiter(self):
+        self.start("box", "sh", "-c", "echo run; exit 1", flags=("--restart", "always"))
+        waiters = lambda: [int(p.name) for p in Path("/proc").iterdir() if p.name.isdigit() and self.waits(p)]
+        # Late enough for the wait to be long.
+        until(lambda: int(self.look("box", "{{.RestartCount}}")) >= 4 and waiters(), "a long wait")
+        count = int(self.look("box", "{{.RestartCount}}"))
+        for waiter in waiters():
+            os.kill(waiter, signal.SIGKILL)
+        until(lambda: int(self.look("box", "{{.RestartCount}}")) > count, "the next restart")
+
+    def waits(self, process):
+        try:
+            return b"\0__exited\0" in (process / "cmdline").read_bytes()
+        except OSError:
+            return False
+
     def test_stopped_from_many_sides(self):
         self.start("box", "sh", "-c", PATIENT)
         clients = [self.popen("stop", "box") for _ in range(4)] + [self.popen("kill", "box") for _ in range(2)]
