@@ -334,10 +334,10 @@ class LifeTest(EngineTest):
         self.proa("rm", "box")
         out = self.proa("events", "--since", "1h", "--until", "0s", "--filter", "container=box", "--format", "{{.Action}}").stdout.split()
         self.assertEqual(["create", "start", "die", "destroy"], out)
-        follower = self.popen("events", "--filter", "event=create")
-        time.sleep(0.3)
+        follower = self.popen("events", "--since", "1h", "--filter", "event=create", "--format", "{{.Actor.Attributes.name}}")
+        self.assertEqual("box\n", follower.stdout.readline())
         self.proa("create", "--name", "late", "--network", "none", "--rootfs", self.root, "true")
-        self.assertIn("container create", follower.stdout.readline())
+        self.assertEqual("late\n", follower.stdout.readline())
         follower.kill()
         follower.communicate()
 
