@@ -557,11 +557,11 @@ class CrashTest(EngineTest):
         self.start("box", "sh", "-c", "echo run; exit 1", flags=("--restart", "always"))
         waiters = lambda: [int(p.name) for p in Path("/proc").iterdir() if p.name.isdigit() and self.waits(p)]
         # Late enough for the wait to be long.
-        until(lambda: int(self.look("box", "{{.RestartCount}}")) >= 4 and waiters(), "a long wait")
+        until(lambda: int(self.look("box", "{{.RestartCount}}")) >= 4 and waiters(), "a long wait", patience=90)
         count = int(self.look("box", "{{.RestartCount}}"))
         for waiter in waiters():
             os.kill(waiter, signal.SIGKILL)
-        until(lambda: int(self.look("box", "{{.RestartCount}}")) > count, "the next restart")
+        until(lambda: int(self.look("box", "{{.RestartCount}}")) > count, "the next restart", patience=90)
 
     def waits(self, process):
         try:
