@@ -155,6 +155,8 @@ class Engine {
   Result<> remove_locked(Locked& locked, Container& container, bool volumes);
   // Records an end that nobody has recorded yet; restarts are the exit command's.
   Result<> settle(const std::string& id);
+  // A container that waits for its restart while nobody is left to start it: hands it to a new exit command.
+  void revive(const Container& container);
   Result<> wait_and_restart(const std::string& id);
   Result<> signal_locked(const Container& container, int signal);
   // Waits for the end of a signalled container, and has it recorded.

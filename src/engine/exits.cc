@@ -1,4 +1,6 @@
 // The end of a container's program, and what comes after it.
+#include <fcntl.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <unistd.h>
 
@@ -16,6 +18,7 @@ namespace {
 namespace runtime = oci::runtime;
 
 constexpr int64_t kFirstBackoff = 100, kLongestBackoff = 60000;  // milliseconds
+constexpr std::chrono::seconds kLate{2};                         // after its time a restart is overdue
 constexpr std::chrono::seconds kSteady{10};                      // a run this long starts the backoff anew
 
 std::string now() { return format_rfc3339(Clock::system().wall(), TimePrecision::kNanoseconds); }
@@ -84,7 +87,24 @@ Result<bool> Engine::reconcile(const Locked& locked, Container& container) {
   return true;
 }
 
+// Whoever waits for a restart holds the lock of RUN/ID/restart.
+void Engine::revive(const Container& container) {
+  const auto ended = parse_rfc3339(container.state.finished_at);
+  const auto patience = std::chrono::milliseconds(container.state.backoff_ms) + kLate;
+  if (ended && Clock::system().wall() - *ended < patience) return;
+  const std::string bundle = folders_.bundle(container.id);
+  if (!kernel::make_dirs(bundle, 0711)) return;
+  auto lock = kernel::open((bundle + "/restart").c_str(), O_RDWR | O_CREAT, 0600);
+  if (!lock || ::flock(lock->get(), LOCK_EX | LOCK_NB) != 0) return;
+  lock->reset();
+  if (const auto program = own_program()) (void)start_detached({*program, "__exited", container.id});
+}
+
 Result<> Engine::wait_and_restart(const std::string& id) {
+  TRY(kernel::make_dirs(folders_.bundle(id), 0711));
+  Fd waiting = TRY(kernel::open((folders_.bundle(id) + "/restart").c_str(), O_RDWR | O_CREAT, 0600));
+  // One that has just started it is about to let go; after one that waits there is nothing to do.
+  if (::flock(waiting.get(), LOCK_EX) != 0) return fail_errno(errno, "lock ", folders_.bundle(id), "/restart");
   Locked locked = TRY(records_.lock(id));
   Container container = TRY(locked.load());
   for (;;) {

@@ -323,6 +323,7 @@ Result<Container> Engine::inspect(const std::string& reference) {
   const std::string id = TRY(records_.resolve(reference));
   Container container = TRY(records_.load(id));
   const Status status = status_of(container.state);
+  if (status == Status::kRestarting) revive(container);
   if (status != Status::kRunning && status != Status::kPaused) return container;
   if (shim_phase(folders_.shim(id)) == ShimPhase::kHeld) return container;
   TRY(settle(id));
@@ -333,6 +334,7 @@ Result<std::vector<Container>> Engine::list() {
   std::vector<Container> out = TRY(records_.all());
   for (Container& container : out) {
     const Status status = status_of(container.state);
+    if (status == Status::kRestarting) revive(container);
     if (status != Status::kRunning && status != Status::kPaused) continue;
     if (shim_phase(folders_.shim(container.id)) == ShimPhase::kHeld) continue;
     // Its exit command is about to say so, or died: we do.

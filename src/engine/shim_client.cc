@@ -143,6 +143,23 @@ Result<std::string> shim_program() {
   return fail("proa-shim is not installed").hint("put it beside proa, or into a folder of $PATH");
 }
 
+Result<> start_detached(const std::vector<std::string>& arguments) {
+  std::vector<std::string> words = arguments, env = environment();
+  const std::vector<char*> argv = pointers(words), envp = pointers(env);
+  kernel::Child child = TRY(kernel::clone_process(0));
+  if (child.pid != 0) {
+    TRY(kernel::wait_child(child.pid));
+    return {};
+  }
+  ::setsid();
+  if (::fork() != 0) ::_exit(0);
+  const int null = ::open("/dev/null", O_RDWR);
+  for (int fd = 0; fd < 3; ++fd) ::dup2(null, fd);
+  ::close_range(3, ~0U, 0);
+  ::execve(argv[0], argv.data(), envp.data());
+  ::_exit(127);
+}
+
 Result<ShimReport> start_shim(const ShimRequest& request) {
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) return fail_errno(errno, "pipe");

@@ -58,6 +58,9 @@ Result<Fd> shim_attach(const std::string& state, const std::string& line);
 // One command on ctl.sock; its one-line answer, an error if that is one.
 Result<std::string> shim_command(const std::string& state, const std::string& line);
 
+// Runs `arguments` with our environment for a shim, in the background, as nobody's child.
+Result<> start_detached(const std::vector<std::string>& arguments);
+
 // Gives the shim descriptors to hold open until its container has ended.
 Result<> shim_hold(const std::string& state, const std::vector<Fd>& descriptors);
 

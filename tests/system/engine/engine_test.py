@@ -334,10 +334,10 @@ class LifeTest(EngineTest):
         self.proa("rm", "box")
         out = self.proa("events", "--since", "1h", "--until", "0s", "--filter", "container=box", "--format", "{{.Action}}").stdout.split()
         self.assertEqual(["create", "start", "die", "destroy"], out)
-        follower = self.popen("events", "--filter", "event=create")
-        time.sleep(0.3)
+        follower = self.popen("events", "--since", "1h", "--filter", "event=create", "--format", "{{.Actor.Attributes.name}}")
+        self.assertEqual("box\n", follower.stdout.readline())
         self.proa("create", "--name", "late", "--network", "none", "--rootfs", self.root, "true")
-        self.assertIn("container create", follower.stdout.readline())
+        self.assertEqual("late\n", follower.stdout.readline())
         follower.kill()
         follower.communicate()
 
@@ -552,6 +552,22 @@ class CrashTest(EngineTest):
         self.assertEqual("137", self.look("box", "{{.State.ExitCode}}"))
         self.proa("start", "box")
         self.assertEqual("running", self.status("box"))
+
+    def test_restarts_go_on_without_their_waiter(self):
+        self.start("box", "sh", "-c", "echo run; exit 1", flags=("--restart", "always"))
+        waiters = lambda: [int(p.name) for p in Path("/proc").iterdir() if p.name.isdigit() and self.waits(p)]
+        # Late enough for the wait to be long.
+        until(lambda: int(self.look("box", "{{.RestartCount}}")) >= 4 and waiters(), "a long wait", patience=90)
+        count = int(self.look("box", "{{.RestartCount}}"))
+        for waiter in waiters():
+            os.kill(waiter, signal.SIGKILL)
+        until(lambda: int(self.look("box", "{{.RestartCount}}")) > count, "the next restart", patience=90)
+
+    def waits(self, process):
+        try:
+            return b"\0__exited\0" in (process / "cmdline").read_bytes()
+        except OSError:
+            return False
 
     def test_stopped_from_many_sides(self):
         self.start("box", "sh", "-c", PATIENT)
