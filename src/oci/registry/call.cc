@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "net/conditional.h"
 #include "oci/image/types.h"
+#include "oci/registry/mirror.h"
 
 namespace proa::oci::registry {
 
@@ -161,7 +162,10 @@ Task<Result<>> Call::refuse_with(const Refusal& refusal) {
 
 // --- for all kinds
 
+bool Call::mirrored() const { return api_.mirror_ != nullptr && api_.mirror_->has(repository()); }
+
 Answer<> Call::may_write() const {
+  if (mirrored()) return refuse(Code::kUnsupported, "repository ", repository(), " mirrors another registry's");
   if (api_.options_.read_only) return refuse(Code::kUnsupported, "this registry is read-only");
   return {};
 }
