@@ -92,9 +92,7 @@ Mirror::~Mirror() {
   ended_.wait(lock, [this] { return running_ == 0; });
 }
 
-void Mirror::cancel() {
-  cancelled_ = true;
-}
+void Mirror::cancel() { cancelled_ = true; }
 
 const Mirror::Upstream* Mirror::upstream_of(std::string_view repository) const {
   for (const auto& each : upstreams_) {

@@ -216,7 +216,8 @@ void RegistryServer::stop() {
     std::condition_variable drained;
     bool done = false;
     std::thread watch;
-    if (state.mirror) watch = std::thread([&] {
+    if (state.mirror)
+      watch = std::thread([&] {
         std::unique_lock lock(mutex);
         if (!drained.wait_for(lock, state.settings.drain, [&] { return done; })) state.mirror->cancel();
       });
