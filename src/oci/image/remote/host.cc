@@ -124,7 +124,7 @@ Task<Result<ClientResponse>> Host::perform(Call& call) {
     log::debug(call.method, " ", call.url.origin(), call.url.path, ": ",
                answer ? cat("status ", answer->status) : answer.error().message(), "; once more");
     if (answer) static_cast<void>(co_await rest_of(*answer));
-    co_await net::sleep(wanted.value_or(delay));
+    CO_TRY(co_await remote_.pause(wanted.value_or(delay)));
     delay = std::min(delay * 2, policy.longest_delay);
   }
 }
