@@ -248,7 +248,8 @@ Task<Answer<Identity>> Authenticator::token_identity(Request& request, std::stri
     co_return co_await identify(request);
   }
   if (request.method() != "POST") co_return refuse(Code::kUnsupported, "tokens are had by GET or POST");
-  const net::Query form(CO_TRY(co_await request.read_all(kLongestForm)));
+  const std::string body = CO_TRY(co_await request.read_all(kLongestForm));
+  const net::Query form(body);
   for (const std::string_view each : form.all("scope")) scope += cat(scope.empty() ? "" : " ", each);
   if (form.get("grant_type") != "password") co_return refuse(400, Code::kUnsupported, "grant_type: must be password");
   co_return co_await check_password(request, std::string(form.get("username")), std::string(form.get("password")));

@@ -94,12 +94,14 @@ Call::Reply Call::send_fetched(Fetch& fetch, const Digest& digest) {
   const net::ByteRange part = CO_TRY(part_to_send(digest, fetch.total()));
   const uint64_t end = fetch.total() == 0 ? 0 : part.last + 1;
   uint64_t at = part.first, there = 0;
-  // An upstream that fails at once is told by a status.
-  if (at < end) there = CO_TRY(co_await fetch.more(at));
   response_.headers.set("Content-Length", cat(end - at));
   std::string piece;
   while (at < end) {
-    if (there <= at) there = CO_TRY(co_await fetch.more(at));
+    if (there <= at) {
+      const auto more = co_await fetch.more(at);
+      if (!more) co_return refuse(502, Code::kUnknown, "upstream failed: ", more.error().message());
+      there = *more;
+    }
     piece.resize(std::min<uint64_t>(kPiece, std::min(there, end) - at));
     CO_TRY(co_await net::blocking([&]() -> Result<> {
       const ssize_t got = ::pread(fetch.file(), piece.data(), piece.size(), static_cast<off_t>(at));

@@ -147,7 +147,8 @@ Call::Reply Call::send_json(std::string body) {
 }
 
 Task<Result<>> Call::refuse_with(const Refusal& refusal) {
-  if (refusal.code == Code::kUnknown) log::error(request_.method(), " ", request_.path(), ": ", refusal.message);
+  if (refusal.code == Code::kUnknown && refusal.status != 502)
+    log::error(request_.method(), " ", request_.path(), ": ", refusal.message);
   if (refusal.status == 401) {
     const bool insufficient =
         identity_.token.has_value() || request_.headers().get("Authorization").starts_with("Bearer ");
