@@ -9,7 +9,6 @@ is left on the host.
     PROA_STORM_KILLS     chance in percent that a command's client is killed (default 25)
 """
 
-import hashlib
 import json
 import os
 import random
@@ -24,7 +23,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from lib import sandbox  # noqa: E402
+from lib import image, sandbox  # noqa: E402
 from lib.case import SystemTest, main, until  # noqa: E402
 from storm.world import World, processes  # noqa: E402
 
@@ -395,10 +394,10 @@ class Storm(SystemTest):
                 self.assertIn("No such container", done.stderr)  # it removed itself meanwhile
 
     def check_store(self):
-        """Each blob is what its name says, and each image whole."""
-        blobs = self.world.data / "images/blobs/sha256"
-        for blob in blobs.iterdir():
-            self.assertEqual(blob.name, hashlib.sha256(blob.read_bytes()).hexdigest())
+        """Each name leads to whole content, and each image can be read."""
+        image.check_store(self.world.data / "images")
+        self.world.call("image", "prune", "-f")
+        image.check_index(self.world.data / "images")
         for name in self.world.lines("image", "ls", "--format", "{{.Repository}}:{{.Tag}}"):
             if not name.startswith("<none>"):
                 self.world.call("image", "export", "-o", "/dev/null", name)
