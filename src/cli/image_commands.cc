@@ -36,17 +36,6 @@ std::string default_root() {
   return cat(home == nullptr ? "" : home, "/.local/share/proa");
 }
 
-Result<im::Images> open_images(const Invocation& in) {
-  const std::string root = in.text("root");
-  return im::Images(TRY(im::Store::open({.root = cat(root.empty() ? default_root() : root, "/images")})));
-}
-
-Result<std::optional<im::Platform>> platform_of(const Invocation& in) {
-  const std::string text = in.text("platform");
-  if (text.empty()) return std::nullopt;
-  return TRY_CTX(im::Platform::parse(text), "--platform");
-}
-
 Result<im::Image> find_one(const im::Images& images, const Invocation& in) {
   const auto platform = TRY(platform_of(in));
   return images.find(in.argument(0), platform);
@@ -136,6 +125,17 @@ Result<bool> confirmed(std::string_view question) {
 }
 
 }  // namespace
+
+Result<im::Images> open_images(const Invocation& in) {
+  const std::string root = in.text("root");
+  return im::Images(TRY(im::Store::open({.root = cat(root.empty() ? default_root() : root, "/images")})));
+}
+
+Result<std::optional<im::Platform>> platform_of(const Invocation& in) {
+  const std::string text = in.text("platform");
+  if (text.empty()) return std::nullopt;
+  return TRY_CTX(im::Platform::parse(text), "--platform");
+}
 
 Result<int> image_ls(const Invocation& in) {
   const im::Images images = TRY(open_images(in));

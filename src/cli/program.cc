@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <string>
 #include <string_view>
 
@@ -59,6 +60,12 @@ bool version_wanted(const Invocation& in, const Command& root) {
   return in.path().size() <= 2 && given != nullptr && parse_bool(*given).value_or(false);
 }
 
+// For this process and those that it starts.
+void use_root(const Invocation& in) {
+  if (const std::string* root = in.last_of(kProaRoot, "root"); root != nullptr && !root->empty())
+    ::setenv("PROA_ROOT", root->c_str(), 1);
+}
+
 Result<int> run(const Invocation& in) {
   if (in.help_wanted()) return show(print_text(help_text(in.program().name, in.path())));
   if (in_runtime(in) && version_wanted(in, kRuntimeRoot)) return show(print_text(runc_version_text("proa-runtime")));
@@ -103,6 +110,7 @@ int run_program(std::span<char*> words) {
     report(parsed.error());
     return runtime ? kProaRuntime.usage_status : program.usage_status;
   }
+  if (invocation.path().front() == &kProaRoot) use_root(invocation);
   const Result<int> status = run(invocation);
   if (status) return *status;
   report(status.error());

@@ -98,6 +98,17 @@ constexpr const Command* kCommands[] = {&containers::kRun,
                                         &containers::kUpdate,
                                         &containers::kPort,
                                         &containers::kEvents,
+                                        &images::kPull,
+                                        &images::kPush,
+                                        &kLogin,
+                                        &kLogout,
+                                        &images::kList,
+                                        &images::kRmi,
+                                        &images::kTag,
+                                        &images::kSave,
+                                        &images::kLoad,
+                                        &images::kImport,
+                                        &images::kHistory,
                                         &kContainerRoot,
                                         &kImageRoot,
                                         &kNetworkRoot,
@@ -108,10 +119,21 @@ constexpr const Command* kCommands[] = {&containers::kRun,
                                         &kCompletion,
                                         &kHelp};
 
-constexpr Flag kGlobals[] = {{"version", "v", Kind::kBool, "", "show the version"}};
+constexpr Flag kGlobals[] = {
+    {"root",
+     "",
+     Kind::kText,
+     "DIR",
+     "folder of images, containers and all else that is kept; $PROA_ROOT when left out",
+     "",
+     {},
+     Offer::kFolder},
+    {"version", "v", Kind::kBool, "", "show the version"},
+};
 
 constexpr Example kRootExamples[] = {
     {"{program} doctor", "see what this host can do"},
+    {"{program} run --rm debian:12 cat /etc/os-release", "pull an image and run a program in it"},
     {"{program} runtime run --bundle /srv/web web", "run a container from a bundle"},
     {"{program} help runtime run", "explain a command"},
 };

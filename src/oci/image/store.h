@@ -156,6 +156,8 @@ class Ingest {
   bool complete() const;
   // Bytes there: writing goes on from here.
   uint64_t offset() const;
+  // Another descriptor of what is there, for somebody who reads (pread(2)) behind the writer.
+  Result<Fd> reader() const;
   // Drops them, for a source that cannot be resumed.
   Result<> restart();
   Result<> write(std::span<const std::byte> bytes);
