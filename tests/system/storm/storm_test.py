@@ -41,7 +41,7 @@ EXPECTED = re.compile(r"No such (container|object)|is not running|already in use
                       r"|marked for removal|unpause|cannot remove container|already exists in network|is not connected|volume is in use"
                       r"|[Nn]o such volume|network \S+ not found|has active endpoints|port is already allocated|Unable to find image"
                       r"|no such image|No such image|is not here|non running container|container not running|already exists|same name as"
-                      r"|sharing network namespace|did not end|[Cc]annot start a container|no such network|not connected to network")
+                      r"|sharing network namespace|did not end|[Cc]annot start a container|no such network|not connected to network|does not exist locally")
 
 
 class Outcome:
