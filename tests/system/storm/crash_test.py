@@ -17,8 +17,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from lib import runtime, sandbox  # noqa: E402
+from lib import image, runtime, sandbox  # noqa: E402
 from lib.case import SystemTest, main, until  # noqa: E402
+from lib.docker_registry import Registry  # noqa: E402
 from storm.world import World, processes  # noqa: E402
 
 STEPS = os.environ.get("PROA_CRASH_STEPS", "12")
@@ -105,10 +106,7 @@ class CrashTest(SystemTest):
         for name in self.world.lines("image", "ls", "--format", "{{.Repository}}:{{.Tag}}"):
             if name != "box:1":
                 self.world.call("image", "rm", name)
-        parts = self.world.data / "images/ingest"
-        for part in parts.iterdir():  # kept for a day, to go on from
-            self.assertRegex(part.name, "^sha(256|512)-")
-            part.unlink()
+        self.world.drop_parts()
         left = self.world.stray(self.clean)
         if left:
             self.clean = self.world.picture()  # the next one is to find its own
@@ -326,6 +324,43 @@ class Networks(CrashTest):
             self.assertNotIn("eth0", self.world.call("exec", "box", "ip", "addr").stdout)
             self.world.call("network", "rm", "net")
         self.at_every_step(["network", "disconnect", "net", "box"], prepare=prepare, check=check)
+
+
+class Registries(CrashTest):
+    def setUp(self):
+        super().setUp()
+        self.registry = Registry(self.folder / "registry")
+        self.addCleanup(self.registry.close)
+        self.name = f"{self.registry.name}/big:1"
+        files = self.folder / "files"
+        files.mkdir()
+        for layer in ("one", "two"):
+            (files / layer).write_bytes(random.Random(layer).randbytes(700_000))
+            self.world.call("image", "create", "--compression", "none", *(["--from", self.name] if layer == "two" else []), files, self.name)
+        self.world.call("push", self.name)
+        self.world.remove_all(images=False)
+        self.world.call("image", "rm", self.name)
+        self.world.remove_all(images=False)
+        self.clean = self.world.picture()
+
+    def test_pull(self):
+        """No name leads to what is not there, and the next pull goes on."""
+        def check():
+            image.check_store(self.world.data / "images")
+            self.world.call("pull", self.name)
+            self.assertIn(self.name, image.check_store(self.world.data / "images"))
+            self.world.call("image", "export", "-o", "/dev/null", self.name)
+        self.at_every_step(["pull", "-q", self.name], check=check, threads=True)
+
+    def test_run_that_pulls(self):
+        self.at_every_step(["create", "--name", "box", "--network", "none", self.name, "true"], check=self.usable, threads=True)
+
+    def test_push(self):
+        def prepare():
+            self.world.call("image", "tag", "box:1", f"{self.registry.name}/other:1")
+        def check():
+            self.world.call("push", f"{self.registry.name}/other:1")
+        self.at_every_step(["push", "-q", f"{self.registry.name}/other:1"], prepare=prepare, check=check, threads=True)
 
 
 class Volumes(CrashTest):

@@ -9,7 +9,6 @@ is left on the host.
     PROA_STORM_KILLS     chance in percent that a command's client is killed (default 25)
 """
 
-import hashlib
 import json
 import os
 import random
@@ -24,8 +23,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from lib import sandbox  # noqa: E402
+from lib import image, sandbox  # noqa: E402
 from lib.case import SystemTest, main, until  # noqa: E402
+from lib.docker_registry import Registry  # noqa: E402
 from storm.world import World, processes  # noqa: E402
 
 
@@ -41,7 +41,7 @@ EXPECTED = re.compile(r"No such (container|object)|is not running|already in use
                       r"|marked for removal|unpause|cannot remove container|already exists in network|is not connected|volume is in use"
                       r"|[Nn]o such volume|network \S+ not found|has active endpoints|port is already allocated|Unable to find image"
                       r"|no such image|No such image|is not here|non running container|container not running|already exists|same name as"
-                      r"|sharing network namespace|did not end|[Cc]annot start a container|no such network|not connected to network")
+                      r"|sharing network namespace|did not end|[Cc]annot start a container|no such network|not connected to network|does not exist locally")
 
 
 class Outcome:
@@ -238,6 +238,10 @@ class Worker(threading.Thread):
         self.call("image", *self.chance.choice([["tag", "box:1", tag], ["rm", tag], ["load", "-q", "-i", self.storm.archive],
                                                 ["create", "--from", "box:1", self.storm.more, tag]]))
 
+    def remote(self):
+        self.call(*self.chance.choice([["pull", "-q", self.storm.remote], ["pull", "-q", self.storm.remote], ["image", "rm", self.storm.remote],
+                                       ["push", "-q", self.storm.remote]]))
+
     def commit(self):
         self.call("commit", self.shared(), f"other:{self.chance.randrange(3)}")
 
@@ -290,7 +294,7 @@ class Worker(threading.Thread):
         del self.containers[name]
 
     STEPS = ([run_detached] * 12 + [run_attached] * 3 + [create] * 4 + [change] * 16 + [execute] * 4 + [rename] * 2 + [copy] * 2 + [look] * 3
-             + [network] * 6 + [volume] * 4 + [image] * 4 + [commit] * 2 + [prune] * 5
+             + [network] * 6 + [volume] * 4 + [image] * 4 + [remote] * 4 + [commit] * 2 + [prune] * 5
              + [own_container] * 6 + [own_volume] * 4 + [own_image] * 3 + [own_logs] * 3 + [own_removal] * 3)
 
 
@@ -305,6 +309,15 @@ class Storm(SystemTest):
         (self.more / "more").write_text("more")
         self.archive = self.folder / "box.tar"
         self.world.call("image", "save", "-o", self.archive, "box:1")
+        self.registry = Registry(self.folder / "registry")
+        self.addCleanup(self.registry.close)
+        self.remote = f"{self.registry.name}/big:1"
+        files = self.folder / "files"
+        files.mkdir()
+        (files / "big").write_bytes(random.Random(SEED).randbytes(3_000_000))
+        self.world.call("image", "create", files, self.remote)
+        self.world.call("push", self.remote)
+        self.world.call("image", "rm", self.remote)
         # All that is made once and stays.
         self.world.call("network", "create", "first")
         self.world.call("run", "--rm", "-p", "7000:80", "box:1", "true")
@@ -395,10 +408,10 @@ class Storm(SystemTest):
                 self.assertIn("No such container", done.stderr)  # it removed itself meanwhile
 
     def check_store(self):
-        """Each blob is what its name says, and each image whole."""
-        blobs = self.world.data / "images/blobs/sha256"
-        for blob in blobs.iterdir():
-            self.assertEqual(blob.name, hashlib.sha256(blob.read_bytes()).hexdigest())
+        """Each name leads to whole content, and each image can be read."""
+        image.check_store(self.world.data / "images")
+        self.world.call("image", "prune", "-f")
+        image.check_index(self.world.data / "images")
         for name in self.world.lines("image", "ls", "--format", "{{.Repository}}:{{.Tag}}"):
             if not name.startswith("<none>"):
                 self.world.call("image", "export", "-o", "/dev/null", name)
@@ -408,9 +421,7 @@ class Storm(SystemTest):
         for name in self.world.lines("image", "ls", "--format", "{{.Repository}}:{{.Tag}}"):
             if name != "box:1":
                 self.world.call("image", "rm", name)
-        for part in (self.world.data / "images/ingest").iterdir():  # kept for a day, to go on from
-            self.assertRegex(part.name, "^sha(256|512)-")
-            part.unlink()
+        self.world.drop_parts()
         left = self.world.stray(self.clean, patience=15)
         if left:
             self.fail("\n  ".join(["left behind:", *left]))
