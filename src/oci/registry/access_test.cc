@@ -58,9 +58,9 @@ TEST(Access, MistakesAreNamed) {
   for (const auto& [text, said] : std::initializer_list<std::pair<const char*, const char*>>{
            {"[]", "must be an object"},
            {"rule: []", "rule: there is no such field"},
-           {"rules: [{to: [x], repositories: [y], actions: [pulls]}]", "rules[0].actions: \"pulls\" is none of"},
-           {"rules: [{to: [], repositories: [y], actions: [pull]}]", "rules[0].to: must not be empty"},
-           {"rules: [{to: ['group:g'], repositories: [y], actions: [pull]}]", "there is no group \"g\""},
+           {"rules: [{to: [x], repositories: [all], actions: [pulls]}]", "rules[0].actions: \"pulls\" is none of"},
+           {"rules: [{to: [], repositories: [all], actions: [pull]}]", "rules[0].to: must not be empty"},
+           {"rules: [{to: ['group:g'], repositories: [all], actions: [pull]}]", "there is no group \"g\""},
            {"rules: [{who: x}]", "rules[0].who: there is no such field"}}) {
     const auto access = Access::parse(text);
     ASSERT_FALSE(access) << text;

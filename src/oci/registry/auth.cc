@@ -180,6 +180,12 @@ Actions Authenticator::allowed(const Identity& identity, std::string_view reposi
   return options_.external_tokens() ? granted : granted & by_policy;
 }
 
+bool Authenticator::allowed_by_another_token(const Identity& identity, std::string_view repository,
+                                             Action action) const {
+  return identity.token && options_.own_tokens && !has(allowed(identity, repository), action) &&
+         has(rules()->access.allowed(identity.user, repository), action);
+}
+
 bool Authenticator::allows_catalog(const Identity& identity) const {
   if (!enabled()) return true;
   if (!identity.token || !options_.external_tokens()) return false;

@@ -92,7 +92,10 @@ Mirror::~Mirror() {
   ended_.wait(lock, [this] { return running_ == 0; });
 }
 
-void Mirror::cancel() { cancelled_ = true; }
+void Mirror::cancel() {
+  cancelled_ = true;
+  for (const auto& each : upstreams_) each->remote->cancel();
+}
 
 const Mirror::Upstream* Mirror::upstream_of(std::string_view repository) const {
   for (const auto& each : upstreams_) {
