@@ -13,8 +13,9 @@ extern const Command kRuntimeRoot;
 // `proa image`.
 extern const Command kImageRoot;
 
-// `proa container`, `proa volume`, and what Docker has without these words.
+// `proa container`, `proa sandbox`, `proa volume`, and what Docker has without these words.
 extern const Command kContainerRoot;
+extern const Command kSandboxRoot;
 extern const Command kVolumeRoot;
 namespace containers {
 extern const Command kRun, kCreate, kStart, kAttach, kExec, kPs, kLogs, kStop, kRestart, kKill, kPause, kUnpause, kRm,

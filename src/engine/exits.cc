@@ -44,8 +44,9 @@ int64_t next_backoff(const State& state) {
 Result<> Engine::release(const Locked&, Container& container) {
   auto removed = runtime::remove({.root = folders_.runtime()}, container.id, true);
   if (!removed) log::debug("remove ", container.id, ": ", removed.error().message());
-  // Where no mount namespace of the shim's own ended with it.
-  (void)::umount2((folders_.bundle(container.id) + "/rootfs").c_str(), MNT_DETACH);
+  // For the exit command, which is in the shim's mount namespace, and where the shim has none of its own.
+  for (const char* point : {"/rootfs", "/shm"})
+    (void)::umount2((folders_.bundle(container.id) + point).c_str(), MNT_DETACH);
   if (network_kind(container.config.network_mode) == NetworkKind::kNamed)
     if (const auto detached = networks_.detach(container); !detached)
       log::warning("detach ", container.name, " from its networks: ", detached.error().message());
@@ -135,6 +136,7 @@ Result<> Engine::settle(const std::string& id) {
   TRY(reconcile(*locked, container));
   const Status status = status_of(container.state);
   const bool ended = status == Status::kExited && !container.state.started_at.empty();
+  if (!container.config.shared.empty()) return {};  // removed with its containers only
   if ((ended && container.config.auto_remove) || status == Status::kRemoving)
     return remove_locked(*locked, container, true);
   return {};
@@ -172,6 +174,10 @@ Result<> Engine::clean_up() {
     if (!container) continue;
     TRY(reconcile(*locked, *container));
     const Status status = status_of(container->state);
+    if (!container->config.shared.empty()) {
+      if (status == Status::kRemoving) locked->unlock(), (void)remove_sandbox(id, true);
+      continue;
+    }
     if (status == Status::kRemoving || (status == Status::kExited && container->config.auto_remove))
       (void)remove_locked(*locked, *container, true);
   }

@@ -30,6 +30,14 @@ bool ends_program(int signal) { return signal == SIGKILL; }
 
 }  // namespace
 
+Result<Engine::Held> Engine::hold(const std::string& reference) {
+  const std::string id = TRY(records_.resolve(reference));
+  Held held{.locked = TRY(records_.lock(id)), .container = {}};
+  held.container = TRY(held.locked.load());
+  TRY(reconcile(held.locked, held.container));
+  return held;
+}
+
 int64_t stop_timeout(const Container& container) { return container.config.stop_timeout.value_or(kDefaultStop); }
 
 Result<> Engine::signal_locked(const Container& container, int signal) {
@@ -52,10 +60,8 @@ Result<bool> Engine::await_exit(const std::string& id, int64_t pid, int64_t time
 }
 
 Result<> Engine::stop(const std::string& reference, const StopOptions& options) {
-  const std::string id = TRY(records_.resolve(reference));
-  Locked locked = TRY(records_.lock(id));
-  Container container = TRY(locked.load());
-  TRY(reconcile(locked, container));
+  auto [locked, container] = TRY(hold(reference));
+  const std::string id = container.id;
   if (!is_running(container.state)) return {};
   container.state.stopped_by_user = true;
   const bool waiting = status_of(container.state) == Status::kRestarting;
@@ -85,11 +91,9 @@ Result<> Engine::stop(const std::string& reference, const StopOptions& options) 
 }
 
 Result<> Engine::kill(const std::string& reference, const std::string& signal_name) {
-  const std::string id = TRY(records_.resolve(reference));
   const int signal = TRY_CTX(kernel::parse_signal(signal_name.empty() ? "KILL" : signal_name), "Invalid signal");
-  Locked locked = TRY(records_.lock(id));
-  Container container = TRY(locked.load());
-  TRY(reconcile(locked, container));
+  auto [locked, container] = TRY(hold(reference));
+  const std::string id = container.id;
   if (status_of(container.state) == Status::kRestarting && ends_program(signal)) {
     container.state.stopped_by_user = true;
     container.state.status = status_word(Status::kExited);
@@ -112,8 +116,7 @@ Result<> Engine::restart(const std::string& reference, const StopOptions& option
   const std::string id = TRY(records_.resolve(reference));
   {
     // With --rm it would be gone before it could start again.
-    Locked locked = TRY(records_.lock(id));
-    Container container = TRY(locked.load());
+    auto [locked, container] = TRY(hold(id));
     if (container.config.auto_remove && is_running(container.state)) {
       container.config.auto_remove = false;
       TRY(locked.save_config(container));
@@ -133,10 +136,8 @@ Result<> Engine::restart(const std::string& reference, const StopOptions& option
 }
 
 Result<> Engine::pause(const std::string& reference) {
-  const std::string id = TRY(records_.resolve(reference));
-  Locked locked = TRY(records_.lock(id));
-  Container container = TRY(locked.load());
-  TRY(reconcile(locked, container));
+  auto [locked, container] = TRY(hold(reference));
+  const std::string id = container.id;
   if (status_of(container.state) == Status::kPaused) return fail("Container ", id, " is already paused");
   if (status_of(container.state) != Status::kRunning) return fail("Container ", id, " is not running");
   TRY(runtime::pause({.root = folders_.runtime()}, id));
@@ -147,10 +148,8 @@ Result<> Engine::pause(const std::string& reference) {
 }
 
 Result<> Engine::unpause(const std::string& reference) {
-  const std::string id = TRY(records_.resolve(reference));
-  Locked locked = TRY(records_.lock(id));
-  Container container = TRY(locked.load());
-  TRY(reconcile(locked, container));
+  auto [locked, container] = TRY(hold(reference));
+  const std::string id = container.id;
   if (status_of(container.state) != Status::kPaused) return fail("Container ", id, " is not paused");
   TRY(runtime::resume({.root = folders_.runtime()}, id));
   container.state.status = status_word(Status::kRunning);
@@ -160,25 +159,21 @@ Result<> Engine::unpause(const std::string& reference) {
 }
 
 Result<> Engine::rename(const std::string& reference, const std::string& name) {
-  const std::string id = TRY(records_.resolve(reference));
   if (const auto valid = check_name(name, "container name"); !valid || name.size() < 2)
     return fail("Invalid container name (", name, "), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed");
-  Locked locked = TRY(records_.lock(id));
-  Container container = TRY(locked.load());
+  auto [locked, container] = TRY(hold(reference));
   if (container.name == name) return fail("Renaming a container with the same name as its current name");
-  TRY(records_.claim_name(name, id));
+  TRY(records_.claim_name(name, container.id));
   const std::string old = std::exchange(container.name, name);
   TRY(locked.save_config(container));
-  TRY(records_.release_name(old, id));
+  TRY(records_.release_name(old, container.id));
   tell(container, "rename", {{"oldName", "/" + old}});
   return {};
 }
 
 Result<std::vector<std::string>> Engine::update(const std::string& reference, const UpdateRequest& request) {
-  const std::string id = TRY(records_.resolve(reference));
-  Locked locked = TRY(records_.lock(id));
-  Container container = TRY(locked.load());
-  TRY(reconcile(locked, container));
+  auto [locked, container] = TRY(hold(reference));
+  const std::string id = container.id;
   std::vector<std::string> warnings;
   ResourceConfig& r = container.config.resources;
   const auto set = [](auto& field, const auto& value) {
@@ -209,10 +204,7 @@ Result<std::vector<std::string>> Engine::update(const std::string& reference, co
 
 Result<> Engine::connect(const std::string& reference, const NetworkConfig& network, const Strings& links,
                          int gateway_priority) {
-  const std::string id = TRY(records_.resolve(reference));
-  Locked locked = TRY(records_.lock(id));
-  Container container = TRY(locked.load());
-  TRY(reconcile(locked, container));
+  auto [locked, container] = TRY(hold(reference));
   ContainerConfig& config = container.config;
   if (network_kind(config.network_mode) == NetworkKind::kHost ||
       network_kind(config.network_mode) == NetworkKind::kContainer)
@@ -233,10 +225,8 @@ Result<> Engine::connect(const std::string& reference, const NetworkConfig& netw
 }
 
 Result<> Engine::disconnect(const std::string& reference, const std::string& network) {
-  const std::string id = TRY(records_.resolve(reference));
-  Locked locked = TRY(records_.lock(id));
-  Container container = TRY(locked.load());
-  TRY(reconcile(locked, container));
+  auto [locked, container] = TRY(hold(reference));
+  const std::string id = container.id;
   ContainerConfig& config = container.config;
   const size_t had = config.networks.size();
   std::erase_if(config.networks, [&](const NetworkConfig& n) { return n.name == network; });
@@ -268,10 +258,10 @@ Result<> Engine::remove_locked(Locked& locked, Container& container, bool volume
 }
 
 Result<> Engine::remove(const std::string& reference, const RemoveOptions& options) {
-  const std::string id = TRY(records_.resolve(reference));
-  Locked locked = TRY(records_.lock(id));
-  Container container = TRY(locked.load());
-  TRY(reconcile(locked, container));
+  auto [locked, container] = TRY(hold(reference));
+  const std::string id = container.id;
+  if (!container.config.shared.empty())
+    return fail(container.name, " is a sandbox").hint(cat("`proa sandbox rm ", container.name, "` removes it"));
   if (is_running(container.state)) {
     if (!options.force)
       return fail("cannot remove container \"", container.name, "\": container is ", container.state.status,
@@ -331,6 +321,12 @@ Result<Container> Engine::inspect(const std::string& reference) {
 }
 
 Result<std::vector<Container>> Engine::list() {
+  std::vector<Container> out = TRY(list_all());
+  std::erase_if(out, [](const Container& c) { return !c.config.shared.empty(); });
+  return out;
+}
+
+Result<std::vector<Container>> Engine::list_all() {
   std::vector<Container> out = TRY(records_.all());
   for (Container& container : out) {
     const Status status = status_of(container.state);

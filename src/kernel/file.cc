@@ -78,7 +78,8 @@ Result<> remove_children(int dirfd) {
   while (const dirent* entry = ::readdir(dir)) {
     if (std::strcmp(entry->d_name, ".") == 0 || std::strcmp(entry->d_name, "..") == 0) continue;
     if (entry->d_type == DT_DIR) {
-      Fd child = TRY(open_at(copy, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+      // What is mounted there is somebody else's.
+      Fd child = TRY(openat2_retrying(copy, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, RESOLVE_NO_XDEV));
       TRY(remove_children(child.get()));
     }
     TRY(unlink_at(copy, entry->d_name, entry->d_type == DT_DIR ? AT_REMOVEDIR : 0));
