@@ -47,7 +47,8 @@ std::string kvm_fix(int error) {
 }
 
 void check_criu(std::vector<Check>& out) {
-  std::string_view path = std::getenv("PATH") != nullptr ? std::getenv("PATH") : "/usr/sbin:/usr/bin:/sbin:/bin";
+  const char* given = std::getenv("PATH");
+  std::string_view path = given != nullptr ? given : "/usr/sbin:/usr/bin:/sbin:/bin";
   while (!path.empty()) {
     const size_t end = std::min(path.find(':'), path.size());
     const std::string file = cat(path.substr(0, end), "/criu");
