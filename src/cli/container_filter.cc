@@ -21,7 +21,7 @@ using engine::Container;
 
 constexpr std::string_view kKnown[] = {"ancestor", "before",    "exited", "expose", "health", "id",
                                        "is-task",  "isolation", "label",  "label!", "name",   "network",
-                                       "publish",  "since",     "status", "until",  "volume"};
+                                       "publish",  "sandbox",   "since",  "status", "until",  "volume"};
 
 bool regex_matches(const std::string& pattern, const std::string& text) {
   regex_t compiled;
@@ -101,7 +101,8 @@ Result<bool> ContainerFilter::matches(engine::Engine& engine, const Container& c
       const Container other = TRY(engine.records().load(other_id));
       yes = name == "before" ? c.created < other.created : c.created > other.created;
     } else if (name == "until") {
-      const WallTime until = TRY_CTX(parse_when(value), "--filter until"), made = TRY(parse_rfc3339(c.created));
+      const WallTime until = TRY_CTX(parse_when(value), "--filter until");
+      const WallTime made = TRY(parse_rfc3339(c.created));
       yes = made < until;
     } else if (name == "volume")
       yes =
@@ -109,6 +110,8 @@ Result<bool> ContainerFilter::matches(engine::Engine& engine, const Container& c
     else if (name == "network")
       yes = c.config.network_mode == value ||
             std::ranges::any_of(c.config.networks, [&](const auto& n) { return n.name == value; });
+    else if (name == "sandbox")
+      yes = c.config.sandbox == TRY(engine.inspect_sandbox(value)).holder.id;
     else if (name == "health") {
       const std::string status = engine.health(c).status;
       yes = status == value || (value == "none" && status.empty());
@@ -116,6 +119,7 @@ Result<bool> ContainerFilter::matches(engine::Engine& engine, const Container& c
       yes = has_port(c.resolved.exposed_ports, value);
     else if (name == "publish") {
       std::vector<std::string> ports;
+      ports.reserve(c.config.ports.size());
       for (const auto& port : c.config.ports) ports.push_back(cat(port.container_port, "/", port.protocol));
       yes = has_port(ports, value);
     }
