@@ -258,6 +258,107 @@ class NetworkTest(EngineTest):
         self.assertIn("network nowhere not found", done.stderr)
 
 
+class SandboxTest(EngineTest):
+    def ignored_leftover(self, item):
+        # The default network's bridge stays, and what is known of it.
+        return super().ignored_leftover(item) or item.startswith("file ")
+
+    def remove_all(self):
+        names = self.proa("sandbox", "ls", "-q", check=False).stdout.split()
+        if names:
+            self.proa("sandbox", "rm", "-f", *names, check=False)
+        super().remove_all()
+
+    def sandbox(self, name, *flags):
+        return self.proa("sandbox", "create", *flags, name).stdout.strip()
+
+    def inside(self, name, *args, flags=()):
+        return self.proa("run", "--rm", "--sandbox", name, *flags, "--rootfs", self.root, *args).stdout
+
+    def field(self, name, template):
+        return self.proa("sandbox", "inspect", "-f", template, name).stdout.strip()
+
+    def test_containers_share_namespaces(self):
+        self.sandbox("pod", "--network", "none", "--hostname", "pod-host")
+        for kind in ("net", "ipc", "uts"):
+            link = [self.inside("pod", "readlink", f"/proc/self/ns/{kind}") for _ in range(2)]
+            self.assertEqual(link[0], link[1], kind)
+            self.assertNotEqual(os.readlink(f"/proc/self/ns/{kind}"), link[0].strip(), kind)
+        holder = os.readlink(f"/proc/{self.field('pod', '{{.Pid}}')}/ns/pid")
+        self.assertNotEqual(holder, self.inside("pod", "readlink", "/proc/self/ns/pid").strip())
+        self.assertEqual("pod-host pod-host pod-host\n", self.inside("pod", "sh", "-c", "echo $(hostname) $HOSTNAME $(cat /etc/hostname)"))
+        self.inside("pod", "touch", "/dev/shm/shared")
+        self.assertEqual("shared\n", self.inside("pod", "ls", "/dev/shm"))
+        self.assertEqual("", self.proa("ps", "-aq").stdout)
+
+    def test_shared_processes_are_reaped(self):
+        self.sandbox("pod", "--network", "none", "--share", "pid")
+        self.proa("run", "-d", "--sandbox", "pod", "--network", "none", "--rootfs", self.root, "sleep", "1000")
+        out = self.inside("pod", "sh", "-c", "(sh -c 'sleep 0.1' &); sleep 0.5; ps -o pid,stat,args", flags=("--network", "none"))
+        self.assertIn("/pause", out)
+        self.assertIn("sleep 1000", out)
+        self.assertNotIn(" Z ", out)
+
+    def test_network_and_ports(self):
+        self.sandbox("pod", "-p", "127.0.0.1:8081:80")
+        self.proa("run", "-d", "--name", "web", "--sandbox", "pod", "--rootfs", self.root, "sh", "-c",
+                  "mkdir -p /tmp/pod; echo page >/tmp/pod/index.html; exec httpd -f -p 80 -h /tmp/pod")
+        until(lambda: "page\n" == command("curl", "-s", "-m", "5", "http://127.0.0.1:8081/", check=False).stdout, "the page")
+        self.assertEqual("page\n", self.inside("pod", "wget", "-qO-", "http://127.0.0.1/"))
+        self.assertIn(self.field("pod", "{{(index .Networks \"bridge\").IPAddress}}"), self.proa("exec", "web", "cat", "/etc/hosts").stdout)
+        shutil.rmtree(self.root / "tmp/pod")
+
+    def test_life(self):
+        pod = self.sandbox("pod", "--network", "none")
+        box = self.proa("run", "-d", "--name", "box", "--sandbox", "pod", "--rootfs", self.root, "sleep", "1000").stdout.strip()
+        self.assertEqual(box, self.field("pod", "{{(index .Containers 0).Id}}"))
+        refused = self.proa("sandbox", "rm", "pod", check=False)
+        self.assertEqual(1, refused.returncode)
+        self.assertIn("it has 1 container", refused.stderr)
+        self.assertIn("is a sandbox", self.proa("rm", "-f", "pod", check=False).stderr)
+        self.proa("sandbox", "stop", "-t", "0", "pod")
+        self.assertEqual(["exited", "exited"], [self.status("box"), self.field("pod", "{{.State}}")])
+        self.assertIn("sandbox pod is not running", self.proa("start", "box", check=False).stderr)
+        self.proa("sandbox", "start", "pod")
+        self.proa("start", "box")
+        self.assertEqual("running", self.status("box"))
+        self.assertEqual("", self.proa("container", "prune", "-f").stdout.replace("Total reclaimed space: 0B\n", ""))
+        self.proa("sandbox", "rm", "-f", pod[:12])
+        self.assertEqual("", self.proa("ps", "-aq").stdout + self.proa("sandbox", "ls", "-q").stdout)
+
+    def test_names_are_unique_among_all(self):
+        self.sandbox("same", "--network", "none")
+        self.assertIn("is already in use", self.proa("create", "--name", "same", "--rootfs", self.root, "true", check=False).stderr)
+        self.start("other", "sleep", "1000")
+        self.assertIn("is already in use", self.proa("sandbox", "create", "other", check=False).stderr)
+        self.assertIn("No such sandbox: other", self.proa("run", "--sandbox", "other", "--rootfs", self.root, "true", check=False).stderr)
+        self.assertIn("conflicting options", self.proa("run", "--sandbox", "same", "--network", "host", "--rootfs", self.root, "true", check=False).stderr)
+
+    def test_killed_holder(self):
+        pod = self.sandbox("pod", "--network", "none")
+        self.proa("run", "-d", "--name", "box", "--sandbox", "pod", "--rootfs", self.root, "sleep", "1000")
+        os.kill(int(self.field("pod", "{{.Pid}}")), signal.SIGKILL)
+        until(lambda: self.field("pod", "{{.State}}") == "exited", "the holder's end")
+        self.assertEqual("running", self.status("box"))
+        os.kill(int(json.loads((self.data / "containers" / self.look("box", "{{.Id}}") / "state.json").read_text())["shim"]), signal.SIGKILL)
+        self.settle("box", "exited")
+        self.proa("sandbox", "start", pod)
+        self.proa("start", "box")
+
+    def test_killed_removal_can_be_repeated(self):
+        rng = random.Random(8)
+        for i in range(6):
+            pod = self.sandbox(f"pod{i}", "--network", "none")
+            self.proa("run", "-d", "--sandbox", pod, "--rootfs", self.root, "sleep", "1000")
+            client = self.popen("sandbox", "rm", "-f", pod)
+            time.sleep(rng.uniform(0, 0.02))
+            client.kill()
+            client.communicate()
+            self.proa("container", "prune", "-f")
+            self.proa("sandbox", "rm", "-f", pod, check=False)
+        self.assertEqual([], [p.name for p in (self.data / "containers").iterdir()])
+
+
 class LifeTest(EngineTest):
     def test_stop_start_restart(self):
         self.start("box", "sh", "-c", PATIENT)
