@@ -114,6 +114,25 @@ TEST_F(TransferTest, ThereAndBack) {
   EXPECT_EQ(4U, registry.count("POST "));
 }
 
+TEST_F(TransferTest, WithCredentialsAllAtOnce) {
+  options.credential = Credential{.user = "me", .password = "secret"};
+  for (const bool basic : {true, false}) {
+    registry.basic = basic ? net::basic_authorization("me", "secret") : "";
+    registry.bearer = basic ? "" : "abc";
+    registry.token_for = net::basic_authorization("me", "secret");
+    registry.blobs.clear();
+    make();
+    Remote fresh(*loops, registries, credentials, options);
+    const auto pushed = push(fresh, there, reference(), {});
+    EXPECT_TRUE(pushed) << pushed.error().message();
+    Remote another(*loops, registries, credentials, options);
+    const auto pulled = pull(another, here, reference(), {});
+    EXPECT_TRUE(pulled) << pulled.error().message();
+  }
+  // One for pushes, one for pulls.
+  EXPECT_EQ(2U, registry.count("GET /token"));
+}
+
 TEST_F(TransferTest, ByDigest) {
   publish();
   const std::string digest = Digest::of(registry.manifests["1"]).text();
