@@ -310,8 +310,8 @@ class Storm(SystemTest):
         self.archive = self.folder / "box.tar"
         self.world.call("image", "save", "-o", self.archive, "box:1")
         self.registry = Registry(self.folder / "registry")
-        self.addCleanup(self.registry.close)
-        self.remote = f"{self.registry.name}/big:1"
+        self.addCleanup(self.registry.stop)
+        self.remote = f"{self.registry.where}/big:1"
         files = self.folder / "files"
         files.mkdir()
         (files / "big").write_bytes(random.Random(SEED).randbytes(3_000_000))
