@@ -101,7 +101,8 @@ Result<bool> ContainerFilter::matches(engine::Engine& engine, const Container& c
       const Container other = TRY(engine.records().load(other_id));
       yes = name == "before" ? c.created < other.created : c.created > other.created;
     } else if (name == "until") {
-      const WallTime until = TRY_CTX(parse_when(value), "--filter until"), made = TRY(parse_rfc3339(c.created));
+      const WallTime until = TRY_CTX(parse_when(value), "--filter until");
+      const WallTime made = TRY(parse_rfc3339(c.created));
       yes = made < until;
     } else if (name == "volume")
       yes =
@@ -116,6 +117,7 @@ Result<bool> ContainerFilter::matches(engine::Engine& engine, const Container& c
       yes = has_port(c.resolved.exposed_ports, value);
     else if (name == "publish") {
       std::vector<std::string> ports;
+      ports.reserve(c.config.ports.size());
       for (const auto& port : c.config.ports) ports.push_back(cat(port.container_port, "/", port.protocol));
       yes = has_port(ports, value);
     }

@@ -66,13 +66,8 @@ Result<std::vector<std::string>> file_lines(const std::string& path, const char*
 
 // The caller's value for a name alone, and nothing when it has none.
 void add_env(const std::string& entry, std::vector<std::string>& to) {
-  if (entry.find('=') != std::string::npos) {
-    to.push_back(entry);
-  } else if (const char* value = std::getenv(entry.c_str())) {
-    to.push_back(cat(entry, "=", value));
-  } else {
-    to.push_back(entry);
-  }
+  const char* value = entry.find('=') == std::string::npos ? std::getenv(entry.c_str()) : nullptr;
+  to.push_back(value != nullptr ? cat(entry, "=", value) : entry);
 }
 
 int64_t nanoseconds(const Invocation& in, std::string_view flag) {
@@ -163,7 +158,7 @@ Result<engine::ResourceConfig> resources(const Invocation& in) {
   if (const auto percent = in.integer("memory-swappiness"); percent && *percent != -1) {
     if (*percent < 0 || *percent > 100)
       return fail("invalid value: ", *percent, ", valid memory swappiness range is 0-100");
-    r.memory_swappiness = *percent;
+    r.memory_swappiness = percent;
   }
   r.oom_kill_disable = in.on("oom-kill-disable");
   r.pids_limit = in.integer("pids-limit").value_or(0);

@@ -16,6 +16,7 @@ constexpr Program kProa{.name = "proa", .root = &kProaRoot, .usage_status = 2, .
 Result<engine::ContainerConfig> run(std::vector<std::string> words) {
   words.insert(words.begin(), "run");
   std::vector<char*> pointers;
+  pointers.reserve(words.size());
   for (std::string& word : words) pointers.push_back(word.data());
   Invocation in(kProa);
   TRY(parse(pointers, in));

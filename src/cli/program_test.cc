@@ -31,6 +31,12 @@ std::string slurp(const std::string& path) {
 }
 
 // The whole program in a child process: logging is set up once in a process.
+// In a child that is about to become the program.
+void open_as(int fd, const std::string& path, int flags) {
+  const int opened = ::open(path.c_str(), flags, 0600);
+  if (opened < 0 || ::dup2(opened, fd) < 0) ::_exit(99);
+}
+
 class ProgramTest : public testing::Test {
  protected:
   ProgramTest() {
@@ -47,7 +53,7 @@ class ProgramTest : public testing::Test {
     const pid_t child = ::fork();
     if (child == 0) {
       for (const auto& [name, fd] : {std::pair("/out", STDOUT_FILENO), std::pair("/err", STDERR_FILENO)})
-        ::dup2(::open((folder_ + name).c_str(), O_CREAT | O_TRUNC | O_WRONLY, 0600), fd);
+        open_as(fd, folder_ + name, O_CREAT | O_TRUNC | O_WRONLY);
       std::vector<char*> pointers;
       pointers.reserve(words.size());
       for (std::string& word : words) pointers.push_back(word.data());
@@ -140,8 +146,8 @@ TEST_F(ProgramTest, VersionInEveryForm) {
 TEST_F(ProgramTest, FullDiskIsAnError) {
   const pid_t child = ::fork();
   if (child == 0) {
-    ::dup2(::open("/dev/full", O_WRONLY), STDOUT_FILENO);
-    ::dup2(::open("/dev/null", O_WRONLY), STDERR_FILENO);
+    open_as(STDOUT_FILENO, "/dev/full", O_WRONLY);
+    open_as(STDERR_FILENO, "/dev/null", O_WRONLY);
     char program[] = "proa", command[] = "version";
     char* words[] = {program, command};
     ::_exit(run_program(words));

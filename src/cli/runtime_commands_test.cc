@@ -2,7 +2,8 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
+
+#include <filesystem>
 
 #include "cli/runtime_double.h"
 #include "cli/tables.h"
@@ -33,10 +34,7 @@ class RuntimeCommands : public testing::Test {
  protected:
   RuntimeCommands() { runtime_double() = {}; }
   RuntimeDouble& seen_ = runtime_double();
-  std::string here_ = [] {
-    char buffer[4096];
-    return std::string(::getcwd(buffer, sizeof buffer));
-  }();
+  std::string here_ = std::filesystem::current_path();
 };
 
 TEST_F(RuntimeCommands, Create) {

@@ -28,6 +28,10 @@ class Networks {
   Result<> disconnect(Container& container, const std::string& network) const;
   // The namespace may be gone already.
   Result<> detach(const Container& container) const;
+  // Its networks know it by its new name from now on.
+  Result<> rename(const Container& container) const;
+  // What killed starts left.
+  Result<> sweep() const;
 
  private:
   const Folders folders_;

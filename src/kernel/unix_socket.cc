@@ -18,7 +18,7 @@ constexpr CallShape kConnect{SYS_connect, "connect", "dpd"};
 constexpr CallShape kSendmsg{SYS_sendmsg, "sendmsg", "dpx"};
 constexpr CallShape kRecvmsg{SYS_recvmsg, "recvmsg", "dpx"};
 
-constexpr size_t kMaxFds = 16;
+constexpr size_t kMaxFds = 32;
 constexpr size_t kMaxPayload = 4096;
 
 // The address of `path`; a long one is reached through a descriptor of its folder, kept in `folder`.
@@ -35,6 +35,29 @@ Result<sockaddr_un> address_of(const std::string& path, Fd& folder) {
     return fail_errno(reachable.empty() ? ENOENT : ENAMETOOLONG, "socket ", path);
   std::memcpy(address.sun_path, reachable.c_str(), reachable.size() + 1);
   return address;
+}
+
+struct Control {
+  alignas(cmsghdr) char bytes[CMSG_SPACE(sizeof(int) * kMaxFds)];
+
+  void attach(msghdr& message, std::span<const int> fds) {
+    if (fds.empty()) return;
+    message.msg_control = bytes;
+    message.msg_controllen = CMSG_SPACE(fds.size_bytes());
+    std::memset(bytes, 0, message.msg_controllen);
+    cmsghdr* rights = CMSG_FIRSTHDR(&message);
+    rights->cmsg_level = SOL_SOCKET;
+    rights->cmsg_type = SCM_RIGHTS;
+    rights->cmsg_len = CMSG_LEN(fds.size_bytes());
+    std::memcpy(CMSG_DATA(rights), fds.data(), fds.size_bytes());
+  }
+};
+
+msghdr message_of(std::span<const iovec> parts) {
+  msghdr message{};
+  message.msg_iov = const_cast<iovec*>(parts.data());
+  message.msg_iovlen = parts.size();
+  return message;
 }
 
 Result<size_t> send_once(int socket, const msghdr& message) {
@@ -70,20 +93,10 @@ Result<Fd> connect_unix(const std::string& path, int type) {
 
 Result<> send_fds(int socket, std::span<const int> fds, std::string_view payload) {
   if (payload.empty() || fds.size() > kMaxFds) return fail_errno(EINVAL, "send ", fds.size(), " descriptors");
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * kMaxFds)]{};
+  Control control;
   iovec data{.iov_base = const_cast<char*>(payload.data()), .iov_len = payload.size()};
-  msghdr message{};
-  message.msg_iov = &data;
-  message.msg_iovlen = 1;
-  if (!fds.empty()) {
-    message.msg_control = control;
-    message.msg_controllen = CMSG_SPACE(fds.size_bytes());
-    cmsghdr* rights = CMSG_FIRSTHDR(&message);
-    rights->cmsg_level = SOL_SOCKET;
-    rights->cmsg_type = SCM_RIGHTS;
-    rights->cmsg_len = CMSG_LEN(fds.size_bytes());
-    std::memcpy(CMSG_DATA(rights), fds.data(), fds.size_bytes());
-  }
+  msghdr message = message_of({&data, 1});
+  control.attach(message, fds);
   for (;;) {
     const size_t sent = TRY(send_once(socket, message));
     if (sent >= data.iov_len) return {};
@@ -96,23 +109,39 @@ Result<> send_fds(int socket, std::span<const int> fds, std::string_view payload
 
 Result<> send_fd(int socket, int fd, std::string_view name) { return send_fds(socket, std::span(&fd, 1), name); }
 
-Result<ReceivedFds> recv_fds(int socket) {
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * kMaxFds)];
-  ReceivedFds received;
-  received.payload.resize(kMaxPayload);
-  iovec data{.iov_base = received.payload.data(), .iov_len = received.payload.size()};
-  msghdr message{};
-  message.msg_iov = &data;
-  message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = sizeof control;
+Result<> send_message(int socket, std::span<const iovec> parts, std::span<const int> fds) {
+  if (fds.size() > kMaxFds) return fail_errno(EMSGSIZE, "send ", fds.size(), " descriptors");
+  Control control;
+  msghdr message = message_of(parts);
+  control.attach(message, fds);
+  TRY(send_once(socket, message));
+  return {};
+}
+
+Result<size_t> receive_message(int socket, std::span<char> buffer, std::vector<Fd>& fds) {
+  Control control;
+  const iovec data{.iov_base = buffer.data(), .iov_len = buffer.size()};
+  msghdr message = message_of({&data, 1});
+  message.msg_control = control.bytes;
+  message.msg_controllen = sizeof control.bytes;
   long got = -EINTR;
   while (got == -EINTR) got = call(kRecvmsg, socket, &message, MSG_CMSG_CLOEXEC);
+  if (got == -ECONNRESET) return 0;
   TRY(check_ok(got, "receive descriptors"));
-  collect_fds(message, received.fds);
-  if ((message.msg_flags & MSG_CTRUNC) != 0) return fail("receive descriptors: more than ", kMaxFds, " came at once");
+  collect_fds(message, fds);
+  if ((message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) {
+    fds.clear();
+    return fail_errno(EMSGSIZE, "receive descriptors");
+  }
+  return static_cast<size_t>(got);
+}
+
+Result<ReceivedFds> recv_fds(int socket) {
+  ReceivedFds received;
+  received.payload.resize(kMaxPayload);
+  const size_t got = TRY(receive_message(socket, received.payload, received.fds));
   if (got == 0 && received.fds.empty()) return fail_errno(ECONNRESET, "receive descriptors");
-  received.payload.resize(static_cast<size_t>(got));
+  received.payload.resize(got);
   return received;
 }
 

@@ -85,7 +85,7 @@ TEST(DnsReverse, BothFamilies) {
     EXPECT_FALSE(reverse_address(name)) << name;
 }
 
-Endpoint endpoint(std::string container, std::string network, std::string ip) {
+Endpoint endpoint(std::string container, std::string network, std::string_view ip) {
   Endpoint e;
   e.container = e.name = std::move(container);
   e.network = e.network_id = std::move(network);

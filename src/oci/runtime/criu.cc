@@ -13,11 +13,11 @@
 #include <charconv>
 #include <climits>
 #include <cstdlib>
-#include <cstring>
 #include <deque>
 
 #include "base/log.h"
 #include "kernel/file.h"
+#include "kernel/unix_socket.h"
 #include "oci/runtime/foreground.h"
 #include "oci/runtime/hooks.h"
 #include "oci/runtime/launch.h"
@@ -176,30 +176,10 @@ Result<> Session::send(const Request& request) const {
 }
 
 Result<Response> Session::receive(std::vector<Fd>& fds) const {
-  constexpr size_t kMaxFds = 4;
   std::string buffer(kMaxMessage, '\0');
-  iovec part{buffer.data(), buffer.size()};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * kMaxFds)];
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = sizeof control;
-  ssize_t got;
-  do got = ::recvmsg(socket_.get(), &message, MSG_CMSG_CLOEXEC);
-  while (got < 0 && errno == EINTR);
-  if (got < 0 && errno != ECONNRESET) return fail_errno(errno, "hear from ", program_);
-  if (got <= 0) return fail_errno(ECONNRESET, program_, " ended without an answer");
-  for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr; header = CMSG_NXTHDR(&message, header)) {
-    if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
-    for (size_t at = 0; at + sizeof(int) <= header->cmsg_len - CMSG_LEN(0); at += sizeof(int)) {
-      int fd = -1;
-      std::memcpy(&fd, CMSG_DATA(header) + at, sizeof fd);
-      fds.emplace_back(fd);
-    }
-  }
-  if ((message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) return fail(program_, ": its answer is too long");
-  buffer.resize(static_cast<size_t>(got));
+  const size_t got = TRY_CTX(kernel::receive_message(socket_.get(), buffer, fds), "hear from ", program_);
+  if (got == 0) return fail_errno(ECONNRESET, program_, " ended without an answer");
+  buffer.resize(got);
   return decode_response(buffer);
 }
 

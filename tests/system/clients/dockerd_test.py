@@ -9,13 +9,14 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from lib import image, limits  # noqa: E402
-from lib.case import command, main, until  # noqa: E402
+from lib.case import main, until  # noqa: E402
 from lib.client import DEAF, OUTPUTS, SERVICE, DaemonTest, terminal, tool  # noqa: E402
+from lib.docker_line import DockerLine  # noqa: E402
 
 MIB = 1 << 20
 
 
-class Dockerd(DaemonTest):
+class Dockerd(DockerLine, DaemonTest):
     # The parent group, the shims' folders, the namespace of containers without a network and the host's, made once.
     kept = (r"^cgroup /.*/docker$", r"^file /run/(containerd/s|docker/(plugins|netns))$", r"/netns/default\b")
 
@@ -32,65 +33,21 @@ class Dockerd(DaemonTest):
 
     @classmethod
     def answers(cls):
-        return cls.docker("version", check=False).returncode == 0
+        return cls.client("version", check=False).returncode == 0
 
     @classmethod
     def prepare(cls):
-        cls.docker("import", image.root_archive(cls.root, cls.home / "root.tar"), image.NAME)
+        cls.client("import", image.root_archive(cls.root, cls.home / "root.tar"), image.NAME)
 
     @classmethod
     def argv(cls, *args):
         return [tool("docker"), "--host", f"unix://{cls.home}/dockerd.sock", *args]
-
-    @classmethod
-    def docker(cls, *args, **kwargs):
-        return command(*cls.argv(*args), **kwargs)
-
-    def run_box(self, *args, network="none", **kwargs):
-        return self.docker("run", "--rm", "--network", network, *args, **kwargs)
-
-    def start(self, name, script, *options, network="none"):
-        """A container in the background that has begun to run its script."""
-        self.docker("run", "-d", "--name", name, "--network", network, *options, image.NAME, "sh", "-c", script)
-        self.addCleanup(self.docker, "rm", "-f", name, check=False)
-        until(lambda: "started" in self.docker("logs", name).stdout, "the container's first line")
-
-    def inspect(self, name, field):
-        return self.docker("inspect", "--format", "{{" + field + "}}", name).stdout.strip()
-
-    def pid(self, name):
-        return int(self.inspect(name, ".State.Pid"))
 
     # run
 
     def test_run_uses_the_tested_runtime(self):
         self.start("web", SERVICE)
         self.assertEqual("tested", self.inspect("web", ".HostConfig.Runtime"))
-
-    def test_run_shows_output_and_status(self):
-        done = self.run_box(image.NAME, "sh", "-c", f"{OUTPUTS}; exit 7", check=False)
-        self.assertEqual((7, "to-stdout\n", "to-stderr\n"), (done.returncode, done.stdout, done.stderr))
-
-    def test_run_reads_input(self):
-        source = self.folder / "input"
-        source.write_text("one\ntwo\n")
-        with open(source) as file:
-            self.assertEqual("2\n", self.run_box("-i", image.NAME, "wc", "-l", stdin=file).stdout)
-
-    def test_run_on_a_terminal(self):
-        done = terminal(*self.argv("run", "--rm", "-t", "--network", "none", image.NAME, "sh", "-c", "test -t 0 && tty"))
-        self.assertEqual("/dev/pts/0", done.stdout.strip())
-
-    def test_run_as_user_with_environment_and_folder(self):
-        done = self.run_box("--user", "1000:1000", "--env", "COLOR=blue", "--workdir", "/tmp", image.NAME,
-                            "sh", "-c", "id -u; id -g; echo $COLOR; pwd")
-        self.assertEqual(["1000", "1000", "blue", "/tmp"], done.stdout.split())
-
-    def test_run_is_confined(self):
-        done = self.run_box("--read-only", "--cap-drop", "all", "--security-opt", "no-new-privileges", image.NAME, "sh", "-c",
-                            "grep -E '^(CapEff|Seccomp|NoNewPrivs):' /proc/self/status; touch /made || echo read-only")
-        self.assertEqual({"CapEff:\t0000000000000000", "NoNewPrivs:\t1", "Seccomp:\t2", "read-only"},
-                         set(done.stdout.strip().splitlines()))
 
     def test_run_with_volumes_and_init(self):
         (self.folder / "shared").mkdir()
@@ -110,11 +67,6 @@ class Dockerd(DaemonTest):
         done = self.run_box(image.NAME, "readlink", "/proc/self/ns/net", network="host")
         self.assertEqual(os.readlink("/proc/self/ns/net"), done.stdout.strip())
 
-    def test_run_names_a_missing_program(self):
-        done = self.run_box(image.NAME, "/no/such/program", check=False)
-        self.assertEqual(127, done.returncode)
-        self.assertIn("/no/such/program", done.stderr)
-
     def test_run_joins_namespaces(self):
         self.start("web", SERVICE, "--ipc", "shareable")
         done = self.run_box("--pid", "container:web", "--ipc", "container:web", image.NAME, "sh", "-c",
@@ -127,18 +79,13 @@ class Dockerd(DaemonTest):
 
     def test_exec(self):
         self.start("web", SERVICE)
-        done = self.docker("exec", "web", "sh", "-c", f"{OUTPUTS}; exit 4", check=False)
+        done = self.client("exec", "web", "sh", "-c", f"{OUTPUTS}; exit 4", check=False)
         self.assertEqual((4, "to-stdout\n", "to-stderr\n"), (done.returncode, done.stdout, done.stderr))
-        done = self.docker("exec", "-u", "1000", "-e", "COLOR=red", "-w", "/tmp", "web", "sh", "-c", "id -u; echo $COLOR; pwd")
+        done = self.client("exec", "-u", "1000", "-e", "COLOR=red", "-w", "/tmp", "web", "sh", "-c", "id -u; echo $COLOR; pwd")
         self.assertEqual(["1000", "red", "/tmp"], done.stdout.split())
         self.assertEqual("/dev/pts/0", terminal(*self.argv("exec", "-t", "web", "tty")).stdout.strip())
-        done = self.docker("exec", "web", "/no/such/program", check=False)
+        done = self.client("exec", "web", "/no/such/program", check=False)
         self.assertIn(done.returncode, (126, 127))
-
-    def test_exec_detached(self):
-        self.start("web", SERVICE)
-        self.docker("exec", "-d", "web", "sh", "-c", "echo done > /tmp/file")
-        until(lambda: "done" in self.docker("exec", "web", "cat", "/tmp/file", check=False).stdout, "the detached exec")
 
     def test_health_check(self):
         self.start("web", SERVICE, "--health-cmd", "true", "--health-interval", "1s")
@@ -149,79 +96,34 @@ class Dockerd(DaemonTest):
     def test_limits_are_set_and_updated(self):
         self.start("web", SERVICE, "--memory", "64m", "--memory-swap", "96m", "--cpus", "0.5", "--pids-limit", "50")
         self.assertEqual(limits.Limits(64 * MIB, 96 * MIB, 0.5, 50), limits.of(self.pid("web")))
-        self.docker("update", "--memory", "48m", "--memory-swap", "56m", "--cpus", "0.25", "--pids-limit", "40", "web")
+        self.client("update", "--memory", "48m", "--memory-swap", "56m", "--cpus", "0.25", "--pids-limit", "40", "web")
         self.assertEqual(limits.Limits(48 * MIB, 56 * MIB, 0.25, 40), limits.of(self.pid("web")))
-
-    def test_memory_limit_is_enforced(self):
-        done = self.run_box("--memory", "16m", "--memory-swap", "16m", image.NAME, "dd", "if=/dev/zero", "of=/dev/null", "bs=64M", "count=1",
-                            check=False)
-        self.assertEqual(137, done.returncode, done.stderr)
 
     def test_memory_exhaustion_is_told(self):
         # In a second process, later: what happens right at the start, or with the end, dockerd may not be told in time.
         self.start("web", SERVICE, "--memory", "16m", "--memory-swap", "16m")
-        done = self.docker("exec", "web", "dd", "if=/dev/zero", "of=/dev/null", "bs=64M", "count=1", check=False)
+        done = self.client("exec", "web", "dd", "if=/dev/zero", "of=/dev/null", "bs=64M", "count=1", check=False)
         self.assertEqual(137, done.returncode, done.stderr)
-        until(lambda: "container oom" in self.docker("events", "--since", "10m", "--until", "0s", "--filter", "container=web").stdout,
+        until(lambda: "container oom" in self.client("events", "--since", "10m", "--until", "0s", "--filter", "container=web").stdout,
               "the event")
         # The kernel may have chosen the container's first process too.
-        self.docker("kill", "web", check=False)
+        self.client("kill", "web", check=False)
         until(lambda: self.inspect("web", ".State.Running") == "false", "the end")
         self.assertEqual("true", self.inspect("web", ".State.OOMKilled"))
 
-    def test_process_limit_is_enforced(self):
-        done = self.run_box("--pids-limit", "8", image.NAME, "sh", "-c", "for i in 1 2 3 4 5 6 7 8 9; do sleep 100 & done", check=False)
-        self.assertIn("can't fork", done.stderr)
-
-    # pause
-
-    def test_pause_and_unpause(self):
-        self.start("web", SERVICE)
-        self.docker("pause", "web")
-        self.assertEqual("paused", self.inspect("web", ".State.Status"))
-        self.assertTrue(limits.frozen(self.pid("web")))
-        self.docker("unpause", "web")
-        self.assertEqual("running", self.inspect("web", ".State.Status"))
-        self.assertFalse(limits.frozen(self.pid("web")))
-        self.docker("exec", "web", "true")
-
     # stop, kill, logs, remove
-
-    def test_stop_lets_it_end_by_itself(self):
-        self.start("web", SERVICE)
-        self.docker("stop", "-t", "30", "web")
-        self.assertEqual("3 exited", self.inspect("web", ".State.ExitCode") + " " + self.inspect("web", ".State.Status"))
-        self.assertEqual("started\nending\n", self.docker("logs", "web").stdout)
-
-    def test_stop_kills_the_deaf(self):
-        self.start("web", DEAF)
-        self.docker("stop", "-t", "1", "web")
-        self.assertEqual("137", self.inspect("web", ".State.ExitCode"))
 
     def test_kill_sends_a_signal(self):
         self.start("web", 'trap "echo usr1" USR1; echo started; while :; do sleep 0.05; done')
-        self.docker("kill", "-s", "USR1", "web")
-        until(lambda: "usr1" in self.docker("logs", "web").stdout, "the signal's effect")
-        self.docker("kill", "web")
-        self.assertEqual("137\n", self.docker("wait", "web").stdout)
-
-    def test_restart(self):
-        self.start("web", SERVICE)
-        first = self.pid("web")
-        self.docker("restart", "-t", "30", "web")
-        self.assertNotEqual(first, self.pid("web"))
-        until(lambda: self.docker("logs", "web").stdout.count("started") == 2, "the second start")
+        self.client("kill", "-s", "USR1", "web")
+        until(lambda: "usr1" in self.client("logs", "web").stdout, "the signal's effect")
+        self.client("kill", "web")
+        self.assertEqual("137\n", self.client("wait", "web").stdout)
 
     def test_top_and_stats(self):
         self.start("web", SERVICE, "--memory", "64m")
-        self.assertIn("echo started", self.docker("top", "web").stdout)
-        self.assertIn("64MiB", self.docker("stats", "--no-stream", "--format", "{{.MemUsage}}", "web").stdout)
-
-    def test_remove(self):
-        self.start("web", SERVICE)
-        self.assertNotEqual(0, self.docker("rm", "web", check=False).returncode)
-        self.docker("rm", "-f", "web")
-        self.assertEqual("", self.docker("ps", "-aq").stdout)
+        self.assertIn("echo started", self.client("top", "web").stdout)
+        self.assertIn("64MiB", self.client("stats", "--no-stream", "--format", "{{.MemUsage}}", "web").stdout)
 
 
 if __name__ == "__main__":
