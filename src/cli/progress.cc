@@ -156,6 +156,10 @@ void TransferView::draw() {
 void TransferView::line(std::string_view text) {
   if (quiet_) return;
   const std::lock_guard lock(mutex_);
+  if (terminal_ && !rows_.empty()) draw();
+  // What is on the screen stays as it is from here on.
+  rows_.clear();
+  drawn_ = 0;
   put(fd_, cat(text, "\n"));
 }
 

@@ -21,7 +21,7 @@ class TransferView : public oci::image::remote::Progress {
 
   void blob(const oci::image::Descriptor& blob, oci::image::remote::Step step, uint64_t done,
             std::string_view note) override;
-  // A line of its own, above those of the layers.
+  // A line of its own, below those of the layers there were.
   void line(std::string_view text);
 
  private:

@@ -1,6 +1,7 @@
 // defer PROGRAM MAP: takes OpenSSL's relocations out of those that a linked program makes when it starts, and puts
 // them into its proa_late_relocations (late_relocations.h). MAP is the linker's, of that program. A program that has
 // no such table, or is not as expected, is left as it is: it starts more slowly.
+// defer PROGRAM: whether that was done; exit status 1 if not.
 #include <algorithm>
 #include <fstream>
 #include <sstream>
@@ -123,12 +124,19 @@ bool defer(const ElfImage& image, const std::vector<Range>& ranges) {
   return true;
 }
 
+bool is_deferred(const ElfImage& image) {
+  const ElfImage::Symbol table = image.find("proa_late_relocations", STT_OBJECT);
+  const auto* words = table.size == 0 ? nullptr : image.at_address<uint64_t>(table.address, proa::kLateWords);
+  return words != nullptr && words[0] > 0;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 3) return std::fputs("usage: defer PROGRAM MAP\n", stderr), 2;
+  if (argc != 2 && argc != 3) return std::fputs("usage: defer PROGRAM [MAP]\n", stderr), 2;
   const ElfImage image = ElfImage::open(argv[1]);
   if (!image) return 1;
+  if (argc == 2) return is_deferred(image) ? 0 : 1;
   if (!defer(image, openssl_ranges(argv[2])))
     std::printf("%s: its relocations are not as known here, left alone\n", argv[1]);
   return 0;

@@ -359,7 +359,9 @@ class Screens(RemoteTest):
         self.assertEqual(2, pushed.split("\x1b[2A")[-1].count(": Pushed"))
         self.forget()
         pulled = terminal(runtime.path(), "pull", name, env=self.env).stdout
-        self.assertEqual(2, pulled.split("\x1b[2A")[-1].count(": Pull complete"))
+        last = pulled.split("\x1b[2A")[-1]
+        self.assertEqual(2, last.count(": Pull complete"))
+        self.assertRegex(last, rf"Digest: sha256:\w+\s+Status: Downloaded newer image for {name}\s+{name}\s+$")
         self.assertIn("Downloading [", pulled)
 
     def test_results_as_documents(self):

@@ -13,7 +13,7 @@ struct Downloads::Item {
   explicit Item(Descriptor d) : blob(std::move(d)) {}
   const Descriptor blob;
   // Guarded by the owner's mutex:
-  Fd part;  // of the bytes
+  std::shared_ptr<const Fd> part;  // of the bytes; another one after they were found wrong
   uint64_t available = 0;
   bool begun = false, done = false;
   std::optional<Error> error;
@@ -22,25 +22,16 @@ struct Downloads::Item {
 // Reads behind the writer.
 class Downloads::Follower : public Reader {
  public:
-  Follower(Downloads& owner, std::shared_ptr<Item> item) : owner_(owner), item_(std::move(item)) {}
+  Follower(Downloads& owner, std::shared_ptr<Item> item, std::shared_ptr<const Fd> part)
+      : owner_(owner), item_(std::move(item)), part_(std::move(part)) {}
 
   Result<size_t> read(std::span<std::byte> into) override {
-    uint64_t available = 0;
-    {
-      std::unique_lock lock(owner_.mutex_);
-      // Where one blob failed nobody needs the others any more.
-      owner_.changed_.wait(lock, [&] {
-        return item_->available > offset_ || item_->done || item_->error || owner_.failure_.has_value();
-      });
-      if (item_->error) return std::unexpected(*item_->error);
-      if (owner_.failure_) return std::unexpected(*owner_.failure_);
-      available = item_->available;
-    }
+    const uint64_t available = TRY(wait());
     if (available <= offset_) {
       owner_.tell(*item_, Step::kUnpacked, offset_);
       return 0;
     }
-    RangeReader part(item_->part.get(), offset_, available - offset_);
+    RangeReader part(part_->get(), offset_, available - offset_);
     const size_t got = TRY(part.read(into));
     if (got == 0) return fail("part of blob ", item_->blob.digest.text(), " has shrunk while it was read");
     offset_ += got;
@@ -49,8 +40,22 @@ class Downloads::Follower : public Reader {
   }
 
  private:
+  // Until there is more, or all of it. Where one blob failed nobody needs the others any more.
+  Result<uint64_t> wait() {
+    std::unique_lock lock(owner_.mutex_);
+    owner_.changed_.wait(lock, [&] {
+      return item_->available > offset_ || item_->done || item_->error || item_->part != part_ ||
+             owner_.failure_.has_value();
+    });
+    if (item_->error) return std::unexpected(*item_->error);
+    if (owner_.failure_) return std::unexpected(*owner_.failure_);
+    if (item_->part != part_) return fail("blob ", item_->blob.digest.text(), " was wrong and is fetched anew");
+    return item_->available;
+  }
+
   Downloads& owner_;
-  std::shared_ptr<Item> item_;
+  const std::shared_ptr<Item> item_;
+  const std::shared_ptr<const Fd> part_;
   uint64_t offset_ = 0;
 };
 
@@ -145,12 +150,11 @@ Result<> Downloads::wait_all() {
 Result<std::unique_ptr<Reader>> Downloads::follow(const Digest& blob) {
   auto item = find(blob);
   if (!item) return fail("blob ", blob.text(), " was not asked for");
-  {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return item->part || item->error || failure_.has_value(); });
-    if (!item->part) return std::unexpected(item->error ? *item->error : *failure_);
-  }
-  return std::make_unique<Follower>(*this, std::move(item));
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [&] { return item->part || item->error || failure_.has_value(); });
+  if (!item->part) return std::unexpected(item->error ? *item->error : *failure_);
+  auto part = item->part;
+  return std::make_unique<Follower>(*this, std::move(item), std::move(part));
 }
 
 void Downloads::cancel() {
@@ -165,19 +169,12 @@ void Downloads::cancel() {
   remote_.cancel();
 }
 
-bool Downloads::restarted() const {
-  const std::lock_guard lock(mutex_);
-  return restarted_;
-}
-
 // --- one blob ---------------------------------------------------------------------------------------------------
 
 // Lets followers see the part.
 Result<> Downloads::publish(Item& item, const Ingest& ingest) {
-  Fd part = TRY(ingest.reader());
+  auto part = std::make_shared<const Fd>(TRY(ingest.reader()));
   const std::lock_guard lock(mutex_);
-  // Followers that have the first one go on with it: the file is another only after it was found wrong.
-  if (item.part) restarted_ = true;
   item.part = std::move(part);
   item.available = ingest.offset();
   changed_.notify_all();
@@ -186,7 +183,6 @@ Result<> Downloads::publish(Item& item, const Ingest& ingest) {
 
 void Downloads::advance(Item& item, uint64_t offset) {
   const std::lock_guard lock(mutex_);
-  if (offset < item.available) restarted_ = true;
   item.available = offset;
   changed_.notify_all();
 }

@@ -31,12 +31,11 @@ class Downloads {
   Result<> wait(const Digest& blob);
   // ... all of them; the first error. Those that wait for their turn are not begun after an error.
   Result<> wait_all();
-  // Its bytes as they come; their end is told when they are all there and verified.
+  // Its bytes as they come; their end is told when they are all there and verified. What was read before may turn out
+  // to be wrong: then there is an error, and the blob is fetched anew for whoever reads it from the store.
   Result<std::unique_ptr<Reader>> follow(const Digest& blob);
   // Makes everything end early.
   void cancel();
-  // Whether bytes were thrown away that a reader may have seen.
-  bool restarted() const;
 
  private:
   struct Item;
@@ -65,7 +64,7 @@ class Downloads {
   std::map<Digest, std::shared_ptr<Item>> items_;
   std::deque<std::shared_ptr<Item>> waiting_;
   size_t running_ = 0;
-  bool cancelled_ = false, restarted_ = false;
+  bool cancelled_ = false;
   std::optional<Error> failure_;  // the first
 };
 

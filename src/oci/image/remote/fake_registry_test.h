@@ -49,6 +49,10 @@ class FakeRegistry {
     const std::lock_guard lock(mutex_);
     return seen_;
   }
+  void forget_blobs() {
+    const std::lock_guard lock(mutex_);
+    blobs.clear();
+  }
   size_t count(std::string_view begin) {
     size_t out = 0;
     for (const Seen& each : seen()) out += each.line.starts_with(begin) ? 1 : 0;
@@ -128,10 +132,16 @@ class FakeRegistry {
     co_return co_await response.send(200, type == types.end() ? media::kManifest : type->second, found->second);
   }
 
-  net::Task<Done> serve_blob(net::Request& request, net::Response& response, std::string digest) {
+  std::optional<std::string> blob(const std::string& digest) {
+    const std::lock_guard lock(mutex_);
     const auto found = blobs.find(digest);
-    if (found == blobs.end()) co_return co_await refuse(response, 404, "BLOB_UNKNOWN", "blob unknown to registry");
-    std::string_view rest = found->second;
+    return found == blobs.end() ? std::nullopt : std::optional(found->second);
+  }
+
+  net::Task<Done> serve_blob(net::Request& request, net::Response& response, std::string digest) {
+    const auto found = blob(digest);
+    if (!found) co_return co_await refuse(response, 404, "BLOB_UNKNOWN", "blob unknown to registry");
+    std::string_view rest = *found;
     const std::string_view range = request.headers().get("Range");
     if (ranges && range.starts_with("bytes=")) {
       const size_t from = std::stoull(std::string(range.substr(6)));
@@ -147,7 +157,7 @@ class FakeRegistry {
                               const std::string& body) {
     const net::Query query(request.query());
     if (request.method() == "POST") {
-      if (query.contains("mount") && blobs.contains(std::string(query.get("mount"))))
+      if (query.contains("mount") && blob(std::string(query.get("mount"))))
         co_return co_await response.send(201, "", "");
       const std::string id = std::to_string(++last_upload_);
       response.headers.set("Location", cat(path, id, "?state=x"));
@@ -161,7 +171,10 @@ class FakeRegistry {
     if (request.method() != "PUT") co_return co_await response.send(request.method() == "GET" ? 204 : 202, "", "");
     const std::string digest(query.get("digest"));
     if (Digest::of(have).text() != digest) co_return co_await refuse(response, 400, "DIGEST_INVALID", "digest");
-    blobs[digest] = have;
+    {
+      const std::lock_guard lock(mutex_);
+      blobs[digest] = have;
+    }
     co_return co_await response.send(201, "", "");
   }
 

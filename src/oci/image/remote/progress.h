@@ -20,7 +20,7 @@ enum class Step : uint8_t {
   kComplete,
 };
 
-// Called from several threads, one at a time for one blob.
+// Called from several threads at once; the bytes of one blob may still come while others of it are unpacked.
 class Progress {
  public:
   virtual ~Progress() = default;

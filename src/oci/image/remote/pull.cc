@@ -123,16 +123,16 @@ class Pull {
       downloads.add(manifest.config);
       for (const Descriptor& layer : manifest.layers) downloads.add(layer);
     }
-    const auto unpacked = options_.unpack && unpacked_ ? unpack(downloads) : Result<>();
-    if (!unpacked) {
-      // What broke a download broke the unpacking too, and is the reason.
-      if (!downloads.restarted()) downloads.cancel();
-      TRY(downloads.wait_all());
-      if (!downloads.restarted()) return unpacked;
-      // It may have seen bytes that were found wrong later.
-      TRY(unpack_stored());
+    std::optional<Image> image;
+    if (options_.unpack && unpacked_) {
+      TRY(downloads.wait(manifests_[*unpacked_].config.digest));
+      image = TRY(image_of(manifests_[*unpacked_]));
     }
+    const auto follow = [&](const LayerBlob& layer) { return downloads.follow(layer.digest); };
+    const auto unpacked = image ? unpack(*image, follow) : Result<>();
     TRY(downloads.wait_all());
+    // It may have read bytes that were found wrong later; now all is verified.
+    if (!unpacked) TRY(unpack(*image, {}));
     tell_complete();
     return {};
   }
@@ -149,21 +149,10 @@ class Pull {
     return out;
   }
 
-  Result<> unpack(Downloads& downloads) {
-    const Manifest& manifest = manifests_[*unpacked_];
-    TRY(downloads.wait(manifest.config.digest));
-    const Image image = TRY(image_of(manifest));
+  Result<> unpack(const Image& image, const OpenLayer& open) {
     UnpackOptions options;
     options.rootless = is_rootless();
-    TRY_CTX(
-        images_.unpack(lease_, image, options, [&](const LayerBlob& layer) { return downloads.follow(layer.digest); }),
-        from_.name(), ": unpack");
-    return {};
-  }
-
-  Result<> unpack_stored() {
-    const Image image = TRY(image_of(manifests_[*unpacked_]));
-    TRY_CTX(images_.unpack(lease_, image), from_.name(), ": unpack");
+    TRY_CTX(images_.unpack(lease_, image, options, open), from_.name(), ": unpack");
     return {};
   }
 

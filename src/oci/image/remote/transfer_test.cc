@@ -120,7 +120,7 @@ TEST_F(TransferTest, WithCredentialsAllAtOnce) {
     registry.basic = basic ? net::basic_authorization("me", "secret") : "";
     registry.bearer = basic ? "" : "abc";
     registry.token_for = net::basic_authorization("me", "secret");
-    registry.blobs.clear();
+    registry.forget_blobs();
     make();
     Remote fresh(*loops, registries, credentials, options);
     const auto pushed = push(fresh, there, reference(), {});
@@ -356,7 +356,7 @@ TEST_F(TransferTest, UploadsThatBreakAreRepeated) {
   };
   EXPECT_EQ("pushed", push_now());
   left = 2;
-  registry.blobs.clear();
+  registry.forget_blobs();
   EXPECT_EQ("pushed", push_now({.chunk = 70'000}));
   EXPECT_EQ("fresh", pull_now());
 }
