@@ -1,11 +1,10 @@
-// What a registry's clients send that has a grammar of its own: paths, tokens, scopes, manifests; and names matched with
-// an access policy's patterns.
-#include "oci/registry/route.h"
-
+// What a registry's clients send that has a grammar of its own: paths, tokens, scopes, manifests; and names matched
+// with an access policy's patterns.
 #include "base/text.h"
 #include "fuzz.h"
 #include "oci/registry/access.h"
 #include "oci/registry/manifest.h"
+#include "oci/registry/route.h"
 #include "oci/registry/token.h"
 
 namespace {
