@@ -20,7 +20,7 @@ using net::Task;
 namespace {
 
 // Passwords are hashed by the pool that does all else that blocks: few at a time.
-constexpr unsigned kMostChecks = 12;
+constexpr unsigned kMostChecks = 8;
 constexpr size_t kLongestForm = 64u << 10;
 
 // Without the port: "192.0.2.1", "[2001:db8::1]".
@@ -98,8 +98,10 @@ std::vector<Error> Authenticator::reload_changed() {
     (i == 0 ? passwords : rules) = true;
   }
   const auto note = [&](Result<> done, std::string_view what) {
-    if (!done) errors.push_back(std::move(done).error());
-    if (done) log::info("read ", what, " anew");
+    if (done)
+      log::info("read ", what, " anew");
+    else
+      errors.push_back(std::move(done).error());
   };
   if (passwords) note(passwords_->reload(), "the passwords");
   if (rules) note(load_rules(), "the access rules");

@@ -57,7 +57,7 @@ struct Algorithm {
   const char* key;    // OpenSSL's name of the key's type
   const char* curve;  // or null
   const char* digest;
-  int half;  // bytes of each number of an ECDSA signature
+  size_t half;  // bytes of each number of an ECDSA signature
 };
 constexpr std::array kAlgorithms = {
     Algorithm{"RS256", "RSA", nullptr, "SHA256", 0},     Algorithm{"RS384", "RSA", nullptr, "SHA384", 0},
@@ -75,10 +75,12 @@ bool suits(const EVP_PKEY* key, const Algorithm& algorithm) {
 }
 
 // JSON's form of an ECDSA signature, two numbers of fixed length, in DER (RFC 7518, 3.4).
-std::string der_of(std::string_view raw, int half) {
-  if (raw.size() != static_cast<size_t>(2 * half)) return {};
+std::string der_of(std::string_view raw, size_t half) {
+  if (raw.size() != 2 * half) return {};
+  const int size_of_one = static_cast<int>(half);
   const Signature signature(ECDSA_SIG_new());
-  ECDSA_SIG_set0(signature.get(), BN_bin2bn(bytes(raw), half, nullptr), BN_bin2bn(bytes(raw) + half, half, nullptr));
+  ECDSA_SIG_set0(signature.get(), BN_bin2bn(bytes(raw), size_of_one, nullptr),
+                 BN_bin2bn(bytes(raw) + half, size_of_one, nullptr));
   unsigned char* der = nullptr;
   const int size = i2d_ECDSA_SIG(signature.get(), &der);
   std::string out(reinterpret_cast<const char*>(der), size > 0 ? static_cast<size_t>(size) : 0);

@@ -25,7 +25,7 @@ static_assert(std::size(kCodes) == static_cast<size_t>(Code::kUnknown) + 1);
 std::string_view text_of(Code code) { return kCodes[static_cast<size_t>(code)].text; }
 int status_of(Code code) { return kCodes[static_cast<size_t>(code)].status; }
 
-Refusal::Refusal(Error error) : code(Code::kUnknown), message(error.message()), status(500) {
+Refusal::Refusal(const Error& error) : code(Code::kUnknown), message(error.message()), status(500) {
   if (error.code() == ENOSPC || error.code() == EDQUOT) status = 507;
 }
 

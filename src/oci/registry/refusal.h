@@ -41,7 +41,7 @@ struct Refusal {
   Refusal(Code c, std::string text) : code(c), message(std::move(text)), status(status_of(c)) {}
   Refusal(int s, Code c, std::string text) : code(c), message(std::move(text)), status(s) {}
   // A failure of the server's. The text is for the log; clients are not told.
-  Refusal(Error error);  // NOLINT(google-explicit-constructor): TRY hands errors on as refusals
+  Refusal(const Error& error);  // NOLINT(google-explicit-constructor): TRY hands errors on as refusals
 
   // {"errors":[{"code":…,"message":…,"detail":…}]}
   std::string body() const;

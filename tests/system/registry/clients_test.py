@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from lib import bundle, image, runtime, sandbox  # noqa: E402
 from lib.case import SystemTest, command, main, until  # noqa: E402
 from lib.client import tool  # noqa: E402
-from lib.registry import MANIFEST, Registry  # noqa: E402
+from lib.own_registry import MANIFEST, Registry  # noqa: E402
 
 
 class ClientsTest(SystemTest):
@@ -110,6 +110,24 @@ class Podman(ClientsTest):
         self.podman("logout", self.where)
         self.podman("rmi", "-f", f"{self.where}/team/box:oci")
         self.assertNotEqual(0, self.podman("pull", *certificates, f"{self.where}/team/box:oci", check=False).returncode)
+
+
+class Proa(ClientsTest):
+    def proa(self, *args, **kwargs):
+        environment = {**os.environ, "PROA_ROOT": str(self.folder / "images"), "DOCKER_CONFIG": str(self.folder / "docker"), "SSL_CERT_FILE": str(self.authority)}
+        return command(runtime.path(), *args, env=environment, **kwargs)
+
+    def test_logs_in_pushes_and_pulls(self):
+        name = f"{self.where}/team/box:1"
+        self.proa("image", "create", self.root, name)
+        made = self.proa("image", "inspect", "-f", "{{.Id}}", name).stdout
+        self.assertNotEqual(0, self.proa("push", name, check=False).returncode)
+        self.proa("login", "-u", "ann", "--password-stdin", self.where, input="secret\n", stdin=None)
+        self.proa("push", name)
+        self.proa("image", "rm", name)
+        self.proa("pull", name)
+        self.assertEqual(made, self.proa("image", "inspect", "-f", "{{.Id}}", name).stdout)
+        self.assertEqual(MANIFEST, self.manifest("team/box", "1").headers["Content-Type"])
 
 
 class Docker(ClientsTest):

@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from lib import runtime  # noqa: E402
 from lib.case import SystemTest, command, main, until  # noqa: E402
-from lib.registry import INDEX, MANIFEST, Registry, digest_of  # noqa: E402
+from lib.own_registry import INDEX, MANIFEST, Registry, digest_of  # noqa: E402
 
 
 def data_of(seed, size):
@@ -333,12 +333,18 @@ class Protocol(RegistryTest):
     def test_too_many_requests(self):
         registry = self.serve("--max-requests", "2")
         slow = []
-        for _ in range(2):
-            place = registry.expect(202, "POST", "a/blobs/uploads/").headers["Location"]
+
+        def refused():
+            begun = registry.ask("POST", "a/blobs/uploads/")
+            if begun.status == 429:
+                return begun
             connection = socket.create_connection(tuple(registry.where.split(":")))
-            connection.sendall(f"PATCH {place} HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf".encode())
+            self.addCleanup(connection.close)
+            connection.sendall(f"PATCH {begun.headers['Location']} HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf".encode())
             slow.append(connection)
-        answer = until(lambda: (got := registry.ask("GET", "")).status == 429 and got, "the registry to be busy")
+            return None
+
+        answer = until(refused, "the registry to be busy")
         self.assertEqual(("TOOMANYREQUESTS", "1"), (answer.code, answer.headers["Retry-After"]))
         self.assertEqual(b"ok\n", registry.expect(200, "GET", "/healthz").body)
         for connection in slow:
