@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/ids.h"
 #include "base/json.h"
+#include "cli/documents.h"
 #include "cli/human.h"
 #include "cli/image_documents.h"
 #include "cli/print.h"
@@ -193,11 +194,31 @@ Result<int> image_tag(const Invocation& in) {
   return 0;
 }
 
+namespace {
+
+// Those that may run on the images.
+Result<std::vector<engine::Container>> containers_of(const Invocation& in) {
+  engine::Folders folders = engine::Folders::standard();
+  if (const std::string root = in.text("root"); !root.empty()) folders.data = root;
+  engine::Engine engine = TRY(engine::Engine::open(folders));
+  return engine.list();
+}
+
+Result<im::Removed> remove_one(const im::Images& images, const std::vector<engine::Container>& containers,
+                               const std::string& name, const im::RemoveOptions& options) {
+  const im::Image image = TRY(images.find(name));
+  TRY(check_unused(containers, image, name, options.force));
+  return images.remove(name, options);
+}
+
+}  // namespace
+
 Result<int> image_rm(const Invocation& in) {
   const im::Images images = TRY(open_images(in));
+  const auto containers = TRY(containers_of(in));
   int status = 0;
   for (const std::string& name : in.arguments()) {
-    const auto removed = images.remove(name, {.force = in.on("force"), .no_prune = in.on("no-prune")});
+    const auto removed = remove_one(images, containers, name, {.force = in.on("force"), .no_prune = in.on("no-prune")});
     if (removed) {
       TRY(show_removed(*removed));
       continue;
@@ -220,7 +241,11 @@ Result<int> image_prune(const Invocation& in) {
   }
   const im::Images images = TRY(open_images(in));
   const im::ListFilter filter = TRY(filter_of(in));
-  const im::Removed removed = TRY(images.prune({.all = all, .filter = filter, .in_use = {}}));
+  const auto containers = TRY(containers_of(in));
+  const auto in_use = [&](const im::Image& image) {
+    return std::ranges::any_of(containers, [&](const auto& container) { return uses_image(container, image); });
+  };
+  const im::Removed removed = TRY(images.prune({.all = all, .filter = filter, .in_use = in_use}));
   if (!removed.untagged.empty() || !removed.deleted.empty()) {
     TRY(print_text("Deleted Images:\n"));
     TRY(show_removed(removed));

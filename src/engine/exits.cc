@@ -50,6 +50,10 @@ Result<> Engine::release(const Locked&, Container& container) {
   if (network_kind(container.config.network_mode) == NetworkKind::kNamed)
     if (const auto detached = networks_.detach(container); !detached)
       log::warning("detach ", container.name, " from its networks: ", detached.error().message());
+  // Its execs ended with it; their shims are about to say so.
+  for (const std::string& exec : kernel::names_in(folders_.execs(container.id)).value_or(Strings{}))
+    (void)await_shim_gone(cat(folders_.execs(container.id), "/", exec, "/shim"), 1000);
+  (void)kernel::remove_tree(folders_.execs(container.id));
   container.state.networks.clear();
   container.state.ports.clear();
   return {};

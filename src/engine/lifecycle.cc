@@ -167,6 +167,7 @@ Result<> Engine::rename(const std::string& reference, const std::string& name) {
   const std::string old = std::exchange(container.name, name);
   TRY(locked.save_config(container));
   TRY(records_.release_name(old, container.id));
+  if (!container.state.networks.empty()) TRY(networks_.rename(container));
   tell(container, "rename", {{"oldName", "/" + old}});
   return {};
 }

@@ -194,6 +194,11 @@ Result<> Networks::disconnect(Container& c, const std::string& network) const {
   return fabric.detach(c.id, name);
 }
 
+Result<> Networks::rename(const Container& c) const {
+  fabric::Fabric fabric = TRY(open_fabric(folders_));
+  return fabric.rename(c.id, c.name);
+}
+
 Result<> Networks::detach(const Container& c) const {
   fabric::Fabric fabric = TRY(open_fabric(folders_));
   return fabric.detach_all(c.id, fabric::Devices::kDieWithNamespace);

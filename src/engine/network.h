@@ -27,6 +27,8 @@ class Networks {
   // One more network for a running container, and one less.
   Result<> connect(Container& container, const NetworkConfig& network, int gateway_priority) const;
   Result<> disconnect(Container& container, const std::string& network) const;
+  // Its networks know it by another name from now on.
+  Result<> rename(const Container& container) const;
   // The namespace may be gone already.
   Result<> detach(const Container& container) const;
 
