@@ -553,7 +553,7 @@ class ExecTest(EngineTest):
     def test_ends_with_its_container(self):
         self.start("box", "sleep", "1000")
         client = self.popen("exec", "box", "sleep", "1000")
-        until(self.execs, "the exec")
+        until(lambda: [e for e in self.execs() if self.exec(e, "{{.Running}}") == "true"], "the exec")
         self.proa("kill", "box")
         self.assertEqual(137, client.wait(30))
         client.communicate()
