@@ -33,7 +33,7 @@ endif()
 set(PROA_USES_base "")
 set(PROA_USES_kernel base)
 set(PROA_USES_net base)
-set(PROA_USES_oci kernel base)
+set(PROA_USES_oci net kernel base)
 set(PROA_USES_fabric kernel base)
 # The shim links no libc and no C++ runtime: nothing below it would do.
 set(PROA_USES_shim "")

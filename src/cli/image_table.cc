@@ -121,8 +121,8 @@ constexpr Command kRm{
 
 constexpr Flag kPruneFlags[] = {
     {"all", "a", Kind::kBool, "", "remove named images too"},
-    kFilter,
-    {"force", "", Kind::kBool, "", "do not ask"},
+    {"filter", "", Kind::kTexts, kFilter.value_name, kFilter.help},
+    {"force", "f", Kind::kBool, "", "do not ask"},
 };
 constexpr Example kPruneExamples[] = {
     {"{program} prune --force", "remove images without a name, and what interrupted commands left"},

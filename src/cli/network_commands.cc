@@ -264,6 +264,7 @@ Result<int> network_prune(const Invocation& in) {
     TRY(std::move(done));
     removed += cat(network.name, "\n");
   }
+  TRY(fabric.sweep());
   if (!removed.empty()) TRY(print_text(cat("Deleted Networks:\n", removed)));
   return 0;
 }

@@ -26,15 +26,6 @@ namespace bj = boost::json;
 using engine::Engine;
 using engine::Volume;
 
-// Volumes that some container has, and whose that is.
-Result<std::map<std::string, std::string>> used_volumes(Engine& engine) {
-  std::map<std::string, std::string> out;
-  for (const engine::Container& container : TRY(engine.list()))
-    for (const engine::MountConfig& mount : container.resolved.mounts)
-      if (mount.type == "volume") out.emplace(mount.source, container.id);
-  return out;
-}
-
 bj::object object_of(const engine::StringMap& map) {
   bj::object out;
   for (const auto& [key, value] : map) out[key] = value;
@@ -110,7 +101,7 @@ Result<int> volume_create(const Invocation& in) {
 
 Result<int> volume_ls(const Invocation& in) {
   Engine engine = TRY(Engine::open());
-  const auto used = TRY(used_volumes(engine));
+  const engine::StringMap used = TRY(engine.volume_users());
   Table table{.header = {"DRIVER", "VOLUME NAME"}, .rows = {}};
   std::vector<bj::value> rows;
   std::string names;
@@ -146,11 +137,9 @@ Result<int> volume_inspect(const Invocation& in) {
 
 Result<int> volume_rm(const Invocation& in) {
   Engine engine = TRY(Engine::open());
-  const auto used = TRY(used_volumes(engine));
   int status = 0;
   for (const std::string& name : in.arguments()) {
-    Result<> done = used.contains(name) ? Result<>(fail("remove ", name, ": volume is in use - [", used.at(name), "]"))
-                                        : engine.volumes().remove(name);
+    Result<> done = engine.remove_volume(name);
     if (!done && done.error().code() == ENOENT && in.on("force")) done = {};
     if (!done) {
       const std::string text = cat("proa: error: ", done.error().message(), "\n");
@@ -170,15 +159,15 @@ Result<int> volume_prune(const Invocation& in) {
                        : "WARNING! This will remove anonymous local volumes not used by at least one container.")))
     return 0;
   Engine engine = TRY(Engine::open());
-  const auto used = TRY(used_volumes(engine));
+  TRY(engine.list());  // what is to go by itself has no volumes any more
   std::string removed;
   uint64_t bytes = 0;
-  for (const Volume& volume : TRY(engine.volumes().list())) {
-    if (used.contains(volume.name) || (!all && !volume.anonymous) || !TRY(matches(volume, in.texts("filter"), used)))
-      continue;
-    const uint64_t size = size_of(volume.path);
-    if (engine.volumes().remove(volume.name)) removed += volume.name + "\n", bytes += size;
-  }
+  TRY(engine.prune_volumes([&](const Volume& volume) -> Result<bool> {
+    if ((!all && !volume.anonymous) || !TRY(matches(volume, in.texts("filter"), {}))) return false;
+    bytes += size_of(volume.path);
+    removed += volume.name + "\n";
+    return true;
+  }));
   if (!removed.empty()) TRY(print_text(cat("Deleted Volumes:\n", removed, "\n")));
   TRY(print_text(cat("Total reclaimed space: ", human_size(bytes), "\n")));
   return 0;

@@ -191,6 +191,10 @@ struct State {
   int64_t backoff_ms = 0;  // the last wait before a restart
   std::vector<Attachment> networks;
   std::vector<PortConfig> ports;  // as published
+  // What is being done to it: start, pause, unpause, commit, restart; volumes: removed with its volumes. Written before
+  // it begins; found again where nobody is at it any more, its doer was killed, and Engine::take_up() puts things
+  // right.
+  std::string pending;
 };
 
 struct Container {

@@ -161,6 +161,16 @@ Result<Resolved> Engine::resolve(const ContainerConfig& config, const std::strin
   return out;
 }
 
+// Before they are made: what the record names is found again if we are killed.
+Result<> Engine::name_volumes(Resolved& resolved) {
+  for (MountConfig& mount : resolved.mounts) {
+    if (mount.type != "volume" || !mount.source.empty()) continue;
+    mount.source = TRY(random_id());
+    mount.anonymous = true;
+  }
+  return {};
+}
+
 // Volumes that are named or anonymous; those made now are filled with what the image has in their place.
 Result<> Engine::make_volumes(const ContainerConfig& config, const std::string& id, Resolved& resolved) {
   for (MountConfig& mount : resolved.mounts) {
@@ -172,7 +182,6 @@ Result<> Engine::make_volumes(const ContainerConfig& config, const std::string& 
       continue;
     }
     if (mount.type != "volume") continue;
-    mount.anonymous = mount.anonymous || mount.source.empty();
     Volume wanted{.name = mount.source, .options = mount.driver_options, .anonymous = mount.anonymous};
     if (!mount.driver.empty())
       wanted.driver = mount.driver;
@@ -245,11 +254,13 @@ Result<Created> Engine::create(ContainerConfig config, std::string name) {
   if (container.config.hostname.empty()) container.config.hostname = short_id(container.id);
   container.resolved = TRY(resolve(container.config, container.id, out.warnings));
 
+  TRY(name_volumes(container.resolved));
   Locked locked = TRY(records_.make(container.id));
+  Fd volumes_kept;
   Defer undo([&] {
+    volumes_kept.reset();
     if (!container.resolved.snapshot.empty()) (void)images_.remove(container.resolved.snapshot);
-    for (const MountConfig& mount : container.resolved.mounts)
-      if (mount.type == "volume" && mount.anonymous && !mount.source.empty()) (void)volumes_.remove(mount.source);
+    (void)remove_anonymous(container);
     (void)records_.remove(locked, container);
   });
   if (container.name.empty()) {
@@ -267,7 +278,11 @@ Result<Created> Engine::create(ContainerConfig config, std::string name) {
     container.name.clear();
     return std::unexpected(error);
   }
+  TRY(locked.save_config(container));
   if (!container.resolved.snapshot.empty()) TRY(images_.prepare(container.resolved.snapshot));
+  volumes_kept = TRY(volumes_.keep());
+  for (const std::string& source : container.config.volumes_from)
+    TRY_CTX(records_.resolve(source.substr(0, source.find(':'))), "--volumes-from");  // still there?
   TRY(make_volumes(container.config, container.id, container.resolved));
   TRY(fill_volumes(container.resolved.mounts, container));
   // A sandbox that is removed takes those along that it sees; after that nobody joins.
@@ -276,7 +291,6 @@ Result<Created> Engine::create(ContainerConfig config, std::string name) {
     sandbox.emplace(TRY_CTX(records_.lock(container.config.sandbox), "sandbox"));
     if (status_of(TRY(sandbox->load()).state) == Status::kRemoving) return fail("the sandbox is being removed");
   }
-  TRY(locked.save_config(container));
   TRY(locked.save_state(container.state));
   undo.dismiss();
   tell(container, "create");

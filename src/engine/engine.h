@@ -137,6 +137,13 @@ class Engine {
   Result<Sandbox> inspect_sandbox(const std::string& sandbox);
   Result<std::vector<Sandbox>> sandboxes();
 
+  // --- volumes. EBUSY: "volume is in use - [ID]".
+  Result<> remove_volume(const std::string& name);
+  // Those that no container has and `wanted` takes.
+  Result<> prune_volumes(const std::function<Result<bool>(const Volume&)>& wanted);
+  // Volume to the id of a container that has it.
+  Result<StringMap> volume_users() const;
+
   // --- looking. What died unseen is set right first.
   Result<Container> inspect(const std::string& container);
   // Without the holders of sandboxes.
@@ -180,6 +187,7 @@ class Engine {
   explicit Engine(const Folders& folders);
   Result<Resolved> resolve(const ContainerConfig& config, const std::string& id, std::vector<std::string>& warnings);
   Result<> resolve_mounts(const ContainerConfig& config, const Strings& image_volumes, Resolved& to);
+  Result<> name_volumes(Resolved& resolved);
   Result<> make_volumes(const ContainerConfig& config, const std::string& id, Resolved& resolved);
   Result<> check_joined(ContainerConfig& config);
   Result<> fill_volumes(const std::vector<MountConfig>& fresh, const Container& container);
@@ -209,13 +217,32 @@ class Engine {
   Result<> set_going(const Locked& locked, Container& container, const StartOptions& options);
   // `what` of it is to be joined: an error if it does not run.
   Result<Container> running(const std::string& reference, const char* what);
-  // Sets right what a dead exit command left undone. True: something changed.
+  // Sets right what dead commands left undone. True: something changed.
   Result<bool> reconcile(const Locked& locked, Container& container);
+  Result<bool> take_up(const Locked& locked, Container& container);
+  Result<> undo_start(const Locked& locked, Container& container);
+  // Whether reconcile() or a removal that is due would change something.
+  bool unsettled(const Container& container) const;
   Result<> record_exit(const Locked& locked, Container& container, bool& restart);
   Result<> release(const Locked& locked, Container& container);
+  Result<> remove_anonymous(const Container& container);
+  // What is left of a container whose maker died.
+  Result<> bury(const std::string& id);
+  Result<> remove_dead_bundles();
+  Result<> empty_trash();
   Result<> remove_locked(Locked& locked, Container& container, bool volumes);
-  // Records an end that nobody has recorded yet; restarts are the exit command's.
-  Result<> settle(const std::string& id);
+  // Records an end that nobody has recorded yet, and removes what is to remove itself; restarts are the exit
+  // command's. The container as it is now, or as it was when it was removed.
+  struct Settled {
+    std::optional<Container> container;  // unset: somebody else is at it, or has removed it
+    bool removed = false;
+  };
+  Result<Settled> settle(const std::string& id, bool wait = true);
+  Result<Settled> look(const std::string& id);
+  Result<> begin(const Locked& locked, Container& container, const char* pending);
+  // For what takes longer than the container's lock is held: as long as the descriptor is, take_up() keeps off.
+  Result<Fd> engage(const std::string& id) const;
+  Result<> pause_for(const std::string& container, const char* pending);
   // A container that waits for its restart while nobody is left to start it: hands it to a new exit command.
   void revive(const Container& container);
   Result<> wait_and_restart(const std::string& id);
@@ -232,7 +259,8 @@ class Engine {
   Networks networks_;
 };
 
-bool is_running(const State& state);  // running, paused or restarting
+bool is_running(const State& state);              // running, paused or restarting
+bool removes_itself(const Container& container);  // now
 int64_t stop_timeout(const Container& container);
 
 }  // namespace proa::engine

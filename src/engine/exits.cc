@@ -18,10 +18,18 @@ namespace {
 namespace runtime = oci::runtime;
 
 constexpr int64_t kFirstBackoff = 100, kLongestBackoff = 60000;  // milliseconds
-constexpr std::chrono::seconds kLate{2};                         // after its time a restart is overdue
-constexpr std::chrono::seconds kSteady{10};                      // a run this long starts the backoff anew
+constexpr int kUndoTries = 1000;                                 // of 10 ms each
+constexpr const char* kEngaged = "/engaged";
+constexpr size_t kIdSize = 64;
+constexpr std::chrono::seconds kLate{2};     // after its time a restart is overdue
+constexpr std::chrono::seconds kSteady{10};  // a run this long starts the backoff anew
 
 std::string now() { return format_rfc3339(Clock::system().wall(), TimePrecision::kNanoseconds); }
+
+bool is_locked(const std::string& path) {
+  auto file = kernel::open(path.c_str(), O_RDONLY);
+  return file && ::flock(file->get(), LOCK_SH | LOCK_NB) != 0;
+}
 
 bool wants_restart(const Container& container) {
   const RestartPolicy& policy = container.config.restart;
@@ -39,6 +47,12 @@ int64_t next_backoff(const State& state) {
 }
 
 }  // namespace
+
+bool removes_itself(const Container& container) {
+  const State& state = container.state;
+  return container.config.auto_remove && status_of(state) == Status::kExited && !state.started_at.empty() &&
+         state.pending.empty();
+}
 
 // Gives back all that a running container holds but its record.
 Result<> Engine::release(const Locked&, Container& container) {
@@ -78,11 +92,64 @@ Result<> Engine::record_exit(const Locked& locked, Container& container, bool& r
   return {};
 }
 
+// The shim may still be having the container created: it is gone when the shim is.
+Result<> Engine::undo_start(const Locked& locked, Container& container) {
+  const std::string shim = folders_.shim(container.id);
+  for (int tries = 0; tries < kUndoTries; ++tries) {
+    (void)runtime::remove({.root = folders_.runtime()}, container.id, true);
+    if (await_shim_gone(shim, 10)) break;
+  }
+  TRY(release(locked, container));
+  if (network_kind(container.config.network_mode) == NetworkKind::kNamed)
+    if (const auto swept = networks_.sweep(); !swept) log::warning(swept.error().message());
+  State& state = container.state;
+  state.pending.clear();
+  state.pid = 0;
+  state.shim = 0;
+  state.error = "the start was interrupted";
+  if (container.config.auto_remove) {
+    state.status = status_word(Status::kExited);
+    state.started_at = state.finished_at = now();
+  }
+  return locked.save_state(state);
+}
+
+Result<bool> Engine::take_up(const Locked& locked, Container& container) {
+  State& state = container.state;
+  if (state.pending.empty() || status_of(state) == Status::kRemoving) return false;
+  if (state.pending == "start") {
+    TRY(undo_start(locked, container));
+    return true;
+  }
+  const bool longer = state.pending == "commit" || state.pending == "restart";
+  if (longer && is_locked(folders_.bundle(container.id) + kEngaged)) return false;
+  if (state.pending != "restart") {
+    // Frozen or not, the program is to run on.
+    (void)runtime::resume({.root = folders_.runtime()}, container.id);
+    if (status_of(state) == Status::kPaused) state.status = status_word(Status::kRunning);
+  }
+  state.pending.clear();
+  TRY(locked.save_state(state));
+  return true;
+}
+
+bool Engine::unsettled(const Container& container) const {
+  const State& state = container.state;
+  if (!state.pending.empty()) return true;
+  switch (status_of(state)) {
+    case Status::kRunning:
+    case Status::kPaused: return shim_phase(folders_.shim(container.id)) != ShimPhase::kHeld;
+    case Status::kRemoving: return true;
+    default: return removes_itself(container);
+  }
+}
+
 Result<bool> Engine::reconcile(const Locked& locked, Container& container) {
+  const bool changed = TRY(take_up(locked, container));
   const Status status = status_of(container.state);
-  if (status != Status::kRunning && status != Status::kPaused) return false;
+  if (status != Status::kRunning && status != Status::kPaused) return changed;
   switch (shim_phase(folders_.shim(container.id))) {
-    case ShimPhase::kHeld: return false;
+    case ShimPhase::kHeld: return changed;
     case ShimPhase::kEnded:
     case ShimPhase::kKilled:
     case ShimPhase::kNone: break;
@@ -90,6 +157,15 @@ Result<bool> Engine::reconcile(const Locked& locked, Container& container) {
   bool restart = false;
   TRY(record_exit(locked, container, restart));
   return true;
+}
+
+Result<Fd> Engine::engage(const std::string& id) const {
+  TRY(kernel::make_dirs(folders_.bundle(id), 0711));
+  const std::string path = folders_.bundle(id) + kEngaged;
+  Fd file = TRY(kernel::open(path.c_str(), O_RDWR | O_CREAT, 0600));
+  while (::flock(file.get(), LOCK_EX) != 0)
+    if (errno != EINTR) return fail_errno(errno, "lock ", path);
+  return file;
 }
 
 // Whoever waits for a restart holds the lock of RUN/ID/restart.
@@ -110,7 +186,13 @@ Result<> Engine::wait_and_restart(const std::string& id) {
   Fd waiting = TRY(kernel::open((folders_.bundle(id) + "/restart").c_str(), O_RDWR | O_CREAT, 0600));
   // One that has just started it is about to let go; after one that waits there is nothing to do.
   if (::flock(waiting.get(), LOCK_EX) != 0) return fail_errno(errno, "lock ", folders_.bundle(id), "/restart");
-  Locked locked = TRY(records_.lock(id));
+  auto found = records_.lock(id);
+  if (!found) {
+    // Removed meanwhile: nobody else comes by.
+    if (found.error().code() == ENOENT) return kernel::remove_tree(folders_.bundle(id));
+    return std::unexpected(found.error());
+  }
+  Locked locked = std::move(*found);
   Container container = TRY(locked.load());
   for (;;) {
     if (status_of(container.state) != Status::kRestarting) return {};
@@ -118,6 +200,7 @@ Result<> Engine::wait_and_restart(const std::string& id) {
     ::usleep(static_cast<useconds_t>(container.state.backoff_ms) * 1000);
     locked = TRY(records_.lock(id));
     container = TRY(locked.load());
+    TRY(reconcile(locked, container));
     if (status_of(container.state) != Status::kRestarting) return {};
     ++container.state.restart_count;
     auto started = start_locked(locked, container, {});
@@ -130,20 +213,23 @@ Result<> Engine::wait_and_restart(const std::string& id) {
   }
 }
 
-Result<> Engine::settle(const std::string& id) {
-  auto locked = records_.lock(id);
+Result<Engine::Settled> Engine::settle(const std::string& id, bool wait) {
+  auto locked = records_.lock(id, wait);
   if (!locked) {
-    if (locked.error().code() == ENOENT) return {};
+    if (locked.error().code() == ENOENT || locked.error().code() == EWOULDBLOCK) return Settled();
     return std::unexpected(locked.error());
   }
-  Container container = TRY(locked->load());
-  TRY(reconcile(*locked, container));
-  const Status status = status_of(container.state);
-  const bool ended = status == Status::kExited && !container.state.started_at.empty();
-  if (!container.config.shared.empty()) return {};  // removed with its containers only
-  if ((ended && container.config.auto_remove) || status == Status::kRemoving)
-    return remove_locked(*locked, container, true);
-  return {};
+  Settled out{.container = TRY(locked->load()), .removed = false};
+  TRY(reconcile(*locked, *out.container));
+  const bool itself = removes_itself(*out.container);
+  // A sandbox is removed with its containers only.
+  const bool alone = out.container->config.shared.empty();
+  if (alone && (itself || status_of(out.container->state) == Status::kRemoving)) {
+    Container removed = *out.container;
+    TRY(remove_locked(*locked, removed, itself));
+    out.removed = true;
+  }
+  return out;
 }
 
 Result<> Engine::exited(const std::string& id) {
@@ -154,38 +240,46 @@ Result<> Engine::exited(const std::string& id) {
     return std::unexpected(locked.error());
   }
   Container container = TRY(locked->load());
-  const Status status = status_of(container.state);
-  if (status == Status::kRunning || status == Status::kPaused) {
-    // Of an earlier run: the next one is under way already.
-    if (shim_phase(folders_.shim(id)) == ShimPhase::kHeld) return {};
-    bool restart = false;
-    TRY(record_exit(*locked, container, restart));
-  }
+  TRY(reconcile(*locked, container));
   if (status_of(container.state) == Status::kRestarting) {
     locked->unlock();
     return wait_and_restart(id);
   }
-  if (status_of(container.state) == Status::kExited && container.config.auto_remove)
-    return remove_locked(*locked, container, true);
+  return removes_itself(container) ? remove_locked(*locked, container, true) : Result<>();
+}
+
+Result<> Engine::bury(const std::string& id) {
+  auto locked = records_.take_over(id);
+  if (!locked) return {};
+  Container container;
+  if (auto config = locked->load_config()) container = std::move(*config);
+  container.id = id;
+  TRY(images_.remove(id));
+  TRY(remove_anonymous(container));
+  return records_.remove(*locked, container);
+}
+
+// Folders of containers that are not there.
+Result<> Engine::remove_dead_bundles() {
+  for (const std::string& name : TRY(kernel::names_in(folders_.run))) {
+    if (name.size() != kIdSize || kernel::path_exists(folders_.container(name).c_str())) continue;
+    (void)await_shim_gone(folders_.shim(name), 1000);
+    TRY(kernel::remove_tree(folders_.bundle(name)));
+  }
   return {};
 }
 
 Result<> Engine::clean_up() {
-  for (const std::string& id : TRY(records_.ids())) {
-    auto locked = records_.lock(id, false);
-    if (!locked) continue;
-    auto container = locked->load();
-    if (!container) continue;
-    TRY(reconcile(*locked, *container));
-    const Status status = status_of(container->state);
-    if (!container->config.shared.empty()) {
-      if (status == Status::kRemoving) locked->unlock(), (void)remove_sandbox(id, true);
-      continue;
-    }
-    if (status == Status::kRemoving || (status == Status::kExited && container->config.auto_remove))
-      (void)remove_locked(*locked, *container, true);
+  std::vector<std::string> dead;
+  for (const std::string& id : TRY(records_.ids(&dead))) {
+    const auto settled = settle(id, false);
+    if (!settled || !settled->container || settled->container->config.shared.empty()) continue;
+    if (status_of(settled->container->state) == Status::kRemoving) (void)remove_sandbox(id, true);
   }
-  return {};
+  for (const std::string& id : dead) TRY(bury(id));
+  TRY(records_.release_dead_names());
+  TRY(remove_dead_bundles());
+  return empty_trash();
 }
 
 }  // namespace proa::engine

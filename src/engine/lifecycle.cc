@@ -26,6 +26,8 @@ namespace runtime = oci::runtime;
 constexpr int64_t kDefaultStop = 10;  // seconds
 constexpr int kAfterKill = 10000;     // milliseconds
 
+constexpr const char* kWithVolumes = "volumes";
+
 bool ends_program(int signal) { return signal == SIGKILL; }
 
 }  // namespace
@@ -114,20 +116,12 @@ Result<> Engine::kill(const std::string& reference, const std::string& signal_na
 
 Result<> Engine::restart(const std::string& reference, const StopOptions& options) {
   const std::string id = TRY(records_.resolve(reference));
-  {
-    // With --rm it would be gone before it could start again.
+  Fd engaged;
+  if (TRY(records_.load(id)).config.auto_remove) {
+    // It would be gone before it could start again.
+    engaged = TRY(engage(id));
     auto [locked, container] = TRY(hold(id));
-    if (container.config.auto_remove && is_running(container.state)) {
-      container.config.auto_remove = false;
-      TRY(locked.save_config(container));
-      locked.unlock();
-      const auto stopped = stop(id, options);
-      Locked again = TRY(records_.lock(id));
-      container = TRY(again.load());
-      container.config.auto_remove = true;
-      TRY(again.save_config(container));
-      TRY(Result<>(stopped));
-    }
+    if (is_running(container.state)) TRY(begin(locked, container, "restart"));
   }
   TRY(stop(id, options));
   TRY(start(id));
@@ -135,13 +129,24 @@ Result<> Engine::restart(const std::string& reference, const StopOptions& option
   return {};
 }
 
-Result<> Engine::pause(const std::string& reference) {
+// What save_state() writes next ends it.
+Result<> Engine::begin(const Locked& locked, Container& container, const char* pending) {
+  State state = container.state;
+  state.pending = pending;
+  return locked.save_state(state);
+}
+
+Result<> Engine::pause(const std::string& container) { return pause_for(container, ""); }
+
+Result<> Engine::pause_for(const std::string& reference, const char* pending) {
   auto [locked, container] = TRY(hold(reference));
   const std::string id = container.id;
   if (status_of(container.state) == Status::kPaused) return fail("Container ", id, " is already paused");
   if (status_of(container.state) != Status::kRunning) return fail("Container ", id, " is not running");
+  TRY(begin(locked, container, "pause"));
   TRY(runtime::pause({.root = folders_.runtime()}, id));
   container.state.status = status_word(Status::kPaused);
+  container.state.pending = pending;
   TRY(locked.save_state(container.state));
   tell(container, "pause");
   return {};
@@ -151,7 +156,9 @@ Result<> Engine::unpause(const std::string& reference) {
   auto [locked, container] = TRY(hold(reference));
   const std::string id = container.id;
   if (status_of(container.state) != Status::kPaused) return fail("Container ", id, " is not paused");
+  TRY(begin(locked, container, "unpause"));
   TRY(runtime::resume({.root = folders_.runtime()}, id));
+  container.state.pending.clear();
   container.state.status = status_word(Status::kRunning);
   TRY(locked.save_state(container.state));
   tell(container, "unpause");
@@ -166,8 +173,9 @@ Result<> Engine::rename(const std::string& reference, const std::string& name) {
   TRY(records_.claim_name(name, container.id));
   const std::string old = std::exchange(container.name, name);
   TRY(locked.save_config(container));
+  if (is_running(container.state) && network_kind(container.config.network_mode) == NetworkKind::kNamed)
+    TRY(networks_.rename(container));
   TRY(records_.release_name(old, container.id));
-  if (!container.state.networks.empty()) TRY(networks_.rename(container));
   tell(container, "rename", {{"oldName", "/" + old}});
   return {};
 }
@@ -231,7 +239,10 @@ Result<> Engine::disconnect(const std::string& reference, const std::string& net
   ContainerConfig& config = container.config;
   const size_t had = config.networks.size();
   std::erase_if(config.networks, [&](const NetworkConfig& n) { return n.name == network; });
-  if (config.networks.size() == had)
+  // Connecting may have been killed between the two.
+  const bool there =
+      std::ranges::any_of(container.state.networks, [&](const Attachment& a) { return a.network == network; });
+  if (config.networks.size() == had && !there)
     return Failure(Error(cat("container ", id, " is not connected to network ", network), ENOENT));
   config.network_mode = config.networks.empty() ? "none" : config.networks.front().name;
   if (is_running(container.state) && container.state.pid != 0) {
@@ -243,6 +254,9 @@ Result<> Engine::disconnect(const std::string& reference, const std::string& net
 }
 
 Result<> Engine::remove_locked(Locked& locked, Container& container, bool volumes) {
+  // Whoever has to go on with it must know how.
+  volumes = volumes || container.state.pending == kWithVolumes;
+  container.state.pending = volumes ? kWithVolumes : "";
   container.state.status = status_word(Status::kRemoving);
   TRY(locked.save_state(container.state));
   const std::string bundle = folders_.bundle(container.id);
@@ -250,9 +264,7 @@ Result<> Engine::remove_locked(Locked& locked, Container& container, bool volume
   (void)await_shim_gone(folders_.shim(container.id), 2000);
   (void)kernel::remove_tree(bundle);
   if (!container.resolved.snapshot.empty()) TRY_CTX(images_.remove(container.resolved.snapshot), "remove snapshot");
-  if (volumes)
-    for (const MountConfig& mount : container.resolved.mounts)
-      if (mount.type == "volume" && mount.anonymous) (void)volumes_.remove(mount.source);
+  if (volumes) TRY(remove_anonymous(container));
   TRY(records_.remove(locked, container));
   tell(container, "destroy");
   return {};
@@ -285,24 +297,26 @@ Result<> Engine::remove(const std::string& reference, const RemoveOptions& optio
 
 Result<int> Engine::wait(const std::string& reference, WaitFor condition) {
   const std::string id = TRY(records_.resolve(reference));
-  Container container = TRY(inspect(id));
-  int code = static_cast<int>(container.state.exit_code);
-  if (condition == WaitFor::kNotRunning && !is_running(container.state)) return code;
+  const auto [container, removed] = TRY(look(id));
+  int code = static_cast<int>(container->state.exit_code);
+  if (removed || (condition == WaitFor::kNotRunning && !is_running(container->state))) return code;
   Fd watch(::inotify_init1(IN_CLOEXEC));
   if (!watch) return fail_errno(errno, "inotify");
   const std::string folder = folders_.container(id);
   if (::inotify_add_watch(watch.get(), folder.c_str(), IN_MOVED_TO | IN_MOVE_SELF | IN_DELETE_SELF) < 0) return code;
-  const std::string seen = container.state.finished_at;
+  const std::string seen = container->state.finished_at;
   for (;;) {
-    auto now = inspect(id);
-    if (!now) return code;  // removed
-    code = static_cast<int>(now->state.exit_code);
-    const bool ended = !is_running(now->state);
+    auto looked = look(id);
+    if (!looked) return code;  // removed
+    const State& now = looked->container->state;
+    code = static_cast<int>(now.exit_code);
+    if (looked->removed) return code;
+    const bool ended = !is_running(now);
     if (condition == WaitFor::kNotRunning && ended) return code;
-    if (condition == WaitFor::kNextExit && ended && now->state.finished_at != seen) return code;
-    auto shim = kernel::pidfd_open(static_cast<pid_t>(std::max<int64_t>(now->state.shim, 1)));
+    if (condition == WaitFor::kNextExit && ended && now.finished_at != seen) return code;
+    auto shim = kernel::pidfd_open(static_cast<pid_t>(std::max<int64_t>(now.shim, 1)));
     std::array<pollfd, 2> waits = {pollfd{watch.get(), POLLIN, 0},
-                                   pollfd{now->state.shim != 0 && shim ? shim->get() : -1, POLLIN, 0}};
+                                   pollfd{now.shim != 0 && shim ? shim->get() : -1, POLLIN, 0}};
     ::poll(waits.data(), waits.size(), 1000);
     std::array<char, 4096> ignored;
     if ((waits[0].revents & POLLIN) != 0) [[maybe_unused]]
@@ -312,13 +326,21 @@ Result<int> Engine::wait(const std::string& reference, WaitFor condition) {
 
 Result<Container> Engine::inspect(const std::string& reference) {
   const std::string id = TRY(records_.resolve(reference));
-  Container container = TRY(records_.load(id));
-  const Status status = status_of(container.state);
-  if (status == Status::kRestarting) revive(container);
-  if (status != Status::kRunning && status != Status::kPaused) return container;
-  if (shim_phase(folders_.shim(id)) == ShimPhase::kHeld) return container;
-  TRY(settle(id));
-  return records_.load(id);
+  auto [container, removed] = TRY(look(id));
+  if (removed) return fail_errno(ENOENT, "No such container: ", reference);
+  return *std::move(container);
+}
+
+// The container is set, even where it was removed.
+Result<Engine::Settled> Engine::look(const std::string& id) {
+  Settled out{.container = TRY(records_.load(id)), .removed = false};
+  if (status_of(out.container->state) == Status::kRestarting) revive(*out.container);
+  if (!unsettled(*out.container)) return out;
+  // An end is waited for, anything else is somebody's at work unless the lock is free.
+  Settled settled = TRY(settle(id, is_running(out.container->state) && out.container->state.pending.empty()));
+  if (settled.container) return settled;
+  out.container = TRY(records_.load(id));
+  return out;
 }
 
 Result<std::vector<Container>> Engine::list() {
@@ -328,20 +350,19 @@ Result<std::vector<Container>> Engine::list() {
 }
 
 Result<std::vector<Container>> Engine::list_all() {
-  std::vector<Container> out = TRY(records_.all());
+  std::vector<std::string> dead;
+  std::vector<Container> out = TRY(records_.all(&dead));
+  for (const std::string& id : dead) TRY(bury(id));
   for (Container& container : out) {
-    const Status status = status_of(container.state);
-    if (status == Status::kRestarting) revive(container);
-    if (status != Status::kRunning && status != Status::kPaused) continue;
-    if (shim_phase(folders_.shim(container.id)) == ShimPhase::kHeld) continue;
-    // Its exit command is about to say so, or died: we do.
-    auto locked = records_.lock(container.id, false);
-    if (!locked) continue;
-    auto fresh = locked->load();
-    if (!fresh) continue;
-    TRY(reconcile(*locked, *fresh));
-    container = std::move(*fresh);
+    if (status_of(container.state) == Status::kRestarting) revive(container);
+    if (!unsettled(container)) continue;
+    // Somebody is about to put it right, or died: then we do.
+    auto settled = settle(container.id, false);
+    if (!settled || !settled->container) continue;
+    container = std::move(*settled->container);
+    if (settled->removed) container.id.clear();
   }
+  std::erase_if(out, [](const Container& container) { return container.id.empty(); });
   return out;
 }
 

@@ -183,15 +183,22 @@ Result<> Networks::attach(Container& c, pid_t pid, const std::string& shim_folde
 
 Result<> Networks::connect(Container& c, const NetworkConfig& network, int gateway_priority) const {
   fabric::Fabric fabric = TRY(open_fabric(folders_));
-  TRY(attach_one(fabric, c, network, static_cast<pid_t>(c.state.pid), false, gateway_priority));
-  return {};
+  const auto pid = static_cast<pid_t>(c.state.pid);
+  auto made = attach_one(fabric, c, network, pid, false, gateway_priority);
+  if (!made && made.error().code() == EEXIST) {
+    // By a call that was killed before it could say so.
+    TRY(fabric.detach(c.id, network.name));
+    made = attach_one(fabric, c, network, pid, false, gateway_priority);
+  }
+  return made ? Result<>() : std::unexpected(std::move(made).error());
 }
 
 Result<> Networks::disconnect(Container& c, const std::string& network) const {
   fabric::Fabric fabric = TRY(open_fabric(folders_));
   const std::string name = TRY(fabric.network(network)).name;
   std::erase_if(c.state.networks, [&](const Attachment& a) { return a.network == name; });
-  return fabric.detach(c.id, name);
+  auto detached = fabric.detach(c.id, name);
+  return detached || detached.error().code() == ENOENT ? Result<>() : detached;
 }
 
 Result<> Networks::rename(const Container& c) const {
@@ -203,6 +210,9 @@ Result<> Networks::detach(const Container& c) const {
   fabric::Fabric fabric = TRY(open_fabric(folders_));
   return fabric.detach_all(c.id, fabric::Devices::kDieWithNamespace);
 }
+
+
+Result<> Networks::sweep() const { return TRY(open_fabric(folders_)).sweep(); }
 
 Result<> write_network_files(const Container& c, const std::string& folder) {
   const bool host = network_kind(c.config.network_mode) == NetworkKind::kHost;

@@ -27,10 +27,12 @@ class Networks {
   // One more network for a running container, and one less.
   Result<> connect(Container& container, const NetworkConfig& network, int gateway_priority) const;
   Result<> disconnect(Container& container, const std::string& network) const;
-  // Its networks know it by another name from now on.
-  Result<> rename(const Container& container) const;
   // The namespace may be gone already.
   Result<> detach(const Container& container) const;
+  // Its networks know it by its new name from now on.
+  Result<> rename(const Container& container) const;
+  // What killed starts left.
+  Result<> sweep() const;
 
  private:
   const Folders folders_;

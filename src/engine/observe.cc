@@ -118,9 +118,13 @@ Result<std::string> Engine::commit(const std::string& reference, const CommitReq
   if (container.resolved.snapshot.empty())
     return fail("container ", container.name, " runs on a folder: there is no image to add to");
   const bool pausing = with_pause && status_of(container.state) == Status::kRunning;
-  if (pausing) TRY(pause(container.id));
+  Fd engaged;
+  if (pausing) {
+    engaged = TRY(engage(container.id));
+    TRY(pause_for(container.id, "commit"));
+  }
   auto made = images_.commit(container, request);
-  if (pausing) TRY(unpause(container.id));
+  if (pausing) (void)unpause(container.id);  // unless it was, or was stopped, meanwhile
   if (made) tell(container, "commit", {{"comment", request.message}, {"imageID", *made}});
   return made;
 }

@@ -57,9 +57,13 @@ Result<> Locked::save_config(const Container& container) const {
 
 Result<> Locked::save_state(const State& state) const { return replace_at(fd(), kStateFile, emit_state(state)); }
 
-Result<Container> Locked::load() const {
+Result<Container> Locked::load_config() const {
   const std::string config = TRY(kernel::read_file_at(dir_.get(), kConfigFile));
-  Container container = TRY_CTX(parse_container(config), path_, "/", kConfigFile);
+  return TRY_CTX(parse_container(config), path_, "/", kConfigFile);
+}
+
+Result<Container> Locked::load() const {
+  Container container = TRY(load_config());
   const std::string state = TRY(kernel::read_file_at(dir_.get(), kStateFile));
   container.state = TRY_CTX(parse_state(state), path_, "/", kStateFile);
   return container;
@@ -90,6 +94,14 @@ Result<Container> Records::load(const std::string& id) const {
   return Locked(folders_.container(id), std::move(dir)).load();
 }
 
+namespace {
+Failure conflict(const std::string& name, const std::string& owner) {
+  return Failure(Error(cat("Conflict. The container name \"/", name, "\" is already in use by container \"", owner,
+                           "\". You have to remove (or rename) that container to be able to reuse that name."),
+                       EEXIST));
+}
+}  // namespace
+
 // Names whose container is gone, or never came to be, are free: decided with the whole index locked.
 Result<> Records::claim_name(const std::string& name, const std::string& id) const {
   const std::string path = folders_.names() + "/" + name;
@@ -101,17 +113,25 @@ Result<> Records::claim_name(const std::string& name, const std::string& id) con
   if (errno != EEXIST) return fail_errno(errno, "name ", name);
   Fd index = TRY(open_locked(folders_.names(), true));
   const auto owner = link_target(path);
-  if (owner && *owner != id && kernel::path_exists(folders_.container(*owner).c_str())) {
-    const bool complete = kernel::path_exists(cat(folders_.container(*owner), "/", kStateFile).c_str());
-    if (complete || !open_locked(folders_.container(*owner), false))
-      return Failure(Error(cat("Conflict. The container name \"/", name, "\" is already in use by container \"", *owner,
-                               "\". You have to remove (or rename) that container to be able to reuse that name."),
-                           EEXIST));
-  }
-  const std::string temporary = cat(folders_.names(), "/.", id);
-  if (::symlink(id.c_str(), temporary.c_str()) != 0 && errno != EEXIST) return fail_errno(errno, "name ", name);
-  if (::rename(temporary.c_str(), path.c_str()) != 0) return fail_errno(errno, "name ", name);
-  return {};
+  if (owner && *owner == id) return {};
+  if (owner && TRY(holds_name(*owner, name))) return conflict(name, *owner);
+  if (owner && ::unlink(path.c_str()) != 0 && errno != ENOENT) return fail_errno(errno, "name ", name);
+  // Who takes a free name does not ask for the lock.
+  if (::symlink(id.c_str(), path.c_str()) == 0) return {};
+  if (errno == EEXIST) return conflict(name, link_target(path).value_or(std::string()));
+  return fail_errno(errno, "name ", name);
+}
+
+// Whether the container to which the name leads has a claim to it: not if it is gone, or its maker died, or a
+// renaming was killed that had taken one name more than the container is called by.
+Result<bool> Records::holds_name(const std::string& id, const std::string& name) const {
+  const std::string path = folders_.container(id);
+  auto dir = open_locked(path, false);
+  if (!dir && dir.error().code() == ENOENT) return false;
+  if (!dir) return true;  // somebody is at it
+  const Locked locked(path, std::move(*dir));
+  if (::faccessat(locked.fd(), kStateFile, F_OK, 0) != 0) return false;
+  return TRY(locked.load_config()).name == name;
 }
 
 Result<> Records::release_name(const std::string& name, const std::string& id) const {
@@ -121,6 +141,17 @@ Result<> Records::release_name(const std::string& name, const std::string& id) c
   const std::string path = folders_.names() + "/" + name;
   const auto owner = link_target(path);
   if (owner && *owner == id && ::unlink(path.c_str()) != 0 && errno != ENOENT) return fail_errno(errno, "name ", name);
+  return {};
+}
+
+Result<> Records::release_dead_names() const {
+  auto index = open_locked(folders_.names(), true);
+  if (!index) return {};
+  for (const std::string& name : TRY(kernel::names_in(folders_.names()))) {
+    const std::string path = cat(folders_.names(), "/", name);
+    const auto owner = link_target(path);
+    if (owner && !TRY(holds_name(*owner, name))) ::unlink(path.c_str());
+  }
   return {};
 }
 
@@ -152,23 +183,28 @@ Result<> Records::drop(const std::string& id) const {
   return kernel::remove_tree(target);
 }
 
-Result<std::vector<std::string>> Records::ids() const {
+Result<std::vector<std::string>> Records::ids(std::vector<std::string>* dead) const {
   std::vector<std::string> out;
   for (std::string& id : TRY(kernel::names_in(folders_.containers()))) {
     if (kernel::path_exists(cat(folders_.container(id), "/", kStateFile).c_str())) {
       out.push_back(std::move(id));
       continue;
     }
-    if (auto dead = open_locked(folders_.container(id), false);
-        dead && ::faccessat(dead->get(), kStateFile, F_OK, 0) != 0)
-      (void)drop(id);
+    if (dead != nullptr && take_over(id)) dead->push_back(std::move(id));
   }
   return out;
 }
 
-Result<std::vector<Container>> Records::all() const {
+Result<Locked> Records::take_over(const std::string& id) const {
+  const std::string path = folders_.container(id);
+  Fd dir = TRY(open_locked(path, false));
+  if (::faccessat(dir.get(), kStateFile, F_OK, 0) == 0) return fail_errno(ENOENT, "container ", id, " is complete");
+  return Locked(path, std::move(dir));
+}
+
+Result<std::vector<Container>> Records::all(std::vector<std::string>* dead) const {
   std::vector<Container> out;
-  for (const std::string& id : TRY(ids()))
+  for (const std::string& id : TRY(ids(dead)))
     if (auto container = load(id)) out.push_back(std::move(*container));
   std::ranges::sort(out, [](const Container& a, const Container& b) { return a.created > b.created; });
   return out;

@@ -29,6 +29,8 @@ class Locked {
   // The first save of a new container makes it seen.
   Result<> save_state(const State& state) const;
   Result<Container> load() const;
+  // Without its state, which half-made ones have not.
+  Result<Container> load_config() const;
   // Lets others go on; the object is of no more use.
   void unlock() { dir_.reset(); }
 
@@ -46,22 +48,27 @@ class Records {
   // EEXIST when another container has it, with an error that says which, and Docker's words.
   Result<> claim_name(const std::string& name, const std::string& id) const;
   Result<> release_name(const std::string& name, const std::string& id) const;
+  // Names of containers that are not there any more.
+  Result<> release_dead_names() const;
   // ENOENT when there is none. Waits for whoever changes it, unless `wait` is false: then EWOULDBLOCK.
   Result<Locked> lock(const std::string& id, bool wait = true) const;
   Result<Container> load(const std::string& id) const;
 
   // A name, an id, or the beginning of exactly one id. ENOENT: "No such container: ...".
   Result<std::string> resolve(std::string_view reference) const;
-  // Of complete containers, in no order. Takes away what dead makers left.
-  Result<std::vector<std::string>> ids() const;
+  // Of complete containers, in no order. `dead`: half-made ones whose makers died.
+  Result<std::vector<std::string>> ids(std::vector<std::string>* dead = nullptr) const;
   // Ids and names, whoever is listed meanwhile removed left out; newest first.
-  Result<std::vector<Container>> all() const;
+  Result<std::vector<Container>> all(std::vector<std::string>* dead = nullptr) const;
+  // A half-made container whose maker died. ENOENT, EWOULDBLOCK: it is none (any more).
+  Result<Locked> take_over(const std::string& id) const;
 
   // Takes the folder away at once; the container is gone when this returns.
   Result<> remove(const Locked& locked, const Container& container) const;
 
  private:
   Result<> drop(const std::string& id) const;
+  Result<bool> holds_name(const std::string& id, const std::string& name) const;
   const Folders folders_;
 };
 

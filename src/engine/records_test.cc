@@ -65,12 +65,36 @@ TEST_F(RecordsTest, DeadMakersLeaveNothing) {
   {
     const Locked locked = *records.make(id);
     EXPECT_TRUE(records.claim_name("half", id));
-    EXPECT_TRUE(records.ids()->empty());
-    EXPECT_TRUE(std::filesystem::exists(folders().container(id)));  // its maker lives
+    std::vector<std::string> dead;
+    EXPECT_TRUE(records.ids(&dead)->empty());
+    EXPECT_TRUE(dead.empty());  // its maker lives
+    EXPECT_FALSE(records.take_over(id));
+    EXPECT_EQ(records.claim_name("half", *random_id()).error().code(), EEXIST);
   }
-  EXPECT_TRUE(records.ids()->empty());
-  EXPECT_FALSE(std::filesystem::exists(folders().container(id)));
+  std::vector<std::string> dead;
+  EXPECT_TRUE(records.ids(&dead)->empty());
+  EXPECT_EQ(dead, std::vector{id});
   EXPECT_TRUE(records.claim_name("half", *random_id()));
+  const Locked remains = *records.take_over(id);
+  EXPECT_TRUE(records.remove(remains, {.id = id}));
+  EXPECT_FALSE(std::filesystem::exists(folders().container(id)));
+}
+
+TEST_F(RecordsTest, NamesOfKilledRenamingsAreFree) {
+  const std::string id = make("web");
+  const Records records(folders());
+  EXPECT_TRUE(records.claim_name("shop", id));  // and then it was killed
+  {
+    const Locked renaming = *records.lock(id);
+    EXPECT_EQ(records.claim_name("shop", *random_id()).error().code(), EEXIST);
+  }
+  const std::string other = make("shop");
+  EXPECT_EQ(*records.resolve("shop"), other);
+  EXPECT_EQ(*records.resolve("web"), id);
+  EXPECT_TRUE(records.claim_name("gone", *random_id()));
+  EXPECT_TRUE(records.release_dead_names());
+  EXPECT_FALSE(std::filesystem::is_symlink(folders().names() + "/gone"));
+  EXPECT_EQ(*records.resolve("shop"), other);
 }
 
 TEST(Names, AreTwoWords) {

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <sys/file.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -97,13 +98,16 @@ std::vector<char*> pointers(std::vector<std::string>& words) {
 }
 
 // In the child: nothing here allocates that need not.
-[[noreturn]] void become_shim(const ShimRequest& request, char* const* argv, char* const* env, int sync) {
+[[noreturn]] void become_shim(const ShimRequest& request, char* const* argv, char* const* env, int sync,
+                              pid_t starter) {
   const auto give_up = [&](const char* step) {
     const int code = errno;
     std::string line = cat("{\"error\":", json::quote(cat(step, ": ", errno_text(code))), "}\n");
     [[maybe_unused]] const ssize_t wrote = ::write(sync, line.data(), line.size());
     ::_exit(1);
   };
+  // Until the shim holds its folder nobody else knows of it: it must not come to life after its starter's death.
+  if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || ::getppid() != starter) ::_exit(1);
   if (!request.mounts.empty()) {
     // What the host mounts later still reaches the container's shim; what is mounted here stays here.
     if (::unshare(CLONE_NEWNS) != 0) give_up("make a mount namespace");
@@ -170,8 +174,9 @@ Result<ShimReport> start_shim(const ShimRequest& request) {
   std::vector<std::string> words = arguments(request, TRY(shim_program()), TRY(own_program()), writer.get());
   std::vector<std::string> env = environment();
   const std::vector<char*> argv = pointers(words), envp = pointers(env);
+  const pid_t self = ::getpid();
   kernel::Child child = TRY_CTX(kernel::clone_process(0), "start proa-shim");
-  if (child.pid == 0) become_shim(request, argv.data(), envp.data(), writer.get());
+  if (child.pid == 0) become_shim(request, argv.data(), envp.data(), writer.get(), self);
   writer.reset();
   const std::string line = TRY(read_line(reader.get()));
   (void)kernel::wait_child(child.pid);
@@ -253,12 +258,11 @@ Result<ExitRecord> read_exit(const std::string& state) {
 }
 
 bool await_shim_gone(const std::string& state, int timeout_ms) {
+  if (!lock_held(state)) return true;
   const auto text = kernel::read_file(cat(state, "/shim.pid").c_str());
-  if (!text) return true;
-  std::string_view rest = *text;
-  const auto pid = parse_number<pid_t>(cut(rest, ' '));
-  if (!pid || !lock_held(state)) return true;
-  auto process = kernel::pidfd_open(*pid);
+  std::string_view rest = text ? std::string_view(*text) : std::string_view();
+  const auto pid = parse_number<pid_t>(cut(rest, ' '));  // not there yet while the shim begins
+  Result<Fd> process = pid ? kernel::pidfd_open(*pid) : fail("no shim");
   // The exit command takes the shim's place as a process: the lock, not the process, is what ends.
   for (int waited = 0; waited < timeout_ms && lock_held(state); ++waited) {
     pollfd wait{process ? process->get() : -1, POLLIN, 0};

@@ -17,10 +17,12 @@ bool is_running(const State& state) {
 
 Result<> Engine::start_locked(const Locked& locked, Container& container, const StartOptions& options) {
   State& state = container.state;
+  state.pending.clear();
   const State before = state;
   state.error.clear();
   state.oom_killed = false;
   state.stopped_by_user = false;
+  TRY(begin(locked, container, "start"));
   auto launched = launch(locked, container, options);
   if (!launched) {
     const Error error = launched.error();

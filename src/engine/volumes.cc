@@ -121,7 +121,8 @@ Result<Volume> Volumes::create(const Volume& wanted, bool* fresh) const {
   }
   volume.created = format_rfc3339(Clock::system().wall(), TimePrecision::kSeconds);
   // Made aside and renamed: a volume is there whole or not at all.
-  const std::string aside = cat(folders_.volumes(), "/.", TRY(random_hex(8))),
+  const Fd kept = TRY(keep());
+  const std::string aside = cat(folders_.trash(), "/volume-", TRY(random_hex(8))),
                     path = cat(folders_.volumes(), "/", volume.name);
   TRY(kernel::make_dirs(aside + "/_data", 0755));
   TRY(kernel::replace_file(aside + "/volume.json", emit(volume), 0600));
@@ -172,6 +173,23 @@ Result<std::string> Volumes::mount(const std::string& name) const {
   if (!is_mount_point(volume.path)) TRY(mount_options(volume, volume.path));
   return volume.path;
 }
+
+namespace {
+Result<Fd> lock_all(const std::string& folder, int how) {
+  const std::string path = folder + "/.lock";
+  auto file = kernel::open(path.c_str(), O_RDWR | O_CREAT, 0600);
+  if (!file) {
+    TRY(kernel::make_dirs(folder, 0711));
+    file = TRY(kernel::open(path.c_str(), O_RDWR | O_CREAT, 0600));
+  }
+  while (::flock(file->get(), how) != 0)
+    if (errno != EINTR) return fail_errno(errno, "lock ", path);
+  return file;
+}
+}  // namespace
+
+Result<Fd> Volumes::keep() const { return lock_all(folders_.volumes(), LOCK_SH); }
+Result<Fd> Volumes::alone() const { return lock_all(folders_.volumes(), LOCK_EX); }
 
 Result<> Volumes::remove(const std::string& name) const {
   const Volume volume = TRY(find(name));

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/fd.h"
 #include "engine/config.h"
 #include "engine/folders.h"
 
@@ -32,8 +33,13 @@ class Volumes {
   Result<std::vector<Volume>> list() const;  // by name
   // Mounts what the options say, unless it is; answers the path of the content.
   Result<std::string> mount(const std::string& name) const;
-  // EBUSY is the caller's to find out.
+  // For whoever holds alone() and knows that no container has it.
   Result<> remove(const std::string& name) const;
+
+  // As long as the one is held, no volume is removed: a container that is being made is going to have it. The other
+  // is for removals. Let go with the descriptor.
+  Result<Fd> keep() const;
+  Result<Fd> alone() const;
 
  private:
   const Folders folders_;

@@ -283,6 +283,12 @@ Result<> remove_leftover_files(const Options& options) {
   return {};
 }
 
+Result<> take_away_remains(Change& change) {
+  TRY(remove_leftover_files(change.options()));
+  TRY(change.collect());
+  return {};
+}
+
 // Nothing is attached: bridges, tables and devices go, records of networks stay.
 Result<> take_down(Change& change) {
   for (const Network& network : TRY(change.store().networks()))
@@ -345,10 +351,14 @@ Result<std::vector<Endpoint>> Fabric::endpoints_on(const Network& network) const
   return all;
 }
 
+Result<> Fabric::sweep() {
+  Change change = TRY(Change::begin(options_));
+  return take_away_remains(change);
+}
+
 Result<> Fabric::converge() {
   Change change = TRY(Change::begin(options_));
-  TRY(remove_leftover_files(options_));
-  TRY(change.collect());
+  TRY(take_away_remains(change));
   const std::vector<Endpoint> endpoints = TRY(change.store().endpoints());
   TRY(remove_strays(change.kernel().route, endpoints));
   if (endpoints.empty()) return take_down(change);

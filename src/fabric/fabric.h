@@ -177,7 +177,10 @@ class Fabric {
   Result<std::vector<Endpoint>> endpoints_of(std::string_view container) const;
   Result<std::vector<Endpoint>> endpoints_on(const Network& network) const;
 
-  // Takes away endpoints whose namespace is gone, with their leases and ports; makes bridges that are
+  // Takes away what killed calls left: endpoints whose namespace is gone, with their leases and ports, addresses that
+  // no endpoint has, temporary files.
+  Result<> sweep();
+  // sweep(); takes away devices that no endpoint has; makes bridges that are
   // missing; writes the whole firewall table anew in one transaction, or removes it when no network is
   // in use; sees to the resolver. To be called at boot and whenever in doubt.
   Result<> converge();

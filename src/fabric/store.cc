@@ -76,8 +76,8 @@ Result<> Store::write_network(const Network& network) const {
 }
 
 Result<> Store::remove_network(const Network& network) const {
-  TRY(forget(cat(options_.state, "/", network.name, kSuffix)));
-  return kernel::remove_tree(lease_folder(network));
+  TRY(kernel::remove_tree(lease_folder(network)));
+  return forget(cat(options_.state, "/", network.name, kSuffix));
 }
 
 Result<std::vector<Endpoint>> Store::read_endpoints(std::string_view prefix) const {

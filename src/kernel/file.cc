@@ -66,6 +66,9 @@ Result<> unlink_at(int dirfd, const char* path, int flags) {
 
 namespace {
 
+Result<> unless_missing(Result<> done) { return done || done.error().code() == ENOENT ? Result<>() : done; }
+
+// What somebody else removes at the same time is as good as removed by us.
 Result<> remove_children(int dirfd) {
   const int copy = ::openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (copy < 0) return fail_errno(errno, "open folder");
@@ -79,10 +82,12 @@ Result<> remove_children(int dirfd) {
     if (std::strcmp(entry->d_name, ".") == 0 || std::strcmp(entry->d_name, "..") == 0) continue;
     if (entry->d_type == DT_DIR) {
       // What is mounted there is somebody else's.
-      Fd child = TRY(openat2_retrying(copy, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, RESOLVE_NO_XDEV));
-      TRY(remove_children(child.get()));
+      auto child = openat2_retrying(copy, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, RESOLVE_NO_XDEV);
+      if (!child && child.error().code() == ENOENT) continue;
+      if (!child) return std::unexpected(std::move(child).error());
+      TRY(remove_children(child->get()));
     }
-    TRY(unlink_at(copy, entry->d_name, entry->d_type == DT_DIR ? AT_REMOVEDIR : 0));
+    TRY(unless_missing(unlink_at(copy, entry->d_name, entry->d_type == DT_DIR ? AT_REMOVEDIR : 0)));
   }
   return {};
 }
@@ -96,7 +101,7 @@ Result<> remove_tree(const std::string& path) {
     return std::unexpected(std::move(dir).error());
   }
   TRY_CTX(remove_children(dir->get()), "remove ", path);
-  return unlink_at(AT_FDCWD, path.c_str(), AT_REMOVEDIR);
+  return unless_missing(unlink_at(AT_FDCWD, path.c_str(), AT_REMOVEDIR));
 }
 
 Result<std::vector<std::string>> names_in(const std::string& path) {

@@ -12,7 +12,9 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstdlib>
 
+#include "base/text.h"
 #include "kernel/file.h"
 #include "kernel/sys.h"
 
@@ -182,6 +184,21 @@ bool converse(const Command& command, int pidfd, Fd input, const Fd& output, std
 }
 
 }  // namespace
+
+std::optional<std::string> find_program(std::string_view name) {
+  const char* path = ::getenv("PATH");
+  const std::string folders = cat(path == nullptr ? "" : path, ":/usr/local/sbin:/usr/sbin:/sbin");
+  for (const std::string_view folder : split(folders, ':'))
+    if (std::string file = cat(folder, "/", name); folder.front() == '/' && ::access(file.c_str(), X_OK) == 0)
+      return file;
+  return std::nullopt;
+}
+
+std::vector<std::string> own_environment() {
+  std::vector<std::string> out;
+  for (char** each = environ; each != nullptr && *each != nullptr; ++each) out.emplace_back(*each);
+  return out;
+}
 
 Result<CommandResult> run_command(const Command& command) {
   Pipe in = TRY(make_pipe());

@@ -39,6 +39,11 @@ Result<int> wait_child(pid_t pid);
 // ESRCH when there is none; zombies and the dead count as none.
 Result<uint64_t> process_start_time(pid_t pid);
 
+// Absolute path of a program by $PATH, and where Debian keeps what is for root; nothing when there is none.
+std::optional<std::string> find_program(std::string_view name);
+// All of this process's environment variables.
+std::vector<std::string> own_environment();
+
 // Runs a program on the host: argv[0] is for the program, `path` is what is executed. No descriptor
 // but 0, 1 and 2 is inherited; signals are reset.
 struct Command {

@@ -6,11 +6,10 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include <cstdlib>
-
 #include "base/error.h"
 #include "base/fd.h"
 #include "cli/doctor/probe.h"
+#include "kernel/process.h"
 
 namespace proa::cli::doctor {
 namespace {
@@ -47,16 +46,9 @@ std::string kvm_fix(int error) {
 }
 
 void check_criu(std::vector<Check>& out) {
-  const char* given = std::getenv("PATH");
-  std::string_view path = given != nullptr ? given : "/usr/sbin:/usr/bin:/sbin:/bin";
-  while (!path.empty()) {
-    const size_t end = std::min(path.find(':'), path.size());
-    const std::string file = cat(path.substr(0, end), "/criu");
-    if (::access(file.c_str(), X_OK) == 0) {
-      out.push_back({"programs", "criu", Status::kOk, file, ""});
-      return;
-    }
-    path.remove_prefix(std::min(end + 1, path.size()));
+  if (auto file = kernel::find_program("criu")) {
+    out.push_back({"programs", "criu", Status::kOk, std::move(*file), ""});
+    return;
   }
   out.push_back({"programs", "criu", Status::kGap, "not found; no checkpoint and restore", "apt install criu"});
 }

@@ -121,14 +121,7 @@ Result<std::string> find_program(const std::string& name) {
     if (::access(name.c_str(), X_OK) != 0) return fail_errno(errno, "--criu: ", name).hint(kInstallHint);
     return absolute_path(name);
   }
-  const char* path = std::getenv("PATH");
-  const std::string folders = cat(path == nullptr ? "" : path, ":/usr/local/sbin:/usr/sbin:/sbin");
-  for (size_t at = 0; at < folders.size();) {
-    const size_t end = std::min(folders.find(':', at), folders.size());
-    std::string candidate = cat(folders.substr(at, end - at), "/", name);
-    if (candidate.front() == '/' && end > at && ::access(candidate.c_str(), X_OK) == 0) return candidate;
-    at = end + 1;
-  }
+  if (auto found = kernel::find_program(name)) return std::move(*found);
   return fail_errno(ENOENT, "the program ", name, ", which saves and restores processes").hint(kInstallHint);
 }
 
