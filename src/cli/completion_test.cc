@@ -10,12 +10,14 @@
 #include <fstream>
 
 #include "base/error.h"
+#include "cli/tables.h"
 
 namespace proa::cli {
 namespace {
 
 using testing::Contains;
 using testing::ElementsAre;
+using testing::ElementsAreArray;
 using testing::IsEmpty;
 using testing::Not;
 
@@ -144,11 +146,9 @@ TEST_F(Completion, Zsh) {
                   [](const std::string& line) { return line.find("command not found: compdef") != std::string::npos; });
     return lines;
   };
-  EXPECT_THAT(with("proa ''"),
-              ElementsAre("run", "create", "start", "attach", "exec", "ps", "logs", "stop", "restart", "kill", "pause",
-                          "unpause", "rm", "wait", "top", "stats", "inspect", "cp", "diff", "commit", "rename",
-                          "update", "port", "events", "container", "image", "network", "sandbox", "volume", "runtime",
-                          "doctor", "version", "completion", "help"));
+  std::vector<std::string> commands;
+  for (const Command* command : kProaRoot.commands) commands.emplace_back(command->name);
+  EXPECT_THAT(with("proa ''"), ElementsAreArray(commands));
   EXPECT_THAT(with("proa runtime create --"), Contains("--no-pivot"));
   EXPECT_THAT(with("proa runtime start ''"), ElementsAre("web", "was"));
   EXPECT_THAT(with("proa runtime create --bundle ''"), ElementsAre("files -/"));

@@ -26,6 +26,9 @@ extern const Command kRun, kCreate, kStart, kAttach, kExec, kPs, kLogs, kStop, k
     kWait, kTop, kStats, kInspect, kCp, kDiff, kCommit, kRename, kUpdate, kPort, kEvents;
 }  // namespace containers
 
+// `proa registry`.
+extern const Command kRegistryRoot;
+
 // `proa network`.
 extern const Command kNetworkRoot;
 

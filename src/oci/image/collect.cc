@@ -33,9 +33,11 @@ class Collector {
   Result<Collected> run() {
     const FileLock alone = TRY(FileLock::exclusive(root(), detail::kCollectLock));
     TRY(mark_refs());
+    TRY(mark_others());
     {
       const FileLock still = TRY(FileLock::exclusive(root(), detail::kLock));
       TRY(mark_refs());
+      TRY(mark_others());
       TRY(mark_snapshots());
       TRY(mark_leases());
       TRY(sweep_blobs("sha256"));
@@ -68,6 +70,11 @@ class Collector {
         return fail("image ", ref.name, ": ", marked.error().message()).hint("remove the image and prune again");
     }
     return {};
+  }
+
+  Result<> mark_others() {
+    if (!options_.mark) return {};
+    return options_.mark([this](const Digest& digest) { live_.insert(digest.text()); });
   }
 
   Result<> mark_snapshots() {

@@ -54,9 +54,7 @@ Hasher::Hasher(Algorithm algorithm) : algorithm_(algorithm) {
     SHA512_Init(new (state_) SHA512_CTX);
 }
 
-Hasher Hasher::like(const Digest& digest) {
-  return Hasher(digest.algorithm() == "sha512" ? Algorithm::kSha512 : Algorithm::kSha256);
-}
+Hasher Hasher::like(const Digest& digest) { return Hasher(algorithm_of(digest)); }
 
 void Hasher::update(std::span<const std::byte> bytes) {
   if (algorithm_ == Algorithm::kSha256)

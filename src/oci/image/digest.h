@@ -39,6 +39,10 @@ class Hasher {
   explicit Hasher(Algorithm algorithm = Algorithm::kSha256);
   // The algorithm that `digest` names.
   static Hasher like(const Digest& digest);
+  static Algorithm algorithm_of(const Digest& digest) {
+    return digest.algorithm() == "sha512" ? Algorithm::kSha512 : Algorithm::kSha256;
+  }
+  Algorithm algorithm() const { return algorithm_; }
 
   void update(std::span<const std::byte> bytes);
   void update(std::string_view text) { update(std::as_bytes(std::span(text))); }

@@ -30,12 +30,17 @@ Result<> flock_file(int fd, bool wait, const Digest& digest) {
   return {};
 }
 
+std::unexpected<Error> fail_mismatch(const std::string& what, uint64_t size, const Digest& digest) {
+  return std::unexpected(Error(cat(what, ": the ", size, " bytes that arrived have digest ", digest.text()), EBADMSG));
+}
+
 }  // namespace
 
 struct Ingest::State {
   Store store;
   const Lease* lease;
   IngestOptions options;
+  bool session = false;
   bool complete = false;
   Fd fd{};             // of a part, locked
   std::string path{};  // of the part; empty: the file has no name yet
@@ -46,7 +51,7 @@ struct Ingest::State {
   int root() const { return store.root_fd(); }
   std::string what() const { return options.expected.empty() ? "blob" : cat("blob ", options.expected.text()); }
 
-  void start_over() { hasher = options.expected.empty() ? Hasher() : Hasher::like(options.expected); }
+  void start_over() { hasher = Hasher(hasher.algorithm()); }
   Result<> hash_what_is_there();
   Result<> open_unnamed();
   Result<> place(const Digest& digest);
@@ -55,6 +60,8 @@ struct Ingest::State {
 // Reads a part left by an earlier process, so that the digest goes on from its end.
 Result<> Ingest::State::hash_what_is_there() {
   start_over();
+  offset = 0;
+  if (::lseek(fd.get(), 0, SEEK_SET) != 0) return fail_errno(errno, "read part of ", what());
   std::vector<std::byte> buffer(1u << 20);
   for (;;) {
     const ssize_t got = ::read(fd.get(), buffer.data(), buffer.size());
@@ -93,6 +100,7 @@ Result<Ingest> Store::resume(const Lease& lease, const IngestOptions& options) c
   const std::string path = detail::part_path(options.expected);
   for (;;) {
     auto state = std::make_unique<Ingest::State>(*this, &lease, options);
+    state->hasher = Hasher::like(options.expected);
     if (TRY(keep(lease, options.expected))) {
       state->complete = true;
       state->offset = TRY(blob_size(options.expected));
@@ -113,11 +121,40 @@ Result<Ingest> Store::resume(const Lease& lease, const IngestOptions& options) c
   }
 }
 
+Result<Ingest> Store::session(const std::string& name, Hasher::Algorithm algorithm) const {
+  const std::string path = cat("ingest/session-", name);
+  for (;;) {
+    auto state = std::make_unique<Ingest::State>(*this, nullptr, IngestOptions{});
+    state->session = true;
+    state->hasher = Hasher(algorithm);
+    state->fd = TRY(kernel::open_at(root_fd(), path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW, 0644));
+    TRY(flock_file(state->fd.get(), false, {}));
+    // A collection may have thrown it away before the lock was on it.
+    if (!detail::still_names(root_fd(), path.c_str(), state->fd.get())) continue;
+    state->path = path;
+    TRY(state->hash_what_is_there());
+    return Ingest(std::move(state));
+  }
+}
+
+void Ingest::rest() { ::flock(state_->fd.get(), LOCK_UN); }
+
+Result<> Ingest::wake() {
+  TRY(flock_file(state_->fd.get(), false, {}));
+  if (!detail::still_names(state_->root(), state_->path.c_str(), state_->fd.get()))
+    return fail_errno(ENOENT, "part of blob");
+  const auto info = TRY(kernel::stat_fd(state_->fd.get()));
+  if (static_cast<uint64_t>(info.st_size) != state_->offset) TRY(state_->hash_what_is_there());
+  return {};
+}
+
 Ingest::Ingest(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Ingest::Ingest(Ingest&&) noexcept = default;
 Ingest& Ingest::operator=(Ingest&&) noexcept = default;
 Ingest::~Ingest() {
-  if (state_ != nullptr && !state_->complete && (state_->options.expected.empty() || state_->offset == 0)) abandon();
+  if (state_ != nullptr && !state_->session && !state_->complete &&
+      (state_->options.expected.empty() || state_->offset == 0))
+    abandon();
 }
 
 bool Ingest::complete() const { return state_->complete; }
@@ -182,7 +219,7 @@ Result<Digest> Ingest::commit() {
   if (!state.options.expected.empty() && digest != state.options.expected) {
     const uint64_t size = state.offset;
     abandon();
-    return fail(state.what(), ": the ", size, " bytes that arrived have digest ", digest.text());
+    return fail_mismatch(state.what(), size, digest);
   }
   if (state.folder().sync != Sync::kNone && ::fdatasync(state.fd.get()) != 0)
     return fail_errno(errno, "fdatasync ", state.what());
@@ -191,6 +228,17 @@ Result<Digest> Ingest::commit() {
   state.fd.reset();
   TRY(detail::sync_folder(state.folder(), cat("blobs/", digest.algorithm()).c_str()));
   return digest;
+}
+
+Result<Digest> Ingest::commit_as(const Lease& lease, const Digest& expected) {
+  State& state = *state_;
+  state.lease = &lease;
+  state.options.expected = expected;
+  if (state.hasher.algorithm() != Hasher::algorithm_of(expected)) {
+    state.hasher = Hasher::like(expected);
+    TRY(state.hash_what_is_there());
+  }
+  return commit();
 }
 
 void Ingest::abandon() {

@@ -83,8 +83,8 @@ Result<std::string> Store::read_blob(const Digest& digest, size_t limit) const {
   return text;
 }
 
-Result<Digest> Store::put_blob(const Lease& lease, std::string_view text) const {
-  Ingest ingest = TRY(this->ingest(lease, {.expected = Digest::of(text), .size = text.size()}));
+Result<Digest> Store::put_blob(const Lease& lease, std::string_view text, const Digest& digest) const {
+  Ingest ingest = TRY(this->ingest(lease, {.expected = digest, .size = text.size()}));
   if (!ingest.complete()) {
     TRY(ingest.restart());
     TRY(ingest.write(text));

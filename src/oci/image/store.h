@@ -70,6 +70,9 @@ struct IngestOptions {
 struct CollectOptions {
   std::chrono::seconds partial_age = std::chrono::hours(24);  // parts untouched for so long go too
   bool dry_run = false;
+  // Names more that is needed, for a store whose blobs other records point to. Called twice: first without the
+  // lock, then under it, when nobody adds content.
+  std::function<Result<>(const std::function<void(const Digest&)>& keep)> mark = {};
 };
 struct Collected {
   std::vector<Digest> blobs;
@@ -83,6 +86,8 @@ class Store {
   const std::string& root() const;
   int root_fd() const;
   Sync sync() const;
+  // For other records that are kept beside the blobs (store_folder.h).
+  const detail::StoreFolder& folder() const { return *folder_; }
 
   // Held as long as the content that it protects is not yet reached from a name.
   Result<Lease> lease() const;
@@ -96,8 +101,15 @@ class Store {
   Result<std::string> read_blob(const Digest& digest, size_t limit = kLargestDocument) const;
   // Of one blob there is one Ingest at a time: a second one in the same thread would wait for itself.
   Result<Ingest> ingest(const Lease& lease, const IngestOptions& options) const;
+  // A blob whose digest is told at its end (commit_as), its part known by a name: other processes may go on with it
+  // while this Ingest rests. EWOULDBLOCK while one of them has it.
+  Result<Ingest> session(const std::string& name, Hasher::Algorithm algorithm) const;
   // A document in one go.
-  Result<Digest> put_blob(const Lease& lease, std::string_view text) const;
+  Result<Digest> put_blob(const Lease& lease, std::string_view text) const {
+    return put_blob(lease, text, Digest::of(text));
+  }
+  // ... whose digest is known.
+  Result<Digest> put_blob(const Lease& lease, std::string_view text, const Digest& digest) const;
   // Protects a blob that may be there already; false: it is not.
   Result<bool> keep(const Lease& lease, const Digest& digest) const;
 
@@ -162,8 +174,13 @@ class Ingest {
   Result<> restart();
   Result<> write(std::span<const std::byte> bytes);
   Result<> write(std::string_view text) { return write(std::as_bytes(std::span(text))); }
-  // Verifies digest and size and makes the blob seen. A blob found wrong is removed. Once.
+  // Verifies digest and size and makes the blob seen. A blob found wrong is removed: EBADMSG. Once.
   Result<Digest> commit();
+  // The same for a session's.
+  Result<Digest> commit_as(const Lease& lease, const Digest& expected);
+  // Sessions: lets others have the part; takes it back, with what they added. ENOENT: it is gone.
+  void rest();
+  Result<> wake();
   // Removes what was written.
   void abandon();
 
