@@ -35,13 +35,14 @@ Result<int> container_prune(const Invocation&);
 Result<int> container_commit(const Invocation&);
 // container_look.cc
 Result<int> container_ls(const Invocation&);
-Result<int> container_inspect(const Invocation&);
 Result<int> container_logs(const Invocation&);
 Result<int> container_top(const Invocation&);
 Result<int> container_stats(const Invocation&);
 Result<int> container_port(const Invocation&);
 Result<int> container_diff(const Invocation&);
 Result<int> program_events(const Invocation&);
+// inspect_commands.cc
+Result<int> program_inspect(const Invocation&);
 // container_cp.cc
 Result<int> container_cp(const Invocation&);
 // volume_commands.cc

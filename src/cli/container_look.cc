@@ -161,27 +161,6 @@ Result<int> container_ls(const Invocation& in) {
   return 0;
 }
 
-Result<int> container_inspect(const Invocation& in) {
-  Engine engine = TRY(Engine::open());
-  bj::array all;
-  int status = 0;
-  for (const std::string& name : in.arguments()) {
-    const auto container = engine.inspect(name);
-    if (!container) {
-      const std::string text = cat(
-          "proa: error: ", container.error().code() == ENOENT ? "No such object: " + name : container.error().message(),
-          "\n");
-      [[maybe_unused]] const ssize_t wrote = ::write(STDERR_FILENO, text.data(), text.size());
-      status = 1;
-      continue;
-    }
-    const std::string text = TRY(engine.document(*container, in.on("size")));
-    all.push_back(TRY(json::parse(text)));
-  }
-  TRY(print_documents(in, all));
-  return status;
-}
-
 Result<int> container_logs(const Invocation& in) {
   Engine engine = TRY(Engine::open());
   const Container container = TRY(engine.inspect(in.argument(0)));

@@ -208,33 +208,44 @@ Result<int> container_attach(const Invocation& in) {
 }
 
 Result<int> container_exec(const Invocation& in) {
-  engine::ExecRequest request;
-  request.args.assign(in.arguments().begin() + 1, in.arguments().end());
-  request.env = TRY(read_env(in));
-  request.user = in.text("user");
-  request.working_dir = in.text("workdir");
-  request.privileged = in.on("privileged");
-  request.detach = in.on("detach");
-  request.tty = in.on("tty") && !request.detach;
-  request.stdin = in.on("interactive");
-  if (request.tty && request.stdin && ::isatty(STDIN_FILENO) == 0) return fail("the input device is not a TTY");
-  if (!request.stdin || request.detach) {
-    const int null = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
-    if (null >= 0 && !request.tty) ::dup2(null, STDIN_FILENO);
-    if (null >= 0) ::close(null);
-  }
+  const bool detach = in.on("detach");
+  engine::ExecConfig config{.args = {in.arguments().begin() + 1, in.arguments().end()},
+                            .env = TRY(read_env(in)),
+                            .user = in.text("user"),
+                            .working_dir = in.text("workdir"),
+                            .detach_keys = in.text("detach-keys"),
+                            .tty = in.on("tty"),
+                            .stdin = in.on("interactive") && !detach,
+                            .privileged = in.on("privileged"),
+                            .forget = !detach};
+  if (config.tty && config.stdin && ::isatty(STDIN_FILENO) == 0) return fail("the input device is not a TTY");
+  TRY(engine::parse_detach_keys(config.detach_keys));
   Engine engine = TRY(Engine::open());
-  auto status = engine.exec(in.argument(0), request);
-  if (!status && status.error().message().starts_with("exec failed")) {
-    complain(cat("proa: error: ", status.error().message(), "\n"));
-    return status.error().code() == ENOENT ? kNotFound : kNotExecutable;
+  const std::string id = TRY(engine.exec_create(in.argument(0), config));
+  const std::string shim = TRY(engine.exec_shim(id));  // it may be gone as soon as it is started
+  auto started = engine.exec_start(id, detach);
+  if (!started) {
+    const int status = start_status(started.error());
+    if (status == kFailed) return std::unexpected(std::move(started).error());
+    complain(cat("proa: error: ", started.error().message(), "\n"));
+    return status;
   }
-  return status;
+  if (detach) return 0;
+  const AttachOptions how{.in = config.stdin,
+                          .err = !config.tty,
+                          .tty = config.tty,
+                          .proxy_signals = false,
+                          .detach_keys = config.detach_keys};
+  AttachSession session = TRY(AttachSession::adopt(*std::move(started), shim, how));
+  const AttachEnd end = TRY(session.run());
+  if (end.detached) return 0;
+  if (!end.exit_code) return fail("the connection to the program was lost");
+  return *end.exit_code;
 }
 
 Result<int> engine_exited(const Invocation& in) {
   Engine engine = TRY(Engine::open());
-  TRY(engine.exited(in.argument(0)));
+  TRY(in.arguments().size() > 1 ? engine.exec_exited(in.argument(0), in.argument(1)) : engine.exited(in.argument(0)));
   return 0;
 }
 

@@ -300,22 +300,42 @@ constexpr Command list_command(std::string_view name) {
 }
 constinit const Command kPs = list_command("ps");
 constexpr Command kLs = list_command("ls");
+constexpr std::string_view kObjectTypes[] = {"container", "image", "network", "volume", "sandbox", "exec"};
 constexpr Flag kInspectFlags[] = {
+    {"format", "f", Kind::kText, "TEMPLATE", "json, or a Go template for each object"},
+    {"output", "o", Kind::kText, "FORMAT", "json or yaml", "json", kDocuments},
+    {"size", "s", Kind::kBool, "", "with the sizes of files"},
+    {"type", "", Kind::kText, "TYPE", "container, image, network, volume, sandbox or exec only", "", kObjectTypes},
+};
+constexpr Flag kContainerInspectFlags[] = {
     {"format", "f", Kind::kText, "TEMPLATE", "json, or a Go template for each container"},
     {"output", "o", Kind::kText, "FORMAT", "json or yaml", "json", kDocuments},
     {"size", "s", Kind::kBool, "", "with the sizes of files"},
-    {"type", "", Kind::kText, "TYPE", "container, image, volume or network only"},
+    {"type", "", Kind::kText, "TYPE", "only containers are looked for", "container", kObjectTypes, Offer::kNothing,
+     true},
 };
 constexpr Example kInspectExamples[] = {{"{program} -f '{{.State.Status}}' web", "the state of web"}};
 constexpr Argument kObjects[] = {{"NAME", "name, id, or the beginning of an id", true, true, Offer::kName}};
 constinit const Command kInspect{
     .name = "inspect",
-    .summary = "Show everything about containers",
-    .description = "Prints an array with one object for each, in the form of Docker's.",
+    .summary = "Show everything about containers, images, networks and volumes",
+    .description =
+        "Prints an array with one object for each name, in the form of Docker's. A name is looked for among "
+        "containers, "
+        "images, networks and volumes, in this order.",
     .flags = kInspectFlags,
     .arguments = kObjects,
     .examples = kInspectExamples,
-    .handler = container_inspect,
+    .handler = program_inspect,
+};
+constexpr Command kContainerInspect{
+    .name = "inspect",
+    .summary = "Show everything about containers",
+    .description = "Prints an array with one object for each, in the form of Docker's.",
+    .flags = kContainerInspectFlags,
+    .arguments = kContainers,
+    .examples = kInspectExamples,
+    .handler = program_inspect,
 };
 constexpr Flag kLogsFlags[] = {
     {"details", "", Kind::kBool, "", "taken for compatibility", "", {}, Offer::kNothing, true},
@@ -426,8 +446,9 @@ constinit const Command kEvents{
 };
 
 constexpr const Command* kContainerCommands[] = {
-    &kAttach, &kCommit, &kCp,      &kCreate, &kDiff, &kExec,  &kInspect, &kKill, &kLogs, &kLs,      &kPause,  &kPort,
-    &kPrune,  &kRename, &kRestart, &kRm,     &kRun,  &kStart, &kStats,   &kStop, &kTop,  &kUnpause, &kUpdate, &kWait};
+    &kAttach, &kCommit, &kCp,    &kCreate, &kDiff,  &kExec,    &kContainerInspect, &kKill,
+    &kLogs,   &kLs,     &kPause, &kPort,   &kPrune, &kRename,  &kRestart,          &kRm,
+    &kRun,    &kStart,  &kStats, &kStop,   &kTop,   &kUnpause, &kUpdate,           &kWait};
 
 constexpr Example kContainerExamples[] = {{"{program} ls -a", "all containers"},
                                           {"{program} prune", "remove those that ended"}};

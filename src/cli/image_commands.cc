@@ -7,16 +7,15 @@
 #include <algorithm>
 #include <boost/json.hpp>
 #include <cstdlib>
-#include <map>
 
 #include "base/clock.h"
 #include "base/ids.h"
 #include "base/json.h"
+#include "cli/documents.h"
 #include "cli/human.h"
 #include "cli/image_documents.h"
 #include "cli/print.h"
 #include "cli/template.h"
-#include "engine/records.h"
 #include "kernel/file.h"
 #include "oci/image/images.h"
 #include "oci/image/reference.h"
@@ -196,36 +195,29 @@ Result<int> image_tag(const Invocation& in) {
 
 namespace {
 
-// Image id to the id of a container made from it.
-Result<std::map<std::string, std::string>> images_in_use(const im::Images& images) {
-  const std::string& store = images.store().root();
-  std::map<std::string, std::string> out;
-  const engine::Records records({.data = store.substr(0, store.rfind('/')), .run = {}});
-  for (const engine::Container& container : TRY(records.all()))
-    if (!container.resolved.image_id.empty()) out.emplace(container.resolved.image_id, container.id);
-  return out;
+// Those that may run on the images.
+Result<std::vector<engine::Container>> containers_of(const Invocation& in) {
+  engine::Folders folders = engine::Folders::standard();
+  if (const std::string root = in.text("root"); !root.empty()) folders.data = root;
+  engine::Engine engine = TRY(engine::Engine::open(folders));
+  return engine.list();
 }
 
-// A name more or less does no harm; an image that a container needs is not to go.
-Result<> check_unused(const im::Images& images, const std::string& name) {
-  const auto users = TRY(images_in_use(images));
-  const auto image = images.find(name);
-  const auto user = image ? users.find(image->id.text()) : users.end();
-  if (user == users.end() || (image->names.size() > 1 && !image->id.hex().starts_with(name))) return {};
-  return fail("conflict: unable to remove ", name, " (must be forced) - container ", short_id(user->second),
-              " is using it")
-      .hint("remove the container, or use --force: the container keeps its files, but cannot be committed");
+Result<im::Removed> remove_one(const im::Images& images, const std::vector<engine::Container>& containers,
+                               const std::string& name, const im::RemoveOptions& options) {
+  // Also what is damaged can be removed.
+  if (const auto image = images.find(name)) TRY(check_unused(containers, *image, name, options.force));
+  return images.remove(name, options);
 }
 
 }  // namespace
 
 Result<int> image_rm(const Invocation& in) {
   const im::Images images = TRY(open_images(in));
+  const auto containers = TRY(containers_of(in));
   int status = 0;
   for (const std::string& name : in.arguments()) {
-    const auto unused = in.on("force") ? Result<>() : check_unused(images, name);
-    const auto removed = unused ? images.remove(name, {.force = in.on("force"), .no_prune = in.on("no-prune")})
-                                : Result<im::Removed>(std::unexpected(unused.error()));
+    const auto removed = remove_one(images, containers, name, {.force = in.on("force"), .no_prune = in.on("no-prune")});
     if (removed) {
       TRY(show_removed(*removed));
       continue;
@@ -248,10 +240,11 @@ Result<int> image_prune(const Invocation& in) {
   }
   const im::Images images = TRY(open_images(in));
   const im::ListFilter filter = TRY(filter_of(in));
-  const auto users = TRY(images_in_use(images));
-  const im::Removed removed = TRY(images.prune({.all = all, .filter = filter, .in_use = [&](const im::Image& image) {
-                                                  return users.contains(image.id.text());
-                                                }}));
+  const auto containers = TRY(containers_of(in));
+  const auto in_use = [&](const im::Image& image) {
+    return std::ranges::any_of(containers, [&](const auto& container) { return uses_image(container, image); });
+  };
+  const im::Removed removed = TRY(images.prune({.all = all, .filter = filter, .in_use = in_use}));
   if (!removed.untagged.empty() || !removed.deleted.empty()) {
     TRY(print_text("Deleted Images:\n"));
     TRY(show_removed(removed));

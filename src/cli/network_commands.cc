@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "cli/documents.h"
 #include "cli/print.h"
 #include "engine/engine.h"
 #include "fabric/fabric.h"
@@ -186,6 +187,12 @@ Result<bool> confirmed() {
 }
 
 }  // namespace
+
+Result<document::value> network_document(engine::Engine& engine, const std::string& name) {
+  const Fabric fabric = TRY(Fabric::open({.state = engine.folders().network(), .run = engine.folders().network_run()}));
+  const Network network = TRY(fabric.network(name));
+  return TRY(inspect_value(fabric, network));
+}
 
 Result<int> network_create(const Invocation& in) {
   Fabric fabric = TRY(open_fabric(in));

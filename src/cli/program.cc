@@ -76,7 +76,8 @@ Result<int> run(const Invocation& in) {
 
 // What shims call; not for users.
 constexpr Argument kIdArgument[] = {{"ID", "the container's id"}};
-constexpr Command kExitedCommand{.name = "__exited", .arguments = kIdArgument, .handler = engine_exited};
+constexpr Argument kEndedArguments[] = {{"ID", "the container's id"}, {"EXEC", "which of its execs", false}};
+constexpr Command kExitedCommand{.name = "__exited", .arguments = kEndedArguments, .handler = engine_exited};
 constexpr Command kHealthCommand{.name = "__health", .arguments = kIdArgument, .handler = engine_health};
 constexpr const Command* kInternalCommands[] = {&kExitedCommand, &kHealthCommand};
 constexpr Command kInternalRoot{.name = "proa", .commands = kInternalCommands};

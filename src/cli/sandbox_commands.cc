@@ -7,6 +7,7 @@
 #include "cli/container_commands.h"
 #include "cli/container_filter.h"
 #include "cli/container_flags.h"
+#include "cli/documents.h"
 #include "cli/human.h"
 #include "cli/print.h"
 #include "cli/template.h"
@@ -27,7 +28,7 @@ std::string addresses(const engine::State& state) {
   return out;
 }
 
-bj::object document(const Sandbox& sandbox) {
+bj::object describe(const Sandbox& sandbox) {
   const engine::Container& holder = sandbox.holder;
   bj::object labels, annotations, networks;
   for (const auto& [name, value] : holder.config.labels) labels[name] = value;
@@ -64,6 +65,10 @@ bj::object document(const Sandbox& sandbox) {
 }
 
 }  // namespace
+
+Result<bj::value> sandbox_document(Engine& engine, const std::string& name) {
+  return describe(TRY(engine.inspect_sandbox(name)));
+}
 
 Result<int> sandbox_create(const Invocation& in) {
   engine::ContainerConfig config = TRY(read_sandbox_config(in));
@@ -105,7 +110,7 @@ Result<int> sandbox_ls(const Invocation& in) {
 Result<int> sandbox_inspect(const Invocation& in) {
   Engine engine = TRY(Engine::open());
   bj::array all;
-  for (const std::string& name : in.arguments()) all.push_back(document(TRY(engine.inspect_sandbox(name))));
+  for (const std::string& name : in.arguments()) all.push_back(TRY(sandbox_document(engine, name)));
   TRY(print_documents(in, all));
   return 0;
 }

@@ -13,6 +13,7 @@
 #include "cli/container_commands.h"
 #include "cli/container_filter.h"
 #include "cli/container_flags.h"
+#include "cli/documents.h"
 #include "cli/human.h"
 #include "cli/print.h"
 #include "cli/template.h"
@@ -31,7 +32,7 @@ bj::object object_of(const engine::StringMap& map) {
   return out;
 }
 
-bj::object document(const Volume& volume) {
+bj::object describe(const Volume& volume) {
   return {{"CreatedAt", volume.created},
           {"Driver", volume.driver},
           {"Labels", volume.labels.empty() ? bj::value() : bj::value(object_of(volume.labels))},
@@ -81,6 +82,10 @@ uint64_t size_of(const std::string& path) {
 
 }  // namespace
 
+Result<bj::value> volume_document(Engine& engine, const std::string& name) {
+  return describe(TRY(engine.volumes().find(name)));
+}
+
 Result<int> volume_create(const Invocation& in) {
   Volume volume{.name = in.argument(0), .driver = in.text("driver")};
   for (const auto& [flag, map] : {std::pair("label", &volume.labels), std::pair("opt", &volume.options)})
@@ -125,7 +130,7 @@ Result<int> volume_ls(const Invocation& in) {
 Result<int> volume_inspect(const Invocation& in) {
   Engine engine = TRY(Engine::open());
   bj::array all;
-  for (const std::string& name : in.arguments()) all.push_back(document(TRY(engine.volumes().find(name))));
+  for (const std::string& name : in.arguments()) all.push_back(TRY(volume_document(engine, name)));
   TRY(print_documents(in, all));
   return 0;
 }

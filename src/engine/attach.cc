@@ -98,17 +98,20 @@ Result<std::string> parse_detach_keys(const std::string& text) {
   return out;
 }
 
+std::string attach_line(bool in, bool out, bool err) {
+  return cat("attach", in ? " stdin" : "", out ? " stdout" : "", err ? " stderr" : "", " exit patience=forever");
+}
+
 Result<AttachSession> AttachSession::connect(const std::string& shim_folder, const AttachOptions& options) {
+  return adopt(TRY(shim_attach(shim_folder, attach_line(options.in, options.out, options.err))), shim_folder, options);
+}
+
+Result<AttachSession> AttachSession::adopt(Fd socket, const std::string& shim_folder, const AttachOptions& options) {
   AttachSession out;
   out.options_ = options;
   out.folder_ = shim_folder;
   if (options.tty && options.in) out.keys_ = TRY(parse_detach_keys(options.detach_keys));
-  std::string line = "attach";
-  if (options.in) line += " stdin";
-  if (options.out) line += " stdout";
-  if (options.err) line += " stderr";
-  line += " exit patience=forever";
-  out.socket_ = TRY(shim_attach(shim_folder, line));
+  out.socket_ = std::move(socket);
   ::signal(SIGPIPE, SIG_IGN);
   const sigset_t set = watched(options.proxy_signals);
   ::sigprocmask(SIG_BLOCK, &set, nullptr);

@@ -26,6 +26,8 @@ class AttachSession {
  public:
   // Connects; from now on no output is missed. Signals that will be passed on are blocked.
   static Result<AttachSession> connect(const std::string& shim_folder, const AttachOptions& options);
+  // On a connection that is attached already, as exec_start() gives it.
+  static Result<AttachSession> adopt(Fd socket, const std::string& shim_folder, const AttachOptions& options);
   AttachSession(AttachSession&&) noexcept = default;
   AttachSession& operator=(AttachSession&&) noexcept = default;
 
@@ -49,6 +51,9 @@ class AttachSession {
   std::string keys_;          // the sequence that detaches
   size_t matched_ = 0;
 };
+
+// The line that attaches to these streams, and asks for the exit record.
+std::string attach_line(bool in, bool out, bool err);
 
 // "ctrl-p,ctrl-q" to the bytes; an error names what is wrong.
 Result<std::string> parse_detach_keys(const std::string& text);

@@ -102,6 +102,13 @@ void visit(V& v, T& t) {
   v("snapshot", t.snapshot);
 }
 template <typename V, typename T>
+  requires std::same_as<std::remove_const_t<T>, ExecConfig>
+void visit(V& v, T& t) {
+  v("args", t.args), v("env", t.env), v("user", t.user), v("workingDir", t.working_dir);
+  v("detachKeys", t.detach_keys), v("tty", t.tty), v("stdin", t.stdin), v("privileged", t.privileged);
+  v("forget", t.forget);
+}
+template <typename V, typename T>
   requires std::same_as<std::remove_const_t<T>, Attachment>
 void visit(V& v, T& t) {
   v("network", t.network), v("networkId", t.network_id), v("endpointId", t.endpoint_id), v("ip", t.ip);
@@ -271,6 +278,8 @@ std::string emit_container(const Container& container) { return emit(container);
 Result<Container> parse_container(std::string_view json) { return parse<Container>(json); }
 std::string emit_state(const State& state) { return emit(state); }
 Result<State> parse_state(std::string_view json) { return parse<State>(json); }
+std::string emit_exec(const ExecConfig& exec) { return emit(exec); }
+Result<ExecConfig> parse_exec(std::string_view json) { return parse<ExecConfig>(json); }
 std::string emit_health(const Health& health) { return emit(health); }
 Result<Health> parse_health(std::string_view json) { return parse<Health>(json); }
 

@@ -15,6 +15,8 @@ Result<Container> parse_container(std::string_view json);
 // state.json
 std::string emit_state(const State& state);
 Result<State> parse_state(std::string_view json);
+std::string emit_exec(const ExecConfig& exec);
+Result<ExecConfig> parse_exec(std::string_view json);
 std::string emit_health(const Health& health);
 Result<Health> parse_health(std::string_view json);
 

@@ -152,6 +152,14 @@ struct Resolved {
   std::string snapshot;             // id in the image store; empty: rootfs
 };
 
+// One more program in a running container, as it was asked for.
+struct ExecConfig {
+  Strings args, env;
+  std::string user, working_dir, detach_keys;
+  bool tty = false, stdin = false, privileged = false;
+  bool forget = false;  // it is gone with its end: nobody will ask
+};
+
 // What one network gave.
 struct Attachment {
   std::string network, network_id, endpoint_id, ip, gateway, ip6, gateway6, mac;

@@ -253,7 +253,7 @@ Result<std::string> Engine::document(const Container& c, bool size) {
       {"MountLabel", ""},
       {"ProcessLabel", ""},
       {"AppArmorProfile", ""},
-      {"ExecIDs", bj::value()},
+      {"ExecIDs", strings_or_null(exec_ids(c.id))},
       {"HostConfig", host_document(c)},
       {"GraphDriver", {{"Name", "overlay2"}, {"Data", bj::object()}}},
       {"Mounts", std::move(mounts)},

@@ -57,10 +57,13 @@ struct RemoveOptions {
 
 enum class WaitFor : uint8_t { kNotRunning, kNextExit, kRemoved };
 
-struct ExecRequest {
-  Strings args, env;
-  std::string user, working_dir, detach_keys;
-  bool tty = false, detach = false, stdin = false, privileged = false;
+// One more program in a container: made, started once, and ended.
+struct Exec {
+  std::string id, container;  // container: its id
+  ExecConfig config;
+  bool started = false, running = false;
+  std::optional<int64_t> exit_code;
+  int64_t pid = 0;  // 0 unless running
 };
 
 // What `update` may change; unset: as it is.
@@ -121,13 +124,6 @@ class Engine {
   // The exit status.
   Result<int> wait(const std::string& container, WaitFor condition = WaitFor::kNotRunning);
 
-  // --- volumes. EBUSY: "volume is in use - [ID]".
-  Result<> remove_volume(const std::string& name);
-  // Those that no container has and `wanted` takes.
-  Result<> prune_volumes(const std::function<Result<bool>(const Volume&)>& wanted);
-  // Volume to the id of a container that has it.
-  Result<StringMap> volume_users() const;
-
   // --- sandboxes: namespaces that several containers share, held by a process of ours. Names and ids are unique among
   // containers and sandboxes. `config.shared` says which namespaces (net, ipc and uts when empty); a container joins
   // by `config.sandbox`. Most of what is done with a container can be done with a sandbox by its id or name, too.
@@ -141,6 +137,13 @@ class Engine {
   Result<Sandbox> inspect_sandbox(const std::string& sandbox);
   Result<std::vector<Sandbox>> sandboxes();
 
+  // --- volumes. EBUSY: "volume is in use - [ID]".
+  Result<> remove_volume(const std::string& name);
+  // Those that no container has and `wanted` takes.
+  Result<> prune_volumes(const std::function<Result<bool>(const Volume&)>& wanted);
+  // Volume to the id of a container that has it.
+  Result<StringMap> volume_users() const;
+
   // --- looking. What died unseen is set right first.
   Result<Container> inspect(const std::string& container);
   // Without the holders of sandboxes.
@@ -152,8 +155,18 @@ class Engine {
   Result<std::string> document(const Container& container, bool size = false);
 
   // --- inside
-  // In the foreground on our own standard streams; the exit status. Detached: 0 at once.
-  Result<int> exec(const std::string& container, const ExecRequest& request);
+  // An exec lives on disk until its container ends; one that has ended can be asked about for five minutes more.
+  Result<std::string> exec_create(const std::string& container, const ExecConfig& config);
+  // The connection to its streams, as attach.sock's after the greeting (docs/shim.md), and with the exit record as last
+  // frame; no descriptor when `detach`. Errors of the program itself have ENOENT (127) or EACCES (126).
+  Result<Fd> exec_start(const std::string& exec, bool detach);
+  // ENOENT: "No such exec instance: ...".
+  Result<Exec> exec_inspect(const std::string& exec);
+  Result<> exec_resize(const std::string& exec, unsigned rows, unsigned columns);
+  // Of those that have not ended.
+  std::vector<std::string> exec_ids(const std::string& container_id) const;
+  // Where its shim is: for AttachSession.
+  Result<std::string> exec_shim(const std::string& exec) const;
   // The root file system: of a running container as its processes see it.
   Result<Fd> open_root(const Container& container);
   Result<std::vector<std::pair<char, std::string>>> diff(const std::string& container);
@@ -162,6 +175,8 @@ class Engine {
   // --- what the shim calls
   // The container's program has ended: records it, and restarts or removes the container as it was asked to.
   Result<> exited(const std::string& id);
+  // So has that of an exec.
+  Result<> exec_exited(const std::string& container_id, const std::string& exec);
   // One health check.
   Result<> check_health(const std::string& id);
 
@@ -189,6 +204,9 @@ class Engine {
   Result<Container> holder_of(const std::string& reference);
   Result<std::vector<Container>> members_of(const std::string& id);
   Result<> join_sandbox(ContainerConfig& config);
+
+  Result<std::string> exec_document(const Container& container, const ExecConfig& config);
+  Result<std::string> exec_home(const std::string& exec) const;
 
   Result<> start_locked(const Locked& locked, Container& container, const StartOptions& options);
   Result<> launch(const Locked& locked, Container& container, const StartOptions& options);

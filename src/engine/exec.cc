@@ -1,9 +1,10 @@
-// One more program in a running container, health checks among them.
+// Execs: more programs in running containers, each held by a shim of its own.
+//
+//   RUN/ID/exec/EXEC/   config.json, process.json, shim/ once it is started
 #include <fcntl.h>
-#include <signal.h>
-#include <sys/mman.h>
+#include <sys/file.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,7 +13,7 @@
 #include "base/ids.h"
 #include "base/json.h"
 #include "base/text.h"
-#include "base/utf8.h"
+#include "engine/attach.h"
 #include "engine/codec.h"
 #include "engine/engine.h"
 #include "engine/shim_client.h"
@@ -20,26 +21,16 @@
 #include "engine/users.h"
 #include "kernel/capability.h"
 #include "kernel/file.h"
-#include "kernel/process.h"
-#include "oci/runtime/runtime.h"
 
 namespace proa::engine {
 namespace {
 
-namespace runtime = oci::runtime;
 namespace bj = boost::json;
 
-constexpr int64_t kSecond = 1000000000;
-constexpr size_t kProbeOutput = 4096, kProbesKept = 5;
-
-std::string joined(const Strings& words) {
-  std::string out;
-  for (const std::string& word : words) out += cat(out.empty() ? "" : " ", word);
-  return out;
-}
+constexpr std::chrono::minutes kRemembered{5};
 
 // The "process" object for one exec.
-Result<std::string> process_document(const Container& c, const ExecRequest& request, int root) {
+Result<std::string> process_document(const Container& c, const ExecConfig& request, int root) {
   const ResolvedUser user =
       TRY(resolve_user(root, request.user.empty() ? c.resolved.user : request.user, c.config.group_add));
   ContainerConfig config = c.config;
@@ -74,24 +65,23 @@ Result<std::string> process_document(const Container& c, const ExecRequest& requ
   return json::to_line(out);
 }
 
-// A file that only descriptors name.
-Result<std::pair<Fd, std::string>> memory_file(std::string_view text) {
-  Fd file(::memfd_create("proa-exec", MFD_CLOEXEC));
-  if (!file) return fail_errno(errno, "memfd");
-  TRY(kernel::write_all(file.get(), text));
-  std::string path = cat("/proc/self/fd/", file.get());
-  return std::pair(std::move(file), std::move(path));
+std::string words(const Strings& args) {
+  std::string out;
+  for (const std::string& word : args) out += cat(out.empty() ? "" : " ", word);
+  return out;
 }
 
-Error exec_error(const Strings& args, Error error) {
-  const std::string& text = error.message();
-  if (error.code() == ENOENT || text.find("No such file") != std::string::npos) {
-    if (text.find("cwd") == std::string::npos)
-      return Error(cat("exec failed: exec: \"", args.front(), "\": executable file not found in $PATH"), ENOENT);
-  }
-  if (error.code() == EACCES || text.find("ermission denied") != std::string::npos)
-    return Error(cat("exec failed: exec: \"", args.front(), "\": permission denied"), EACCES);
-  return error;
+Failure no_exec(const std::string& exec) { return Failure(Error(cat("No such exec instance: ", exec), ENOENT)); }
+
+bool is_exec_id(const std::string& id) {
+  return id.size() == 64 && id.find_first_not_of("0123456789abcdef") == std::string::npos;
+}
+
+// Ended so long ago that nobody asks.
+bool forgotten(const std::string& folder) {
+  struct stat info{};
+  if (::stat((folder + "/shim/exit").c_str(), &info) != 0) return false;
+  return Clock::system().wall() - WallTime(std::chrono::seconds(info.st_mtim.tv_sec)) > kRemembered;
 }
 
 }  // namespace
@@ -105,123 +95,125 @@ Result<Fd> Engine::open_root(const Container& container) {
   return images_.mount(container.resolved.snapshot);
 }
 
-Result<int> Engine::exec(const std::string& reference, const ExecRequest& request) {
-  const Container container = TRY(inspect(reference));
-  const std::string& id = container.id;
+Result<std::string> Engine::exec_document(const Container& container, const ExecConfig& config) {
   if (status_of(container.state) == Status::kPaused)
-    return fail("Container ", id, " is paused, unpause the container before exec");
-  if (status_of(container.state) != Status::kRunning) return fail("container ", id, " is not running");
-  Fd root = TRY(open_root(container));
-  const std::string document = TRY(process_document(container, request, root.get()));
-  const auto [file, path] = TRY(memory_file(document));
-  runtime::ExecOptions options{.process_file = path, .tty = request.tty, .detach = request.detach};
-  const std::string words = joined(request.args);
-  tell(container, "exec_start: " + words);
-  auto status = runtime::exec({.root = folders_.runtime()}, id, options);
-  if (!status) return std::unexpected(exec_error(request.args, status.error()));
-  if (!request.detach) tell(container, "exec_die", {{"exitCode", std::to_string(*status)}});
-  return status;
+    return fail("Container ", container.id, " is paused, unpause the container before exec");
+  if (status_of(container.state) != Status::kRunning) return fail("container ", container.id, " is not running");
+  const Fd root = TRY(open_root(container));
+  return process_document(container, config, root.get());
 }
 
-Health Engine::health(const Container& container) const {
-  const auto text = kernel::read_file((folders_.bundle(container.id) + "/health.json").c_str());
-  if (!text) return {};
-  return parse_health(*text).value_or(Health{});
+Result<std::string> Engine::exec_create(const std::string& reference, const ExecConfig& config) {
+  const Container container = TRY(inspect(reference));
+  if (config.args.empty()) return fail("No exec command specified");
+  const std::string document = TRY(exec_document(container, config));
+  const std::string all = folders_.execs(container.id), id = TRY(random_id());
+  for (const std::string& old : kernel::names_in(all).value_or(Strings{}))
+    if (forgotten(cat(all, "/", old))) (void)kernel::remove_tree(cat(all, "/", old));
+  const std::string folder = cat(all, "/", id);
+  TRY(kernel::make_dirs(folder, 0711));
+  TRY(kernel::replace_file(folder + "/process.json", document, 0600));
+  TRY(kernel::replace_file(folder + "/config.json", emit_exec(config), 0600));
+  tell(container, "exec_create: " + words(config.args), {{"execID", id}});
+  return id;
 }
 
-namespace {
+// An exec's id says nothing of its container: those that run are looked through.
+Result<std::string> Engine::exec_home(const std::string& exec) const {
+  if (!is_exec_id(exec)) return no_exec(exec);
+  for (std::string& id : TRY(kernel::names_in(folders_.run)))
+    if (kernel::path_exists(cat(folders_.execs(id), "/", exec, "/config.json").c_str())) return std::move(id);
+  return no_exec(exec);
+}
 
-struct Probe {
-  int code = 0;
-  std::string output;
-};
+Result<std::string> Engine::exec_shim(const std::string& exec) const {
+  const std::string home = TRY(exec_home(exec));
+  return cat(folders_.execs(home), "/", exec, "/shim");
+}
 
-// Runs the check in a child whose output and time are bounded.
-Result<Probe> probe(const std::function<Result<int>()>& run, int64_t timeout_ns) {
-  int ends[2];
-  if (::pipe2(ends, O_CLOEXEC) != 0) return fail_errno(errno, "pipe");
-  Fd reader(ends[0]), writer(ends[1]);
-  kernel::Child child = TRY(kernel::clone_process(0));
-  if (child.pid == 0) {
-    ::setpgid(0, 0);
-    const int null = ::open("/dev/null", O_RDONLY);
-    ::dup2(null, 0);
-    ::dup2(writer.get(), 1);
-    ::dup2(writer.get(), 2);
-    const auto status = run();
-    if (!status) (void)kernel::write_all(2, status.error().message());
-    ::_exit(status ? *status : 125);
+Result<Fd> Engine::exec_start(const std::string& exec, bool detach) {
+  const std::string home = TRY(exec_home(exec));
+  const Container container = TRY(inspect(home));
+  const std::string folder = cat(folders_.execs(container.id), "/", exec), shim = folder + "/shim";
+  const std::string text = TRY(kernel::read_file((folder + "/config.json").c_str()));
+  const ExecConfig config = TRY(parse_exec(text));
+  if (status_of(container.state) != Status::kRunning) return fail("container ", container.id, " is not running");
+  // Whoever makes the shim's folder starts it; nobody does so twice.
+  if (::mkdir(shim.c_str(), 0700) != 0) {
+    if (errno == EEXIST) return fail("exec ", exec, " has already been started");
+    return fail_errno(errno, "exec ", exec);
   }
-  writer.reset();
-  ::fcntl(reader.get(), F_SETFL, O_NONBLOCK);
-  Probe out;
-  const auto drain = [&] {
-    char bytes[4096];
-    for (ssize_t got; (got = ::read(reader.get(), bytes, sizeof bytes)) > 0;)
-      if (out.output.size() < kProbeOutput) out.output.append(bytes, static_cast<size_t>(got));
-  };
-  const auto end = Clock::system().monotonic() + std::chrono::nanoseconds(timeout_ns);
-  bool gone = false;
-  while (!gone && Clock::system().monotonic() < end) {
-    gone = TRY(kernel::wait_gone(child.pidfd.get(), 20));
-    drain();
+  Fd ours, theirs;
+  if (!detach) {
+    int ends[2];
+    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return fail_errno(errno, "socketpair");
+    ours = Fd(ends[0]), theirs = Fd(ends[1]);
+    TRY(kernel::write_all(ours.get(), attach_line(config.stdin, true, !config.tty) + "\n"));
   }
-  if (!gone) {
-    // The runtime's part passes no SIGKILL on: the program is told by the terminal signal first.
-    (void)::kill(child.pid, SIGTERM);
-    if (!TRY(kernel::wait_gone(child.pidfd.get(), 200))) (void)kernel::send_signal(child.pidfd.get(), SIGKILL);
-    out.output = cat("Health check exceeded timeout (", timeout_ns / 1000000, "ms)");
-    out.code = -1;
+  tell(container, "exec_start: " + words(config.args), {{"execID", exec}});
+  auto made = start_shim({.id = container.id,
+                          .state = shim,
+                          .runtime_root = folders_.runtime(),
+                          .exec = folder + "/process.json",
+                          .first_client = theirs.get(),
+                          .terminal = config.tty,
+                          .in = config.stdin && !detach,
+                          .in_once = config.stdin,
+                          .exit_command = {TRY(own_program()), "__exited", container.id, exec}});
+  if (!made) {
+    (void)kernel::remove_tree(folder);
+    return std::unexpected(program_error(std::move(made).error()));
   }
-  const int status = TRY(kernel::wait_child(child.pid));
-  drain();
-  if (gone) out.code = status;
-  if (out.output.size() > kProbeOutput) out.output.resize(kProbeOutput);
-  out.output = utf8::mended(out.output);
+  theirs.reset();
+  if (!detach) TRY(await_greeting(ours.get()));
+  return ours;
+}
+
+Result<Exec> Engine::exec_inspect(const std::string& exec) {
+  Exec out{.id = exec, .container = TRY(exec_home(exec)), .config = {}};
+  const std::string folder = cat(folders_.execs(out.container), "/", exec), shim = folder + "/shim";
+  const std::string text = TRY(kernel::read_file((folder + "/config.json").c_str()));
+  out.config = TRY(parse_exec(text));
+  const ShimPhase phase = shim_phase(shim);
+  out.started = kernel::path_exists(shim.c_str());
+  out.running = phase == ShimPhase::kHeld;
+  if (out.running) {
+    const std::string pid = kernel::read_file((shim + "/pid").c_str()).value_or("");
+    out.pid = parse_number<int64_t>(pid.substr(0, pid.find('\n'))).value_or(0);
+  } else if (phase == ShimPhase::kEnded) {
+    out.exit_code = TRY(read_exit(shim)).exit_code;
+  } else if (phase == ShimPhase::kKilled) {
+    out.exit_code = 137;
+  }
   return out;
 }
 
-}  // namespace
-
-Result<> Engine::check_health(const std::string& id) {
-  const Container container = TRY(records_.load(id));
-  if (status_of(container.state) != Status::kRunning) return {};
-  const HealthConfig& config = container.resolved.health;
-  if (config.test.size() < 2) return {};
-  ExecRequest request;
-  if (config.test[0] == "CMD-SHELL")
-    request.args = {"/bin/sh", "-c", config.test[1]};
-  else
-    request.args.assign(config.test.begin() + 1, config.test.end());
-  const WallTime start = Clock::system().wall();
-  tell(container, "exec_create: " + joined(request.args));
-  const Probe result =
-      TRY(probe([&] { return exec(id, request); }, config.timeout > 0 ? config.timeout : 30 * kSecond));
-
-  Health health = this->health(container);
-  health.log.push_back({.start = format_rfc3339(start, TimePrecision::kNanoseconds),
-                        .end = format_rfc3339(Clock::system().wall(), TimePrecision::kNanoseconds),
-                        .output = result.output,
-                        .exit_code = result.code});
-  if (health.log.size() > kProbesKept) health.log.erase(health.log.begin());
-  const std::string before = health.status;
-  const auto started = parse_rfc3339(container.state.started_at);
-  const bool starting = before == "starting" && started && config.start_period > 0 &&
-                        start - *started < std::chrono::nanoseconds(config.start_period);
-  if (result.code == 0) {
-    health.failing_streak = 0;
-    health.status = "healthy";
-  } else if (!starting) {
-    if (++health.failing_streak >= (config.retries > 0 ? config.retries : 3)) health.status = "unhealthy";
-  }
-  TRY(kernel::replace_file(folders_.bundle(id) + "/health.json", emit_health(health), 0600));
-  if (health.status != before) {
-    tell(container, "health_status: " + health.status);
-    // From the quick checks of the start to the usual ones.
-    const int64_t interval = config.interval > 0 ? config.interval : 30 * kSecond;
-    (void)shim_command(folders_.shim(id), cat("timer ", interval / 1000000));
-  }
+Result<> Engine::exec_resize(const std::string& exec, unsigned rows, unsigned columns) {
+  const std::string shim = TRY(exec_shim(exec));
+  if (shim_phase(shim) != ShimPhase::kHeld) return fail("exec ", exec, " is not running");
+  TRY(shim_command(shim, cat("resize ", rows, " ", columns)));
   return {};
+}
+
+std::vector<std::string> Engine::exec_ids(const std::string& container_id) const {
+  const std::string all = folders_.execs(container_id);
+  Strings out = kernel::names_in(all).value_or(Strings{});
+  std::erase_if(out, [&](const std::string& id) {
+    const ShimPhase phase = shim_phase(cat(all, "/", id, "/shim"));
+    return phase == ShimPhase::kEnded || phase == ShimPhase::kKilled;
+  });
+  return out;
+}
+
+Result<> Engine::exec_exited(const std::string& container_id, const std::string& exec) {
+  const std::string folder = cat(folders_.execs(container_id), "/", exec);
+  const auto text = kernel::read_file((folder + "/config.json").c_str());
+  if (!text) return {};  // its container has ended, too
+  const ExecConfig config = TRY(parse_exec(*text));
+  const ExitRecord end = TRY(read_exit(folder + "/shim"));
+  const Container container = TRY(records_.load(container_id));
+  tell(container, "exec_die", {{"execID", exec}, {"exitCode", std::to_string(end.exit_code)}});
+  return config.forget ? kernel::remove_tree(folder) : Result<>();
 }
 
 }  // namespace proa::engine

@@ -64,6 +64,10 @@ Result<> Engine::release(const Locked&, Container& container) {
   if (network_kind(container.config.network_mode) == NetworkKind::kNamed)
     if (const auto detached = networks_.detach(container); !detached)
       log::warning("detach ", container.name, " from its networks: ", detached.error().message());
+  // Its execs ended with it; their shims are about to say so.
+  for (const std::string& exec : kernel::names_in(folders_.execs(container.id)).value_or(Strings{}))
+    (void)await_shim_gone(cat(folders_.execs(container.id), "/", exec, "/shim"), 1000);
+  (void)kernel::remove_tree(folders_.execs(container.id));
   container.state.networks.clear();
   container.state.ports.clear();
   return {};
@@ -217,9 +221,10 @@ Result<Engine::Settled> Engine::settle(const std::string& id, bool wait) {
   }
   Settled out{.container = TRY(locked->load()), .removed = false};
   TRY(reconcile(*locked, *out.container));
-  if (!out.container->config.shared.empty()) return out;  // removed with its containers only
   const bool itself = removes_itself(*out.container);
-  if (itself || status_of(out.container->state) == Status::kRemoving) {
+  // A sandbox is removed with its containers only.
+  const bool alone = out.container->config.shared.empty();
+  if (alone && (itself || status_of(out.container->state) == Status::kRemoving)) {
     Container removed = *out.container;
     TRY(remove_locked(*locked, removed, itself));
     out.removed = true;

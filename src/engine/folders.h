@@ -6,6 +6,7 @@
 //   DATA/events/log       one line of JSON an event
 //   DATA/trash/           on its way out
 //   DATA/images/          the image store
+//   RUN/ID/exec/EXEC/     config.json, process.json, shim/ of one more program in it
 //   RUN/ID/               OCI bundle, root file system's mount point, shim/ (docs/shim.md)
 //   RUN/runtime/          the OCI runtime's state
 #pragma once
@@ -30,6 +31,7 @@ struct Folders {
   std::string images() const { return data + "/images"; }
   std::string bundle(std::string_view id) const { return run + "/" + std::string(id); }
   std::string shim(std::string_view id) const { return bundle(id) + "/shim"; }
+  std::string execs(std::string_view id) const { return bundle(id) + "/exec"; }
   std::string runtime() const { return run + "/runtime"; }
   // What fabric/ keeps: networks for good, endpoints until the next boot.
   std::string network() const { return data + "/network"; }

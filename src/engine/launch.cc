@@ -80,17 +80,6 @@ void set_health_timer(const Container& container, const std::string& bundle, Shi
   (void)kernel::replace_file(bundle + "/health.json", "{\"status\":\"starting\"}\n", 0600);
 }
 
-// The program's own errors, as the caller's exit status wants them told apart. They may have come as text.
-Error start_error(Error error) {
-  std::string text = error.message();
-  const size_t at = text.find("exec: \"");
-  if (at == std::string::npos) return error;
-  text.erase(0, at);
-  for (char& c : text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  const bool missing = text.find("not found") != std::string::npos || text.find("no such file") != std::string::npos;
-  return Error(error.message().substr(at), missing ? ENOENT : EACCES);
-}
-
 }  // namespace
 
 Result<Container> Engine::running(const std::string& reference, const char* what) {
@@ -164,7 +153,7 @@ Result<> Engine::set_going(const Locked& locked, Container& container, const Sta
   container.state.networks.clear();
   container.state.ports.clear();
   container.state.pid = 0;
-  return std::unexpected(start_error(going.error()));
+  return std::unexpected(program_error(going.error()));
 }
 
 Result<> Engine::launch(const Locked& locked, Container& container, const StartOptions& options) {
@@ -205,7 +194,7 @@ Result<> Engine::launch(const Locked& locked, Container& container, const StartO
   if (!container.resolved.snapshot.empty()) request.mounts.emplace_back(root.get(), root_path);
   if (shared_memory) request.mounts.emplace_back(shared_memory.get(), input.shared_memory);
   auto made = start_shim(request);
-  if (!made) return std::unexpected(start_error(made.error()));
+  if (!made) return std::unexpected(program_error(made.error()));
   if (!made->warning.empty()) log::debug(made->warning);
   container.state.pid = made->pid;
   container.state.shim = made->shim;

@@ -201,12 +201,15 @@ Result<> Networks::disconnect(Container& c, const std::string& network) const {
   return detached || detached.error().code() == ENOENT ? Result<>() : detached;
 }
 
+Result<> Networks::rename(const Container& c) const {
+  fabric::Fabric fabric = TRY(open_fabric(folders_));
+  return fabric.rename(c.id, c.name);
+}
+
 Result<> Networks::detach(const Container& c) const {
   fabric::Fabric fabric = TRY(open_fabric(folders_));
   return fabric.detach_all(c.id, fabric::Devices::kDieWithNamespace);
 }
-
-Result<> Networks::rename(const Container& c) const { return TRY(open_fabric(folders_)).rename(c.id, c.name); }
 
 Result<> Networks::sweep() const { return TRY(open_fabric(folders_)).sweep(); }
 

@@ -53,13 +53,16 @@ Result<std::string> read_line(int fd) {
 
 std::vector<std::string> arguments(const ShimRequest& request, const std::string& program, const std::string& runtime,
                                    int sync) {
-  std::vector<std::string> out = {program,         "--runtime",         runtime,
-                                  "--runtime-arg", "runtime",           "--runtime-arg",
-                                  "--root",        "--runtime-arg",     request.runtime_root,
-                                  "--bundle",      request.bundle,      "--id",
-                                  request.id,      "--state",           request.state,
-                                  "--sync-fd",     std::to_string(sync)};
+  std::vector<std::string> out = {
+      program,         "--runtime", runtime,         "--runtime-arg",      "runtime",
+      "--runtime-arg", "--root",    "--runtime-arg", request.runtime_root, "--id",
+      request.id,      "--state",   request.state,   "--sync-fd",          std::to_string(sync)};
   const auto add = [&](auto... words) { (out.emplace_back(words), ...); };
+  if (request.exec.empty())
+    add("--bundle", request.bundle);
+  else
+    add("--exec", request.exec);
+  if (request.first_client >= 0) add("--first-client");
   if (!request.log.empty()) {
     add("--log", request.log, "--log-format", request.log_format);
     if (request.log_max_size != 0) add("--log-max-size", std::to_string(request.log_max_size));
@@ -121,7 +124,7 @@ std::vector<char*> pointers(std::vector<std::string>& words) {
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
   for (int signal = 1; signal < 32; ++signal) ::signal(signal, SIG_DFL);
   const int null = ::open("/dev/null", O_RDWR);
-  for (int fd = 0; fd < 3; ++fd) ::dup2(null, fd);
+  for (int fd = 0; fd < 3; ++fd) ::dup2(fd == 0 && request.first_client >= 0 ? request.first_client : null, fd);
   ::fcntl(sync, F_SETFD, 0);
   ::execve(argv[0], argv, env);
   give_up(argv[0]);
@@ -183,7 +186,8 @@ Result<ShimReport> start_shim(const ShimRequest& request) {
   if (const std::string error = text_of(object, "error"); !error.empty()) {
     // The runtime's words, without the programs' names before them.
     std::string_view said = error;
-    if (const size_t at = said.find(" create: "); at != std::string_view::npos) said.remove_prefix(at + 9);
+    for (const std::string_view verb : {" create: ", " exec: "})
+      if (const size_t at = said.find(verb); at != std::string_view::npos) said.remove_prefix(at + verb.size());
     if (const size_t at = said.find("msg=\""); at != std::string_view::npos) {
       said.remove_prefix(at + 5);
       said = said.substr(0, said.rfind('"'));
@@ -193,6 +197,16 @@ Result<ShimReport> start_shim(const ShimRequest& request) {
     return fail(plain);
   }
   return ShimReport{number_of(object, "pid"), number_of(object, "shim"), text_of(object, "warning")};
+}
+
+Error program_error(Error error) {
+  std::string text = error.message();
+  const size_t at = text.find("exec: \"");
+  if (at == std::string::npos) return error;
+  text.erase(0, at);
+  for (char& c : text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  const bool missing = text.find("not found") != std::string::npos || text.find("no such file") != std::string::npos;
+  return Error(error.message().substr(at), missing ? ENOENT : EACCES);
 }
 
 Result<Fd> mount_of_process(pid_t pid, const char* path) {
@@ -265,9 +279,14 @@ Result<> clear_shim(const std::string& state) {
 Result<Fd> shim_attach(const std::string& state, const std::string& line) {
   Fd socket = TRY(kernel::connect_unix(state + "/attach.sock"));
   TRY(kernel::write_all(socket.get(), line + "\n"));
-  const std::string answer = TRY(read_line(socket.get()));
-  if (answer != "ok") return fail("attach: ", answer.empty() ? "the container has ended" : answer);
+  TRY(await_greeting(socket.get()));
   return socket;
+}
+
+Result<> await_greeting(int socket) {
+  const std::string answer = TRY(read_line(socket));
+  if (answer != "ok") return fail("attach: ", answer.empty() ? "the container has ended" : answer);
+  return {};
 }
 
 Result<> shim_hold(const std::string& state, const std::vector<Fd>& descriptors) {

@@ -13,6 +13,8 @@ namespace proa::engine {
 
 struct ShimRequest {
   std::string id, bundle, state, runtime_root;
+  std::string exec;       // the document of one more process in a container that runs; then no bundle
+  int first_client = -1;  // a connected socket that has said its line, to be served first
   std::string log, log_format = "json-file";
   uint64_t log_max_size = 0, log_max_files = 1;
   bool terminal = false, in = false, in_once = false;
@@ -29,6 +31,10 @@ struct ShimReport {
 // Returns when the container is created. The shim and all it holds live in a mount namespace of their own, so that
 // what is mounted for the container ends with it.
 Result<ShimReport> start_shim(const ShimRequest& request);
+
+// The program's own errors, which begin with `exec: "PROGRAM"`, as a caller's exit status wants them told apart: ENOENT
+// and EACCES. From the shim they come as text.
+Error program_error(Error error);
 
 // A copy of what is mounted at `path` in the mount namespace of process `pid`, detached.
 Result<Fd> mount_of_process(pid_t pid, const char* path);
@@ -55,6 +61,8 @@ bool await_shim_gone(const std::string& state, int timeout_ms);
 
 // `line` as attach.sock takes it: "attach stdin stdout stderr exit".
 Result<Fd> shim_attach(const std::string& state, const std::string& line);
+// Reads the answer to that line on a connection that said it.
+Result<> await_greeting(int socket);
 // One command on ctl.sock; its one-line answer, an error if that is one.
 // A connection that brings the exit record as a line when the container has ended: to be asked for before it may have.
 Result<Fd> shim_wait(const std::string& state);

@@ -22,6 +22,11 @@ class Attach {
   void on_event(unsigned index, uint32_t events);
   // Sends to every client that wants this stream. The bytes must stay in place while busy().
   void deliver(Stream stream, std::string_view bytes);
+  // One that has said its line already: it misses nothing of what is read from now on.
+  void add_first(int peer) {
+    add(peer);
+    on_event(0, EPOLLIN);
+  }
   bool busy() const { return lagging_ != 0; }
   // When the next client's patience runs out, in sys::milliseconds(); INT64_MAX for never.
   int64_t deadline() const;

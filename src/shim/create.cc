@@ -35,8 +35,12 @@ class Attempt {
   void receive_terminal();
   Result<> hold_terminal();
   void read_messages(int fd);
+  void hear_runtime();
+  // There is no start to wait for, and the program writes to pipes that the runtime has, too.
+  bool runs_at_once() const { return options_.exec != nullptr && !options_.terminal; }
   Result<bool> reap_runtime(siginfo_t* end);
   Result<> judge(const siginfo_t& end);
+  const char* verb() const { return options_.exec != nullptr ? " exec: " : " create: "; }
 
   const Options& options_;
   const Origin& origin_;
@@ -95,7 +99,10 @@ const char** Attempt::write_globals(const char** to) const {
 
 void Attempt::write_create(const char** to) const {
   const auto add = [&](auto... words) { ((*to++ = words), ...); };
-  add("create", "--bundle", options_.bundle, "--pid-file", pid_file_.c_str());
+  if (options_.exec != nullptr)
+    add("exec", "--detach", "--process", options_.exec, "--pid-file", pid_file_.c_str());
+  else
+    add("create", "--bundle", options_.bundle, "--pid-file", pid_file_.c_str());
   if (options_.terminal) add("--console-socket", console_path_.c_str());
   if (options_.preserve_fds != 0) add("--preserve-fds", preserved_.c_str());
   add(options_.id, static_cast<const char*>(nullptr));
@@ -123,15 +130,12 @@ Result<> Attempt::await_runtime() {
   pollfd fds[] = {{children_, POLLIN, 0},
                   {console_, POLLIN, 0},
                   {talk_, POLLIN, 0},
-                  {container_.out, POLLIN, 0},
-                  {container_.err, POLLIN, 0}};
+                  {runs_at_once() ? -1 : container_.out, POLLIN, 0},
+                  {runs_at_once() ? -1 : container_.err, POLLIN, 0}};
   for (;;) {
     sys::poll(fds, sizeof fds / sizeof *fds, -1);
     if ((fds[1].revents & POLLIN) != 0) receive_terminal();
-    if (options_.terminal)
-      read_messages(talk_);
-    else
-      read_messages(container_.out), read_messages(container_.err);
+    if (!runs_at_once()) hear_runtime();
     // A pipe whose writers are gone stays ready, and is no longer worth waiting for.
     for (pollfd& fd : fds)
       if ((fd.revents & POLLHUP) != 0) fd.fd = -1;
@@ -152,10 +156,8 @@ Result<bool> Attempt::reap_runtime(siginfo_t* end) {
   if (error < 0) return fail_with(error, "wait for ", options_.runtime);
   if (end->si_pid == 0) return false;
   receive_terminal();
-  if (options_.terminal)
-    read_messages(talk_);
-  else
-    read_messages(container_.out), read_messages(container_.err);
+  // What is in the pipes of a program that runs is its own.
+  if (!runs_at_once() || end->si_code != CLD_EXITED || end->si_status != 0) hear_runtime();
   return true;
 }
 
@@ -177,6 +179,13 @@ void Attempt::receive_terminal() {
   sys::close(peer);
 }
 
+void Attempt::hear_runtime() {
+  if (options_.terminal)
+    read_messages(talk_);
+  else
+    read_messages(container_.out), read_messages(container_.err);
+}
+
 void Attempt::read_messages(int fd) {
   constexpr int kMost = 128;  // what a default pipe holds: then let the poll have its turn
   char bytes[512];
@@ -192,9 +201,9 @@ Result<> Attempt::judge(const siginfo_t& end) {
   while (!said.empty() && (said.back() == '\n' || said.back() == ' ')) said.remove_suffix(1);
   container_.warning.resize(said.size());
   if (end.si_code == CLD_EXITED && end.si_status == 0) return {};
-  if (end.si_code != CLD_EXITED) return fail(options_.runtime, " create: killed by signal ", end.si_status);
-  if (said.empty()) return fail(options_.runtime, " create: exit status ", end.si_status);
-  return fail(options_.runtime, " create: ", said);
+  if (end.si_code != CLD_EXITED) return fail(options_.runtime, verb(), "killed by signal ", end.si_status);
+  if (said.empty()) return fail(options_.runtime, verb(), "exit status ", end.si_status);
+  return fail(options_.runtime, verb(), said);
 }
 
 Result<> Attempt::adopt_container() {
@@ -204,10 +213,10 @@ Result<> Attempt::adopt_container() {
   std::string_view line(text, got > 0 ? static_cast<size_t>(got) : 0);
   while (!line.empty() && line.back() == '\n') line.remove_suffix(1);
   if (!parse_number(line, INT32_MAX, &pid) || pid < 2)
-    return fail(options_.runtime, " create: wrote no process id to its --pid-file");
+    return fail(options_.runtime, verb(), "wrote no process id to its --pid-file");
   siginfo_t info;
   if (sys::wait(P_PID, static_cast<id_t>(pid), &info, WNOHANG | WNOWAIT) < 0)
-    return fail(options_.runtime, " create: process ", pid, " is not one that the runtime left to its caller");
+    return fail(options_.runtime, verb(), "process ", pid, " is not one that the runtime left to its caller");
   container_.pid = static_cast<int>(pid);
   if (Result<> done = hold_terminal(); !done) return done;
   if (options_.pid_file == nullptr) return {};
@@ -216,12 +225,12 @@ Result<> Attempt::adopt_container() {
 
 Result<> Attempt::hold_terminal() {
   if (!options_.terminal) return {};
-  if (container_.out < 0) return fail(options_.runtime, " create: sent no terminal; is process.terminal true?");
+  if (container_.out < 0) return fail(options_.runtime, verb(), "sent no terminal; is process.terminal true?");
   container_.in = container_.out;
   sys::set_nonblocking(container_.out);
   const long flags = O_RDWR | O_NOCTTY | O_CLOEXEC;
   const long slave = sys::control(container_.out, TIOCGPTPEER, flags);
-  if (slave < 0) return fail_with(slave, options_.runtime, " create: what it sent for a terminal");
+  if (slave < 0) return fail_with(slave, options_.runtime, verb(), "what it sent for a terminal");
   container_.slave = static_cast<int>(slave);
   return {};
 }
@@ -247,7 +256,7 @@ Result<> create_container(const Options& options, const Origin& origin, const St
   if (done) done = attempt.await_runtime();
   if (done) {
     done = attempt.adopt_container();
-    if (!done) attempt.delete_container();
+    if (!done && options.exec == nullptr) attempt.delete_container();
   }
   if (!done) kill_children();
   return done;

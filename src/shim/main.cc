@@ -90,6 +90,7 @@ Result<> Shim::go_to_background() {
   // Not a session's leader any more: a terminal that is opened cannot become its own.
   if (sys::fork() != 0) sys::quit(0);
   sys::close(outcome_.reader);
+  if (options_.first_client) monitor_.expect(sys::duplicate_above(0, 3));
   const int null = sys::open(AT_FDCWD, "/dev/null", O_RDWR);
   for (int fd = 0; fd < 3; ++fd) sys::duplicate(null, fd);
   sys::close(null);

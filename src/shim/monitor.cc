@@ -44,6 +44,10 @@ Result<> Monitor::take(const Container& container, int children) {
   poller_.add(control_listener_, kControlListener, EPOLLIN);
   for (const Output& output : outputs_)
     if (output.fd >= 0) poller_.add(output.fd, output.tag, EPOLLIN);
+  if (expected_ >= 0) {
+    sys::set_nonblocking(expected_);
+    attach_.add_first(expected_);
+  }
   return {};
 }
 

@@ -33,6 +33,8 @@ class Monitor final : public Control::Executor {
 
   // Makes the sockets in the current folder, so that clients find them as soon as create is reported.
   Result<> listen();
+  // A connected socket, to be the first client once there is something to serve.
+  void expect(int client) { expected_ = client; }
   // The descriptors are the monitor's from here on. `children`: a signalfd for SIGCHLD.
   Result<> take(const Container& container, int children);
   // Until the container has ended and all its output is logged.
@@ -91,7 +93,7 @@ class Monitor final : public Control::Executor {
   Control control_;
   Log log_;
   OomCounter oom_;
-  int children_ = -1, attach_listener_ = -1, control_listener_ = -1, slave_ = -1;
+  int expected_ = -1, children_ = -1, attach_listener_ = -1, control_listener_ = -1, slave_ = -1;
   bool paused_ = false, ended_ = false, rested_ = false;
   Output outputs_[2];
   Ending ending_;

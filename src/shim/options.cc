@@ -10,6 +10,7 @@ constexpr std::string_view kHelp =
     "Hold a container: its stdio, terminal, log file and exit status\n"
     "\n"
     "Usage: proa-shim --runtime PATH --bundle DIR --id ID --state DIR [FLAGS]\n"
+    "       proa-shim --runtime PATH --exec FILE --id ID --state DIR [FLAGS]\n"
     "       proa-shim --cleanup --state DIR [--log FILE]\n"
     "\n"
     "Creates the container with the runtime and goes to the background, where it stays as long as the\n"
@@ -22,6 +23,10 @@ constexpr std::string_view kHelp =
     "      --runtime-arg ARG      one more argument before the runtime's command; repeatable\n"
     "      --bundle DIR           folder holding config.json\n"
     "      --id ID                the container's id\n"
+    "      --exec FILE            run one more process in the running container, as FILE (the runtime's\n"
+    "                             --process) says, and hold that; without --bundle\n"
+    "      --first-client         standard input is a connected socket: it is served as the first client\n"
+    "                             of attach.sock, before any output is read\n"
     "      --state DIR            the shim's own folder; made if missing\n"
     "      --pid-file FILE        write the container's process id to FILE as well\n"
     "      --terminal             receive the container's terminal (process.terminal is true)\n"
@@ -138,6 +143,8 @@ Result<> read_flag(Reader& reader, Options* to) {
   if (name == "--runtime") return set_text(reader, &to->runtime);
   if (name == "--root") return set_text(reader, &to->root);
   if (name == "--bundle") return set_text(reader, &to->bundle);
+  if (name == "--exec") return set_text(reader, &to->exec);
+  if (name == "--first-client") return set_flag(reader, &to->first_client);
   if (name == "--id") return set_text(reader, &to->id);
   if (name == "--state") return set_text(reader, &to->state);
   if (name == "--pid-file") return set_text(reader, &to->pid_file);
@@ -168,7 +175,8 @@ Result<> check(const Options& options) {
   if ((options.timer != 0) != (options.timer_arg_count != 0))
     return fail("--timer and --timer-arg: one needs the other");
   if (options.runtime == nullptr) return fail("--runtime: is required");
-  if (options.bundle == nullptr) return fail("--bundle: is required");
+  if (options.bundle == nullptr && options.exec == nullptr) return fail("--bundle: is required");
+  if (options.bundle != nullptr && options.exec != nullptr) return fail("--exec and --bundle: one excludes the other");
   if (options.id == nullptr) return fail("--id: is required");
   if (!is_id(options.id)) return fail("--id: '", options.id, "' is not an id (letters, digits and _+-.)");
   if (options.log == nullptr && options.log_max_size != 0) return fail("--log-max-size: needs --log");

@@ -19,6 +19,7 @@ struct Options {
   const char* runtime = nullptr;
   const char* root = nullptr;
   const char* bundle = nullptr;
+  const char* exec = nullptr;  // the process for a container that is there; null: make one
   const char* id = nullptr;
   const char* state = nullptr;
   const char* pid_file = nullptr;
@@ -26,7 +27,7 @@ struct Options {
   LogFormat log_format = LogFormat::json_file;
   uint64_t log_max_size = 0;
   unsigned log_max_files = 1;
-  bool terminal = false, in = false, in_once = false, systemd_cgroup = false;
+  bool terminal = false, first_client = false, in = false, in_once = false, systemd_cgroup = false;
   int sync_fd = -1;
   unsigned preserve_fds = 0;
   const char* runtime_args[kMaxRuntimeArgs];

@@ -1,15 +1,19 @@
 #!/usr/bin/env python3
 """Containers without a daemon: `proa run` and its kin, as Docker's users know them."""
 
+import fcntl
 import json
 import os
 import random
+import select
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tarfile
 import tempfile
+import termios
 import threading
 import time
 from pathlib import Path
@@ -249,6 +253,10 @@ class NetworkTest(EngineTest):
         self.proa("network", "disconnect", "green", "db")
         self.assertNotIn("eth1", self.proa("exec", "db", "ls", "/sys/class/net").stdout)
         self.assertNotEqual(0, self.proa("network", "rm", "blue", check=False).returncode)
+        self.proa("rename", "db", "base")
+        self.assertIn(ip, look("base", "--network", "blue"))
+        self.assertNotIn(ip, look("db", "--network", "blue"))
+        self.proa("rename", "base", "db")
         self.proa("rm", "-f", "db")
         self.proa("network", "rm", "blue", "green")
 
@@ -490,6 +498,82 @@ class ExecTest(EngineTest):
         self.assertIn("is not running", self.proa("exec", "box", "true", check=False).stderr)
 
 
+class ExecTest(EngineTest):
+    def execs(self):
+        return json.loads(self.look("box", "{{json .ExecIDs}}")) or []
+
+    def exec(self, exec_id, template):
+        return self.proa("inspect", "--type", "exec", "-f", template, exec_id, check=False).stdout.strip()
+
+    def test_objects(self):
+        self.start("box", "sleep", "1000")
+        self.proa("exec", "-d", "-u", "user", "box", "sh", "-c", "while [ ! -e /tmp/go ]; do sleep 0.02; done; exit 5")
+        exec_id, = self.execs()
+        self.assertEqual("true <nil> sh user", self.exec(exec_id, "{{.Running}} {{.ExitCode}} {{.ProcessConfig.entrypoint}} {{.ProcessConfig.user}}"))
+        status = Path(f"/proc/{self.exec(exec_id, '{{.Pid}}')}/status").read_text()
+        self.assertIn("Uid:\t1000", status)
+        (self.root / "tmp/go").touch()
+        until(lambda: self.exec(exec_id, "{{.Running}} {{.ExitCode}} {{.Pid}}") == "false 5 0", "its end")
+        (self.root / "tmp/go").unlink()
+        self.assertEqual([], self.execs())
+        self.proa("stop", "-t", "0", "box")
+        gone = self.proa("inspect", "--type", "exec", exec_id, check=False)
+        self.assertEqual((1, "[]\n", f"proa: error: No such exec: {exec_id}\n"), (gone.returncode, gone.stdout, gone.stderr))
+
+    def test_outlives_its_client(self):
+        self.start("box", "sleep", "1000")
+        client = self.popen("exec", "-i", "box", "sh", "-c", "echo up; while [ ! -e /tmp/go ]; do sleep 0.02; done; echo done >/tmp/done", stdin=subprocess.PIPE)
+        self.assertEqual("up\n", client.stdout.readline())
+        exec_id, = self.execs()
+        client.kill()
+        client.communicate()
+        self.assertEqual("true", self.exec(exec_id, "{{.Running}}"))
+        (self.root / "tmp/go").touch()
+        until(lambda: (self.root / "tmp/done").exists(), "it to go on")
+        until(lambda: not self.execs(), "its end")
+        for name in ("go", "done"):
+            (self.root / "tmp" / name).unlink()
+        until(lambda: "exec_die" in self.proa("events", "--since", "1h", "--until", "0s").stdout, "its event")
+
+    def test_detach_keys_and_resize(self):
+        self.start("box", "sleep", "1000")
+        ours, theirs = os.openpty()
+        client = subprocess.Popen([str(runtime.path()), "exec", "-it", "--detach-keys", "ctrl-a,d", "box", "sh", "-c",
+                                   "echo up; read x; stty size; read x; exit 3"], env=self.env, stdin=theirs, stdout=theirs, stderr=theirs)
+        os.close(theirs)
+        seen = bytearray()
+
+        def shows(text):
+            while text not in seen:
+                self.assertTrue(select.select([ours], [], [], 20)[0], seen)
+                seen.extend(os.read(ours, 4096))
+
+        shows(b"up")
+        fcntl.ioctl(ours, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 77, 0, 0))
+        exec_id, = self.execs()
+        client.send_signal(signal.SIGWINCH)
+        time.sleep(0.1)
+        os.write(ours, b"\n")
+        shows(b"33 77")
+        os.write(ours, b"\x01d")
+        self.assertEqual(0, client.wait(30))
+        os.close(ours)
+        self.assertEqual("true", self.exec(exec_id, "{{.Running}}"))
+
+    def test_ends_with_its_container(self):
+        self.start("box", "sleep", "1000")
+        client = self.popen("exec", "box", "sleep", "1000")
+        until(lambda: [e for e in self.execs() if self.exec(e, "{{.Running}}") == "true"], "the exec")
+        self.proa("kill", "box")
+        self.assertEqual(137, client.wait(30))
+        client.communicate()
+
+    def test_much_output(self):
+        self.start("box", "sleep", "1000")
+        out = self.proa("exec", "box", "sh", "-c", "seq 1 200000").stdout
+        self.assertEqual("".join(f"{i}\n" for i in range(1, 200001)), out)
+
+
 class LogsTest(EngineTest):
     def test_choices(self):
         self.start("box", "sh", "-c", "for i in 1 2 3 4 5; do echo line $i; done; echo bad >&2")
@@ -634,6 +718,32 @@ class ImageTest(EngineTest):
         self.assertEqual(125, missing.returncode)
         self.assertIn("Unable to find image 'nothing:9' locally", missing.stderr)
 
+    def test_images_in_use_stay(self):
+        self.proa("run", "-d", "--network", "none", "--name", "box", "box:1", "sleep", "1000")
+        refused = lambda *flags: self.proa("image", "rm", *flags, check=False).stderr
+        self.assertIn('unable to remove repository reference "box:1" (must force) - container', refused("box:1"))
+        self.assertIn("(cannot be forced) - image is being used by running container", refused("-f", "box:1"))
+        self.proa("image", "tag", "box:1", "another:1")
+        self.proa("image", "rm", "another:1")
+        self.assertEqual("Total reclaimed space: 0B\n", self.proa("image", "prune", "-a", "--force").stdout)
+        self.proa("stop", "-t", "0", "box")
+        image = self.look("box", "{{.Image}}")
+        self.assertIn("(must be forced) - image is being used by stopped container", refused(image))
+        self.proa("rm", "box")
+
+    def test_inspect_of_all_kinds(self):
+        self.proa("volume", "create", "data")
+        self.proa("create", "--network", "none", "--name", "box", "box:1")
+        look = lambda name, *flags: self.proa("inspect", *flags, name, check=False)
+        self.assertEqual("/box", json.loads(look("box").stdout)[0]["Name"])
+        self.assertEqual(["box:1"], json.loads(look("box:1").stdout)[0]["RepoTags"])
+        self.assertEqual("proa: error: No such image: box\n", look("box", "--type", "image").stderr)
+        self.assertEqual("local", json.loads(look("data").stdout)[0]["Driver"])
+        self.assertEqual("bridge", json.loads(look("bridge").stdout)[0]["Name"])
+        self.assertEqual("proa: error: No such object: nothing\n", look("nothing").stderr)
+        self.assertEqual("proa: error: No such volume: box\n", look("box", "--type", "volume").stderr)
+        self.proa("rm", "box")
+
     def test_changes_and_commit(self):
         self.proa("run", "--network", "none", "--name", "box", "box:1", "sh", "-c", "echo new >/new; rm /etc/group; mkdir -p /opt/x")
         changes = self.proa("diff", "box").stdout.splitlines()
@@ -643,18 +753,6 @@ class ImageTest(EngineTest):
         self.proa("commit", "-m", "more", "box", "box:2")
         self.assertEqual("new\n", self.proa("run", "--rm", "--network", "none", "box:2", "cat", "/new").stdout)
         self.proa("rm", "box")
-
-    def test_images_of_containers_stay(self):
-        self.proa("create", "--name", "box", "--network", "none", "box:1", "true")
-        refused = self.proa("image", "rm", "box:1", check=False)
-        self.assertEqual(1, refused.returncode)
-        self.assertIn("is using it", refused.stderr)
-        self.proa("image", "prune", "-a", "-f")
-        self.proa("image", "tag", "box:1", "box:3")
-        self.proa("image", "rm", "box:3")
-        self.proa("commit", "box", "box:2")
-        self.proa("rm", "box")
-        self.proa("image", "rm", "box:1", "box:2")
 
     def test_concurrent_runs(self):
         clients = [self.popen("run", "--rm", "--network", "none", "box:1", "sh", "-c", f"echo {i} >/x; cat /x") for i in range(12)]

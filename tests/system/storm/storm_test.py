@@ -37,7 +37,7 @@ SEED, COUNT, WORKERS, KILLS = setting("SEED", 20240229), setting("COUNT", 250), 
 LINES = 2000  # that the containers whose logs are looked at write
 
 # What workers that change each other's things are told in the ordinary course of events.
-EXPECTED = re.compile(r"No such (container|object)|is not running|already in use|already paused|is not paused|is paused|is restarting"
+EXPECTED = re.compile(r"No such (container|object|sandbox|exec)|sandbox \S+ is (not running|being removed)|sandbox is being removed|is a sandbox|is not running|already in use|already paused|is not paused|is paused|is restarting"
                       r"|marked for removal|unpause|cannot remove container|already exists in network|is not connected|volume is in use"
                       r"|[Nn]o such volume|network \S+ not found|has active endpoints|port is already allocated|Unable to find image"
                       r"|no such image|No such image|is not here|non running container|container not running|already exists|same name as"
@@ -210,8 +210,14 @@ class Worker(threading.Thread):
             outcome.acknowledged = True
 
     def execute(self):
-        outcome = self.call("exec", self.shared(), "true")
+        outcome = self.call("exec", *self.chance.choice([[], ["-d"]]), self.shared(), *self.chance.choice([["true"], ["sleep", "0.1"]]))
         outcome.acknowledged = outcome.status in (0, 137)  # it may die with its container
+
+    def sandbox(self):
+        pod = f"pod-{self.chance.randrange(2)}"
+        self.call(*self.chance.choice([["sandbox", "create", *self.chance.choice([[], ["--network", "none"]]), pod],
+                                       ["run", "-d", "--sandbox", pod, "--name", self.shared(), "box:1", "sleep", "1000"],
+                                       ["sandbox", "stop", "-t", "0", pod], ["sandbox", "start", pod], ["sandbox", "rm", "-f", pod]]))
 
     def rename(self):
         self.call("rename", self.shared(), self.shared())
@@ -293,7 +299,7 @@ class Worker(threading.Thread):
         self.call("rm", "-f", "-v", name)
         del self.containers[name]
 
-    STEPS = ([run_detached] * 12 + [run_attached] * 3 + [create] * 4 + [change] * 16 + [execute] * 4 + [rename] * 2 + [copy] * 2 + [look] * 3
+    STEPS = ([run_detached] * 12 + [run_attached] * 3 + [create] * 4 + [change] * 16 + [execute] * 4 + [sandbox] * 5 + [rename] * 2 + [copy] * 2 + [look] * 3
              + [network] * 6 + [volume] * 4 + [image] * 4 + [remote] * 4 + [commit] * 2 + [prune] * 5
              + [own_container] * 6 + [own_volume] * 4 + [own_image] * 3 + [own_logs] * 3 + [own_removal] * 3)
 

@@ -87,6 +87,9 @@ class World:
 
     def remove_all(self, images=True):
         """Takes everything away, by the commands that users have for it."""
+        pods = self.lines("sandbox", "ls", "-q", "--no-trunc")
+        if pods:
+            self.call("sandbox", "rm", "-f", *pods, check=False)
         for _ in range(3):
             ids = self.lines("ps", "-aq", "--no-trunc")
             if not ids:
