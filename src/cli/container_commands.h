@@ -58,6 +58,11 @@ Result<int> sandbox_inspect(const Invocation&);
 Result<int> sandbox_start(const Invocation&);
 Result<int> sandbox_stop(const Invocation&);
 Result<int> sandbox_rm(const Invocation&);
+// system_commands.cc
+Result<int> system_df(const Invocation&);
+Result<int> system_prune(const Invocation&);
+Result<int> system_info(const Invocation&);
+Result<int> system_boot(const Invocation&);
 // What shims call: `proa __exited ID`, `proa __health ID`.
 Result<int> engine_exited(const Invocation&);
 Result<int> engine_health(const Invocation&);

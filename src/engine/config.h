@@ -187,6 +187,7 @@ struct State {
   bool stopped_by_user = false;  // stop or kill: unless-stopped and on-failure heed it
   std::string error;
   std::string started_at, finished_at;  // RFC 3339
+  std::string boot;                     // the host's boot id when it was started
   int64_t restart_count = 0;
   int64_t backoff_ms = 0;  // the last wait before a restart
   std::vector<Attachment> networks;

@@ -85,6 +85,14 @@ struct Sandbox {
   std::vector<Container> containers;
 };
 
+// What came up after a boot.
+struct Booted {
+  bool fresh = false;  // the first call since the boot
+  std::vector<std::string> started;
+  std::vector<std::pair<std::string, Error>> failed;
+};
+std::string boot_id();
+
 struct StatsSample {
   uint64_t cpu_ns = 0, system_ns = 0;  // of the container; of the machine
   uint64_t online_cpus = 1;
@@ -180,6 +188,8 @@ class Engine {
   // One health check.
   Result<> check_health(const std::string& id);
 
+  // Once after each boot of the host: starts what its restart policy wants to run. Later calls do nothing.
+  Result<Booted> boot();
   // Takes away what has lost its owner: half-made and half-removed containers, folders of shims.
   Result<> clean_up();
 

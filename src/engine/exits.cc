@@ -75,7 +75,9 @@ Result<> Engine::release(const Locked&, Container& container) {
 
 Result<> Engine::record_exit(const Locked& locked, Container& container, bool& restart) {
   State& state = container.state;
-  ExitRecord end{.pid = state.pid, .exit_code = 137, .oom_killed = false, .finished_at = now()};
+  // Killed, or lost with the boot it ran in.
+  const bool lost = !state.boot.empty() && state.boot != boot_id();
+  ExitRecord end{.pid = state.pid, .exit_code = lost ? 255 : 137, .oom_killed = false, .finished_at = now()};
   if (auto record = read_exit(folders_.shim(container.id))) end = std::move(*record);
   state.exit_code = end.exit_code;
   state.oom_killed = end.oom_killed;
@@ -83,7 +85,7 @@ Result<> Engine::record_exit(const Locked& locked, Container& container, bool& r
   TRY(release(locked, container));
   state.pid = 0;
   state.shim = 0;
-  restart = wants_restart(container);
+  restart = wants_restart(container) && !(lost && container.config.restart.name == "on-failure");
   state.status = status_word(restart ? Status::kRestarting : Status::kExited);
   if (restart) state.backoff_ms = next_backoff(state);
   TRY(locked.save_state(state));

@@ -211,7 +211,6 @@ Result<> Networks::detach(const Container& c) const {
   return fabric.detach_all(c.id, fabric::Devices::kDieWithNamespace);
 }
 
-
 Result<> Networks::sweep() const { return TRY(open_fabric(folders_)).sweep(); }
 
 Result<> write_network_files(const Container& c, const std::string& folder) {

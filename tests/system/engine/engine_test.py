@@ -51,6 +51,8 @@ class EngineTest(SystemTest):
             if ids:
                 self.proa("rm", "-f", "-v", *ids, check=False)
         until(lambda: not [p for p in Path("/proc").iterdir() if p.name.isdigit() and self.is_ours(p)], "shims to end")
+        # The next test has records of its own, which know nothing of this bridge.
+        command("ip", "link", "del", "proa0", check=False)
 
     def is_ours(self, process):
         try:
@@ -562,6 +564,78 @@ class ExecTest(EngineTest):
         self.start("box", "sleep", "1000")
         out = self.proa("exec", "box", "sh", "-c", "seq 1 200000").stdout
         self.assertEqual("".join(f"{i}\n" for i in range(1, 200001)), out)
+
+
+class HostTest(EngineTest):
+    def reboot(self, boot):
+        """What a boot leaves: no processes, nothing in /run, no control groups, another boot id."""
+        for state in (self.data / "containers").glob("*/state.json"):
+            for pid in (json.loads(state.read_text()).get(key, 0) for key in ("shim", "pid")):
+                try:
+                    os.kill(pid, signal.SIGKILL) if pid else None
+                except ProcessLookupError:
+                    pass
+        until(lambda: not [p for p in Path("/proc").iterdir() if p.name.isdigit() and self.is_ours(p)], "shims to end")
+        ids = [folder.name for folder in (self.data / "containers").iterdir()]
+        for group in [g for i in ids for g in Path("/sys/fs/cgroup").glob(f"*/proa/{i}")]:
+            until(lambda: not (group / "cgroup.procs").read_text(), "its processes to end")
+            group.rmdir()
+        shutil.rmtree(self.run_folder)
+        new = self.folder / "boot_id"
+        new.write_text(boot + "\n")
+        command("umount", "/proc/sys/kernel/random/boot_id", check=False)
+        command("mount", "--bind", new, "/proc/sys/kernel/random/boot_id")
+        self.addCleanup(command, "umount", "/proc/sys/kernel/random/boot_id", check=False)
+
+    def test_boot(self):
+        self.start("always", "sleep", "1000", flags=("--restart", "always"))
+        self.start("unless", "sleep", "1000", flags=("--restart", "unless-stopped"))
+        self.start("stopped", "sleep", "1000", flags=("--restart", "unless-stopped"))
+        self.start("failing", "sleep", "1000", flags=("--restart", "on-failure"))
+        self.start("plain", "sleep", "1000")
+        self.proa("create", "--name", "new", "--network", "none", "--restart", "always", "--rootfs", self.root, "sleep", "1000")
+        self.proa("sandbox", "create", "--network", "none", "--restart", "always", "pod")
+        self.proa("run", "-d", "--name", "member", "--sandbox", "pod", "--restart", "always", "--rootfs", self.root, "sleep", "1000")
+        self.proa("stop", "-t", "0", "stopped")
+        self.reboot("first")
+        self.assertEqual({"always", "member", "pod", "unless"}, set(self.proa("system", "boot").stdout.split()))
+        states = {name: self.status(name) for name in ("always", "unless", "stopped", "failing", "plain", "new", "member")}
+        self.assertEqual({"always": "running", "unless": "running", "member": "running", "stopped": "exited",
+                          "failing": "exited", "plain": "exited", "new": "created"}, states)
+        self.assertEqual("255", self.look("plain", "{{.State.ExitCode}}"))
+        self.proa("kill", "unless")
+        self.assertEqual("", self.proa("system", "boot").stdout)
+        self.assertEqual("exited", self.status("unless"))
+        self.proa("stop", "-t", "0", "always")
+        self.reboot("second")
+        self.assertEqual({"always", "member", "pod"}, set(self.proa("system", "boot").stdout.split()))
+        self.proa("sandbox", "rm", "-f", "pod")
+
+    def test_unit(self):
+        unit = self.folder / "proa.service"
+        unit.write_text(self.proa("system", "boot", "--print-unit").stdout)
+        self.assertIn(f"ExecStart={runtime.path()} system boot\n", unit.read_text())
+        if shutil.which("systemd-analyze"):
+            said = command("systemd-analyze", "verify", "--man=no", unit, check=False)
+            self.assertNotIn("proa.service", said.stderr)
+            shutil.rmtree("/run/systemd", ignore_errors=True)
+
+    def test_df_info_and_prune(self):
+        self.start("box", "sleep", "1000", flags=("-v", "kept:/data"))
+        self.proa("volume", "create", "idle")
+        (self.data / "volumes/idle/_data/file").write_bytes(b"x" * 100_000)
+        rows = {r["Type"]: r for r in map(json.loads, self.proa("system", "df", "--format", "json").stdout.splitlines())}
+        self.assertEqual(("1", "1"), (rows["Containers"]["TotalCount"], rows["Containers"]["Active"]))
+        self.assertEqual(("2", "1"), (rows["Local Volumes"]["TotalCount"], rows["Local Volumes"]["Active"]))
+        self.assertIn("idle", self.proa("system", "df", "-v").stdout)
+        self.assertEqual("1 1 0", self.proa("info", "-f", "{{.Containers}} {{.ContainersRunning}} {{.ContainersStopped}}").stdout.strip())
+        self.proa("network", "create", "unused")
+        self.proa("stop", "-t", "0", "box")
+        out = self.proa("system", "prune", "-f").stdout
+        self.assertIn("Deleted Containers:", out)
+        self.assertIn("Deleted Networks:\nunused\n", out)
+        self.assertEqual("idle\nkept\n", self.proa("volume", "ls", "-q").stdout)
+        self.assertEqual("", self.proa("ps", "-aq").stdout)
 
 
 class LogsTest(EngineTest):
