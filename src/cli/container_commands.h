@@ -45,6 +45,7 @@ Result<int> program_events(const Invocation&);
 Result<int> program_inspect(const Invocation&);
 // container_cp.cc
 Result<int> container_cp(const Invocation&);
+Result<int> container_export(const Invocation&);
 // volume_commands.cc
 Result<int> volume_create(const Invocation&);
 Result<int> volume_ls(const Invocation&);

@@ -1,4 +1,5 @@
 // `proa image`: Docker's commands on images, and some of podman's.
+#include "cli/create_flags.h"
 #include "cli/image_commands.h"
 #include "cli/program_commands.h"
 #include "cli/tables.h"
@@ -327,6 +328,26 @@ constexpr Example kRootExamples[] = {
 };
 
 }  // namespace
+
+// Docker's short names of them.
+namespace images {
+constexpr auto kRootLs = containers::joined(kLsFlags, kGlobals);
+constexpr auto kRootRm = containers::joined(kRmFlags, kGlobals);
+constexpr auto kRootSave = containers::joined(kSaveFlags, kGlobals);
+constexpr auto kRootLoad = containers::joined(kLoadFlags, kGlobals);
+constexpr auto kRootImport = containers::joined(kImportFlags, kGlobals);
+constexpr auto kRootHistory = containers::joined(kHistoryFlags, kGlobals);
+constexpr Command renamed(Command command, std::string_view name, std::span<const Flag> flags) {
+  command.name = name;
+  command.flags = flags;
+  return command;
+}
+constinit const Command kImages = renamed(kLs, "images", kRootLs), kRmi = renamed(kRm, "rmi", kRootRm),
+                        kTagRoot = renamed(kTag, "tag", kGlobals), kSaveRoot = renamed(kSave, "save", kRootSave),
+                        kLoadRoot = renamed(kLoad, "load", kRootLoad),
+                        kImportRoot = renamed(kImport, "import", kRootImport),
+                        kHistoryRoot = renamed(kHistory, "history", kRootHistory);
+}  // namespace images
 
 constinit const Command kImageRoot{
     .name = "image",

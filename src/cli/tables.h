@@ -12,6 +12,9 @@ extern const Command kRuntimeRoot;
 
 // `proa image`.
 extern const Command kImageRoot;
+namespace images {
+extern const Command kImages, kRmi, kTagRoot, kSaveRoot, kLoadRoot, kImportRoot, kHistoryRoot;
+}  // namespace images
 
 // `proa container`, `proa sandbox`, `proa volume`, and what Docker has without these words.
 extern const Command kContainerRoot;
@@ -20,7 +23,7 @@ extern const Command kSystemRoot;
 extern const Command kVolumeRoot;
 namespace containers {
 extern const Command kRun, kCreate, kStart, kAttach, kExec, kPs, kLogs, kStop, kRestart, kKill, kPause, kUnpause, kRm,
-    kWait, kTop, kStats, kInspect, kCp, kDiff, kCommit, kRename, kUpdate, kPort, kEvents, kInfo;
+    kWait, kTop, kStats, kInspect, kCp, kDiff, kCommit, kRename, kUpdate, kPort, kEvents, kInfo, kExport;
 }  // namespace containers
 
 // `proa registry`.

@@ -59,8 +59,10 @@ Result<> Engine::release(const Locked&, Container& container) {
   auto removed = runtime::remove({.root = folders_.runtime()}, container.id, true);
   if (!removed) log::debug("remove ", container.id, ": ", removed.error().message());
   // For the exit command, which is in the shim's mount namespace, and where the shim has none of its own.
-  for (const char* point : {"/rootfs", "/shm"})
-    (void)::umount2((folders_.bundle(container.id) + point).c_str(), MNT_DETACH);
+  const std::string bundle = folders_.bundle(container.id);
+  (void)::umount2((bundle + "/rootfs").c_str(), MNT_DETACH);
+  for (const std::string& point : kernel::names_in(bundle + "/mounts").value_or(Strings{}))
+    (void)::umount2(cat(bundle, "/mounts/", point).c_str(), MNT_DETACH);
   if (network_kind(container.config.network_mode) == NetworkKind::kNamed)
     if (const auto detached = networks_.detach(container); !detached)
       log::warning("detach ", container.name, " from its networks: ", detached.error().message());

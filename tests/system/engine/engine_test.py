@@ -365,6 +365,46 @@ class SandboxTest(EngineTest):
         self.assertEqual([], [p.name for p in (self.data / "containers").iterdir()])
 
 
+class FlagTest(EngineTest):
+    """Flags of Docker's that other tests do not come by."""
+
+    def test_mount(self):
+        self.proa("volume", "create", "data")
+        self.once("sh", "-c", "mkdir -p /v/a/b; echo deep >/v/a/b/file; ln -s /etc /v/out", flags=("-v", "data:/v",))
+        part = lambda path, point: self.once("sh", "-c", f"cat {point}/file 2>/dev/null || cat {point}", check=False,
+                                             flags=("--mount", f"type=volume,src=data,dst={point},volume-subpath={path}"))
+        self.assertEqual("deep\n", part("a/b", "/m").stdout)
+        self.assertEqual("deep\n", part("a/b/file", "/f").stdout)
+        self.assertEqual(125, part("out/passwd", "/e").returncode)
+        out = self.once("sh", "-c", "grep ' /t ' /proc/mounts; stat -c %a /t", flags=("--mount", "type=tmpfs,dst=/t,tmpfs-size=1m,tmpfs-mode=700")).stdout
+        self.assertIn("size=1024k", out)
+        self.assertTrue(out.endswith("700\n"), out)
+        self.once("true", flags=("--mount", "type=volume,src=named,dst=/n,volume-label=a=1"))
+        self.assertEqual("1\n", self.proa("volume", "inspect", "-f", "{{.Labels.a}}", "named").stdout)
+        self.proa("volume", "rm", "data", "named")
+
+    def test_names_of_images_commands(self):
+        for words in (("images", "-q"), ("image", "ls", "-q"), ("container", "ls", "-q")):
+            self.assertEqual("", self.proa(*words).stdout)
+        self.assertIn("no such image", self.proa("rmi", "nope", check=False).stderr)
+
+    def test_export(self):
+        self.start("box", "sleep", "1000", flags=("--tmpfs", "/tmp"))
+        self.proa("export", "-o", self.folder / "box.tar", "box")
+        with tarfile.open(self.folder / "box.tar") as archive:
+            names = {name.removeprefix("./") for name in archive.getnames()}
+        self.assertIn("bin/busybox", names)
+        self.assertNotIn("proc/1", names)
+
+    def test_ports_to_expose(self):
+        self.start("box", "sleep", "1000", flags=("--expose", "3000-3002", "--expose", "53/udp"))
+        self.assertEqual({"3000/tcp", "3001/tcp", "3002/tcp", "53/udp"}, set(json.loads(self.look("box", "{{json .Config.ExposedPorts}}"))))
+
+    def test_labels_in_templates(self):
+        self.start("box", "sleep", "1000", flags=("--label", "a=1"))
+        self.assertEqual("1\n", self.proa("ps", "--format", '{{.Label "a"}}').stdout)
+
+
 class LifeTest(EngineTest):
     def test_stop_start_restart(self):
         self.start("box", "sh", "-c", PATIENT)
@@ -471,6 +511,38 @@ class LifeTest(EngineTest):
         pruned = self.proa("container", "prune", "-f").stdout
         self.assertIn("Deleted Containers:", pruned)
         self.assertEqual(["one"], names("-a"))
+
+
+class ErrorTest(EngineTest):
+    def ignored_leftover(self, item):
+        return super().ignored_leftover(item) or item.startswith("file ")
+
+    def test_messages(self):
+        for line in (Path(__file__).parent / "errors.tsv").read_text().splitlines():
+            if line.startswith("#") or "\t" not in line:
+                continue
+            words, status, message = line.split("\t")
+            argv = [str(self.root) if word == "R" else word for word in words.split()]
+            if argv[0] == "run":
+                argv[1:1] = ["--rm", "--network", "none"]
+            with self.subTest(words):
+                done = self.proa(*argv, check=False)
+                self.assertEqual(int(status), done.returncode, done.stderr)
+                first, *more = done.stderr.splitlines()
+                self.assertIn(message, first)
+                self.assertTrue(all(line.startswith("hint: ") for line in more), done.stderr)
+                self.assertNotIn(str(self.data), first)
+                self.assertNotIn(str(self.run_folder), first)
+        self.assertEqual("", self.proa("ps", "-aq").stdout)
+
+    def test_full_disk(self):
+        small = self.folder / "small"
+        small.mkdir()
+        command("mount", "-t", "tmpfs", "-o", "size=32k,nr_inodes=12", "tmpfs", small)
+        self.addCleanup(command, "umount", small)
+        done = self.proa("run", "--rm", "--network", "none", "--rootfs", self.root, "true", env=self.env | {"PROA_ROOT": str(small / "data")}, check=False)
+        self.assertEqual(125, done.returncode)
+        self.assertIn("no space left on device", done.stderr)
 
 
 class ExecTest(EngineTest):
