@@ -45,6 +45,7 @@ Result<int> program_events(const Invocation&);
 Result<int> program_inspect(const Invocation&);
 // container_cp.cc
 Result<int> container_cp(const Invocation&);
+Result<int> container_export(const Invocation&);
 // volume_commands.cc
 Result<int> volume_create(const Invocation&);
 Result<int> volume_ls(const Invocation&);
@@ -58,6 +59,11 @@ Result<int> sandbox_inspect(const Invocation&);
 Result<int> sandbox_start(const Invocation&);
 Result<int> sandbox_stop(const Invocation&);
 Result<int> sandbox_rm(const Invocation&);
+// system_commands.cc
+Result<int> system_df(const Invocation&);
+Result<int> system_prune(const Invocation&);
+Result<int> system_info(const Invocation&);
+Result<int> system_boot(const Invocation&);
 // What shims call: `proa __exited ID`, `proa __health ID`.
 Result<int> engine_exited(const Invocation&);
 Result<int> engine_health(const Invocation&);

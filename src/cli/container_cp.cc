@@ -10,6 +10,7 @@
 #include "cli/print.h"
 #include "engine/copy.h"
 #include "engine/engine.h"
+#include "kernel/file.h"
 #include "oci/image/pack.h"
 #include "oci/image/stream.h"
 
@@ -52,6 +53,19 @@ Result<int> container_cp(const Invocation& in) {
     TRY(engine::copy_place(
         from, to, {.follow_link = in.on("follow-link"), .keep_owner = in.on("archive") || !from_container.empty()}));
   }
+  return 0;
+}
+
+Result<int> container_export(const Invocation& in) {
+  const std::string file = in.text("output");
+  if (file.empty() && ::isatty(STDOUT_FILENO) != 0)
+    return fail("cowardly refusing to save to a terminal").hint("use -o FILE, or redirect the output");
+  Engine engine = TRY(Engine::open());
+  const engine::Container container = TRY(engine.inspect(in.argument(0)));
+  Fd root = TRY(engine.open_own_files(container));
+  const Fd target =
+      file.empty() ? Fd(::dup(STDOUT_FILENO)) : TRY(kernel::open(file.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644));
+  TRY(engine::pack_from({.root = std::move(root), .path = "/."}, target.get()));
   return 0;
 }
 

@@ -10,6 +10,8 @@
 
 #include "base/text.h"
 #include "cli/values.h"
+#include "fabric/address.h"
+#include "fabric/device.h"
 #include "kernel/file.h"
 
 namespace proa::cli {
@@ -150,7 +152,14 @@ Result<engine::ResourceConfig> resources(const Invocation& in) {
   r.cpu_rt_runtime = in.integer("cpu-rt-runtime").value_or(0);
   if (r.nano_cpus != 0 && (r.cpu_quota != 0 || r.cpu_period != 0))
     return fail("Conflicting options: Nano CPUs and CPU Period or Quota cannot both be set.");
+  const auto online = ::sysconf(_SC_NPROCESSORS_ONLN);
+  if (r.nano_cpus > online * 1'000'000'000)
+    return fail("range of CPUs is from 0.01 to ", online, ".00, as there are only ", online, " CPUs available");
   r.cpuset_cpus = in.text("cpuset-cpus");
+  for (const auto& [flag, list] :
+       {std::pair("cpuset-cpus", in.text("cpuset-cpus")), {"cpuset-mems", in.text("cpuset-mems")}})
+    if (list.find_first_not_of("0123456789,-") != std::string::npos)
+      return fail("--", flag, ": Invalid value ", list).hint("a list such as 0-3,7");
   r.cpuset_mems = in.text("cpuset-mems");
   r.memory = in.bytes("memory").value_or(0);
   r.memory_swap = in.bytes("memory-swap").value_or(0);
@@ -171,6 +180,43 @@ Result<engine::ResourceConfig> resources(const Invocation& in) {
   r.device_read_iops = TRY(device_rates(in, "device-read-iops"));
   r.device_write_iops = TRY(device_rates(in, "device-write-iops"));
   return r;
+}
+
+// 80, 80/udp, 3000-3005/tcp
+Result<> expose(const std::string& text, std::vector<std::string>& to) {
+  std::string_view protocol = text;
+  std::string_view last = cut(protocol, '/');
+  if (protocol.empty()) protocol = "tcp";
+  const auto first = parse_number<uint16_t>(cut(last, '-'));
+  const auto end = last.empty() ? first : parse_number<uint16_t>(last);
+  if (!first || !end || *first == 0 || *end < *first || (protocol != "tcp" && protocol != "udp" && protocol != "sctp"))
+    return fail("invalid range format for --expose: ", text).hint("PORT, PORT/udp or PORT-PORT");
+  for (int port = *first; port <= *end; ++port) to.push_back(cat(port, "/", protocol));
+  return {};
+}
+
+Result<> check_addresses(const ContainerConfig& config) {
+  for (const std::string& server : config.dns)
+    if (!fabric::Ip::parse(server)) return fail("--dns: IP address is not correctly formatted: ", server);
+  for (const std::string& host : config.extra_hosts) {
+    const size_t at = host.find_first_of(":=");
+    if (at == std::string::npos || at == 0) return fail("bad format for add-host: \"", host, "\"").hint("HOST:IP");
+    std::string ip = host.substr(at + 1);
+    if (ip.starts_with('[') && ip.ends_with(']')) ip = ip.substr(1, ip.size() - 2);
+    if (ip != "host-gateway" && !fabric::Ip::parse(ip)) return fail("invalid IP address in add-host: \"", ip, "\"");
+  }
+  const std::string& name = config.hostname;
+  if (name.size() > 64 || name.find_first_of(" \t\n/") != std::string::npos)
+    return fail("invalid hostname format: ", name).hint("at most 64 letters, digits, '-' and '.'");
+  for (const std::string* mac : {&config.mac_address})
+    if (!mac->empty() && !fabric::parse_mac(*mac)) return fail(*mac, " is not a valid mac address");
+  for (const engine::NetworkConfig& network : config.networks) {
+    if (!network.mac.empty() && !fabric::parse_mac(network.mac))
+      return fail(network.mac, " is not a valid mac address");
+    for (const std::string* ip : {&network.ip, &network.ip6})
+      if (!ip->empty() && !fabric::Ip::parse(*ip)) return fail("invalid IP address: ", *ip);
+  }
+  return {};
 }
 
 Result<> networks(const Invocation& in, ContainerConfig& to) {
@@ -194,8 +240,15 @@ Result<> networks(const Invocation& in, ContainerConfig& to) {
           network.ip6 = value;
         else if (key == "mac-address")
           network.mac = value;
-        else if (key != "driver-opt" && key != "link-local-ip" && key != "gw-priority")
-          return fail("--network ", given, ": invalid field key ", key);
+        else if (key == "gw-priority") {
+          const auto priority = parse_number<int>(value);
+          if (!priority) return fail("--network ", given, ": gw-priority '", value, "' is not a number");
+          network.gateway_priority = *priority;
+        } else if (key == "driver-opt" || key == "link-local-ip")
+          return fail("--network ", given, ": ", key, " is not supported");
+        else
+          return fail("--network ", given, ": invalid field key ", key)
+              .hint("name, alias, ip, ip6, mac-address or gw-priority");
       }
     } else {
       network.name = given;
@@ -222,14 +275,11 @@ Result<> networks(const Invocation& in, ContainerConfig& to) {
   for (const std::string& text : in.texts("publish"))
     for (PortConfig& port : TRY(parse_publish(text))) to.ports.push_back(std::move(port));
   to.publish_all = in.on("publish-all");
-  for (const std::string& text : in.texts("expose"))
-    to.exposed_ports.push_back(text.find('/') == std::string::npos ? text + "/tcp" : text);
+  for (const std::string& text : in.texts("expose")) TRY(expose(text, to.exposed_ports));
   to.dns = in.texts("dns");
   to.dns_search = in.texts("dns-search");
   to.dns_options = both(in, "dns-option", "dns-opt");
   to.extra_hosts = in.texts("add-host");
-  for (const std::string& host : to.extra_hosts)
-    if (host.find_first_of(":=") == std::string::npos) return fail("bad format for add-host: \"", host, "\"");
   to.links = in.texts("link");
   return {};
 }
@@ -283,6 +333,8 @@ Result<> security(const Invocation& in, ContainerConfig& to) {
     return fail("--cgroupns: invalid CGROUP mode");
   to.cgroup_parent = in.text("cgroup-parent");
   to.oom_score_adj = in.integer("oom-score-adj");
+  if (to.oom_score_adj && (*to.oom_score_adj < -1000 || *to.oom_score_adj > 1000))
+    return fail("Invalid value ", *to.oom_score_adj, ", range for oom score adj is [-1000, 1000]");
   return {};
 }
 
@@ -319,7 +371,7 @@ Result<MountConfig> parse_volume(const std::string& text) {
     parts.emplace_back(cut(rest, ':'));
     if (parts.size() == 2 && !rest.empty()) parts.emplace_back(rest);
   }
-  if (parts.empty() || text.find("::") != std::string::npos)
+  if (parts.empty() || text.find("::") != std::string::npos || text.ends_with(':') || text.starts_with(':'))
     return fail("invalid spec: ", text, ": empty section between colons");
   MountConfig out;
   std::string options;
@@ -362,7 +414,14 @@ Result<MountConfig> parse_mount(const std::string& text) {
   for (const std::string_view part : split(text, ',')) {
     std::string_view value = part;
     const std::string_view key = cut(value, '=');
-    const bool on = value.empty() || parse_bool(value).value_or(false);
+    const bool valued = part.find('=') != std::string_view::npos;
+    const bool on = !valued || parse_bool(value).value_or(false);
+    const auto bad = [&](std::string_view why) {
+      return Failure(Error(cat("invalid argument \"", text, "\" for \"--mount\" flag: ", why)));
+    };
+    static constexpr std::string_view kSwitches[] = {"readonly", "ro", "bind-nonrecursive", "volume-nocopy"};
+    if (valued && std::ranges::find(kSwitches, key) != std::end(kSwitches) && !parse_bool(value))
+      return bad(cat("invalid value for '", key, "': ", value));
     if (key == "type")
       out.type = value;
     else if (key == "source" || key == "src")
@@ -375,8 +434,16 @@ Result<MountConfig> parse_mount(const std::string& text) {
       out.propagation = value;
     else if (key == "bind-nonrecursive")
       out.non_recursive = on;
-    else if (key == "bind-recursive")
+    else if (key == "bind-recursive") {
+      if (value != "enabled" && value != "disabled" && value != "writable" && value != "readonly")
+        return bad(cat("invalid value for bind-recursive: ", value,
+                       " (must be \"enabled\", \"disabled\", \"writable\", or \"readonly\")"));
       out.non_recursive = value == "disabled";
+      out.read_only_below = value == "readonly";
+    } else if (key == "volume-subpath")
+      out.subpath = value;
+    else if (key == "volume-label")
+      add_pair(std::string(value), out.labels);
     else if (key == "volume-nocopy")
       out.no_copy = on;
     else if (key == "volume-driver")
@@ -385,9 +452,11 @@ Result<MountConfig> parse_mount(const std::string& text) {
       add_pair(std::string(value), out.driver_options);
     else if (key == "tmpfs-size")
       tmpfs += cat(",size=", TRY_CTX(parse_bytes(value), "--mount tmpfs-size"));
-    else if (key == "tmpfs-mode")
+    else if (key == "tmpfs-mode") {
+      if (value.empty() || value.size() > 5 || value.find_first_not_of("01234567") != std::string_view::npos)
+        return bad(cat("invalid value for tmpfs-mode: ", value));
       tmpfs += cat(",mode=", value);
-    else if (key != "volume-label" && key != "consistency")
+    } else if (key != "consistency")
       return fail("invalid argument \"", text, "\" for \"--mount\" flag: unknown option '", key, "'");
   }
   if (out.type != "bind" && out.type != "volume" && out.type != "tmpfs")
@@ -399,6 +468,19 @@ Result<MountConfig> parse_mount(const std::string& text) {
   }
   if (out.type == "tmpfs" && !out.source.empty())
     return fail("invalid mount config for type \"tmpfs\": field Source must not be specified");
+  const auto only_for = [&](const char* type, bool given, const char* options) -> Result<> {
+    if (!given || out.type == type) return {};
+    return fail("invalid argument \"", text, "\" for \"--mount\" flag: cannot mix '", options,
+                "' options with mount type '", out.type, "'");
+  };
+  const bool of_volume =
+      out.no_copy || !out.driver.empty() || !out.driver_options.empty() || !out.labels.empty() || !out.subpath.empty();
+  TRY(only_for("volume", of_volume, "volume-*"));
+  TRY(only_for("bind", out.non_recursive || out.read_only_below || !out.propagation.empty(), "bind-*"));
+  TRY(only_for("tmpfs", !tmpfs.empty(), "tmpfs-*"));
+  if (out.read_only_below && !out.read_only)
+    return fail("invalid argument \"", text,
+                "\" for \"--mount\" flag: option 'bind-recursive=readonly' requires 'readonly'");
   if (out.type == "volume" && out.source.empty()) out.anonymous = true;
   if (!tmpfs.empty()) out.options = tmpfs.substr(1);
   return out;
@@ -475,6 +557,41 @@ Result<WallTime> parse_when(const std::string& text) {
   return fail("'", text, "' is no time").hint("2026-01-02T15:04:05Z, seconds since 1970, or 10m for ten minutes ago");
 }
 
+// Flags of Docker's that nothing here can honour.
+Result<> refuse_foreign(const Invocation& in) {
+  if (const std::string gpus = in.text("gpus"); !gpus.empty())
+    return fail("could not select device driver \"\" with capabilities: [[gpu]]")
+        .hint("--gpus is not supported: give the devices with --device");
+  for (const std::string_view flag : {"cpu-count", "cpu-percent"})
+    if (in.integer(flag).value_or(0) != 0) return fail("--", flag, ": there is no such limit on Linux").hint("--cpus");
+  if (in.bytes("io-maxbandwidth").value_or(0) != 0 || in.whole("io-maxiops").value_or(0) != 0)
+    return fail("--io-maxbandwidth and --io-maxiops: there are no such limits on Linux")
+        .hint("--device-read-bps, --device-write-bps, --device-read-iops and --device-write-iops");
+  if (const std::string kind = in.text("isolation"); !kind.empty() && kind != "default")
+    return fail("invalid isolation '", kind, "' on linux, only 'default' is supported");
+  if (in.on("use-api-socket")) return fail("--use-api-socket: there is no daemon whose socket a container could use");
+  if (!in.texts("link-local-ip").empty())
+    return fail("--link-local-ip: networks give no link-local addresses of choice").hint("--ip and --ip6");
+  if (const std::vector<std::string> options = in.texts("storage-opt"); !options.empty())
+    return fail("--storage-opt ", options.front(),
+                ": is supported only for overlay over xfs with 'pquota' mount option, which is not used");
+  const std::string runtime = in.text("runtime");
+  if (!runtime.empty() && runtime != "proa" && runtime != "runc" && runtime != "io.containerd.runc.v2")
+    return fail("unknown or invalid runtime name: ", runtime).hint("there is 'proa', which 'runc' stands for, too");
+  return {};
+}
+
+Result<> check_log_options(const engine::LogConfig& log) {
+  for (const auto& [name, value] : log.options) {
+    if (log.driver == "none" || (name != "max-size" && name != "max-file"))
+      return fail("unknown log opt '", name, "' for ", log.driver, " log driver").hint("max-size or max-file");
+    if (name == "max-size" && value != "-1") TRY_CTX(parse_bytes(value), "--log-opt max-size");
+    if (name == "max-file" && parse_number<uint16_t>(value).value_or(0) == 0)
+      return fail("--log-opt max-file: '", value, "' is not a number of files, 1 or more");
+  }
+  return {};
+}
+
 Result<ContainerConfig> read_sandbox_config(const Invocation& in) {
   ContainerConfig out;
   for (const std::string_view name : split(in.text("share"), ',')) out.shared.emplace_back(name);
@@ -489,11 +606,13 @@ Result<ContainerConfig> read_sandbox_config(const Invocation& in) {
   out.restart = TRY(parse_restart(in.text("restart")));
   TRY(namespaces(in, out));
   TRY(networks(in, out));
+  TRY(check_addresses(out));
   return out;
 }
 
 Result<ContainerConfig> read_config(const Invocation& in) {
   ContainerConfig out;
+  TRY(refuse_foreign(in));
   std::vector<std::string> words = in.arguments();
   out.rootfs = in.text("rootfs");
   if (out.rootfs.empty()) {
@@ -530,14 +649,14 @@ Result<ContainerConfig> read_config(const Invocation& in) {
     return fail("logger: no log driver named '", out.log.driver, "' is registered")
         .hint("json-file, local, k8s-file or none");
   out.log.options = TRY(pairs(in, "log-opt"));
-  for (const auto& [name, value] : out.log.options)
-    if (name == "max-size" && value != "-1") TRY_CTX(parse_bytes(value), "--log-opt max-size");
+  TRY(check_log_options(out.log));
   out.init = in.on("init");
   out.sandbox = in.text("sandbox");
   out.resources = TRY(resources(in));
   TRY(networks(in, out));
   TRY(storage(in, out));
   TRY(security(in, out));
+  TRY(check_addresses(out));
   return out;
 }
 

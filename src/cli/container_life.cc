@@ -11,6 +11,7 @@
 #include "cli/container_flags.h"
 #include "cli/human.h"
 #include "cli/print.h"
+#include "cli/prune.h"
 #include "engine/engine.h"
 
 namespace proa::cli {
@@ -110,22 +111,34 @@ Result<int> container_update(const Invocation& in) {
   });
 }
 
-Result<int> container_prune(const Invocation& in) {
-  const ContainerFilter filter = TRY(ContainerFilter::parse(in.texts("filter")));
-  if (!in.on("force") && !TRY(confirm("WARNING! This will remove all stopped containers."))) return 0;
-  Engine engine = TRY(Engine::open());
+Result<Pruned> prune_containers(Engine& engine, const Filters& filters) {
+  const ContainerFilter filter = TRY(ContainerFilter::parse(filters));
   TRY(engine.clean_up());
-  std::string removed;
-  uint64_t bytes = 0;
+  Pruned out;
   for (const engine::Container& container : TRY(engine.list())) {
     const std::string& status = container.state.status;
     if ((status != "exited" && status != "created" && status != "dead") || !TRY(filter.matches(engine, container)))
       continue;
-    if (!container.resolved.snapshot.empty()) bytes += engine.images().usage(container.resolved.snapshot).value_or(0);
-    if (engine.remove(container.id)) removed += container.id + "\n";
+    const bool own = !container.resolved.snapshot.empty();
+    const uint64_t size = own ? engine.images().usage(container.resolved.snapshot).value_or(0) : 0;
+    if (!engine.remove(container.id)) continue;
+    out.text += container.id + "\n";
+    out.bytes += size;
   }
-  if (!removed.empty()) TRY(print_text(cat("Deleted Containers:\n", removed, "\n")));
-  TRY(print_text(cat("Total reclaimed space: ", human_size(bytes), "\n")));
+  if (!out.text.empty()) out.text = cat("Deleted Containers:\n", out.text, "\n");
+  return out;
+}
+
+Result<> print_pruned(const Pruned& pruned) {
+  return print_text(cat(pruned.text, "Total reclaimed space: ", human_size(pruned.bytes), "\n"));
+}
+
+Result<int> container_prune(const Invocation& in) {
+  TRY(ContainerFilter::parse(in.texts("filter")));
+  if (!in.on("force") && !TRY(confirm("WARNING! This will remove all stopped containers."))) return 0;
+  Engine engine = TRY(Engine::open());
+  const Pruned pruned = TRY(prune_containers(engine, in.texts("filter")));
+  TRY(print_pruned(pruned));
   return 0;
 }
 

@@ -109,6 +109,7 @@ bj::object row_of(Engine& engine, const Container& c, bool whole, bool size) {
       {"Networks", joined(networks)},
       {"Ports", ports_text(c)},
       {"Sandbox", c.config.sandbox.empty() ? "" : std::string(short_id(c.config.sandbox))},
+      {"Platform", c.config.platform},
       {"RunningFor", human_duration(since(c.created)) + " ago"},
       {"Size", size && !c.resolved.snapshot.empty() ? human_size(engine.images().usage(c.resolved.snapshot).value_or(0))
                                                     : "0B"},
@@ -314,6 +315,14 @@ std::string text_at(const bj::value& event, std::string_view name) {
   return value != nullptr && value->is_string() ? std::string(std::string_view(value->get_string())) : "";
 }
 
+Result<> check_event_filters(const std::vector<std::string>& filters) {
+  static constexpr std::string_view kKnown[] = {"container", "event", "image", "label", "network", "type", "volume"};
+  for (const std::string& text : filters)
+    if (std::ranges::find(kKnown, text.substr(0, text.find('='))) == std::end(kKnown))
+      return fail("invalid filter '", text, "'").hint("container, event, image, label, network, type or volume");
+  return {};
+}
+
 bool event_matches(const bj::value& event, const std::vector<std::string>& filters) {
   std::vector<std::pair<std::string, bool>> seen;
   const auto& actor = event.at("Actor").as_object();
@@ -327,7 +336,7 @@ bool event_matches(const bj::value& event, const std::vector<std::string>& filte
       yes = text_at(event, "Type") == value;
     else if (name == "event")
       yes = action == value || action.starts_with(value + ":");
-    else if (name == "container" || name == "volume") {
+    else if (name == "container" || name == "volume" || name == "network") {
       const auto* own = attributes.if_contains("name");
       yes = text_at(event, "Type") == name && (id.starts_with(value) || (own != nullptr && own->as_string() == value));
     } else if (name == "image") {
@@ -370,6 +379,7 @@ Result<int> program_events(const Invocation& in) {
   std::optional<Template> shape;
   if (!format.empty() && format != "json") shape.emplace(TRY_CTX(Template::parse(format), "--format"));
   const std::vector<std::string> filters = in.texts("filter");
+  TRY(check_event_filters(filters));
   Result<> printed;
   TRY(engine.events().read(query, [&](std::string_view line) {
     const auto event = json::parse(line);

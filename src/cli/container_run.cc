@@ -87,6 +87,7 @@ Result<engine::Created> make(Engine& engine, const Invocation& in, const Contain
 Result<AttachOptions> attach_options(const Invocation& in, const ContainerConfig& config) {
   AttachOptions out{.in = config.open_stdin, .tty = config.tty, .detach_keys = in.text("detach-keys")};
   out.proxy_signals = in.on("sig-proxy");
+  TRY(engine::parse_detach_keys(out.detach_keys));
   const std::vector<std::string> named = in.texts("attach");
   if (named.empty()) return out;
   out.in = out.out = out.err = false;
@@ -184,7 +185,8 @@ Result<int> container_start(const Invocation& in) {
   int status = 0;
   for (const std::string& name : in.arguments()) {
     if (const auto started = engine.start(name); !started) {
-      complain(cat("proa: error: ", name, ": ", started.error().message(), "\n"));
+      complain(
+          cat("proa: error: ", started.error().code() == ENOENT ? "" : name + ": ", started.error().message(), "\n"));
       status = 1;
       continue;
     }

@@ -96,7 +96,7 @@ constinit const Command kAttach{
 
 constexpr Flag kExecFlags[] = {
     {"detach", "d", Kind::kBool, "", "run in the background"},
-    {"detach-keys", "", Kind::kText, "KEYS", "taken for compatibility", "", {}, Offer::kNothing, true},
+    kDetachKeys,
     {"env", "e", Kind::kTexts, "NAME=VALUE", "environment variable"},
     {"env-file", "", Kind::kTexts, "FILE", "read environment variables from FILE", "", {}, Offer::kFile},
     {"interactive", "i", Kind::kBool, "", "keep standard input open"},
@@ -429,6 +429,18 @@ constinit const Command kCp{
     .examples = kCpExamples,
     .handler = container_cp,
 };
+constexpr Flag kExportFlags[] = {
+    {"output", "o", Kind::kText, "FILE", "write to FILE instead of stdout", "", {}, Offer::kFile}};
+constexpr Example kExportExamples[] = {{"{program} -o web.tar web", "all files of web in one archive"}};
+constinit const Command kExport{
+    .name = "export",
+    .summary = "Write a container's files as a tar archive",
+    .description = "Writes the root file system without what is mounted in it, of running and stopped containers.",
+    .flags = kExportFlags,
+    .arguments = kContainer,
+    .examples = kExportExamples,
+    .handler = container_export,
+};
 constexpr Flag kEventsFlags[] = {
     kFilter,
     {"format", "", Kind::kText, "TEMPLATE", "json, or a Go template for each event"},
@@ -446,9 +458,10 @@ constinit const Command kEvents{
 };
 
 constexpr const Command* kContainerCommands[] = {
-    &kAttach, &kCommit, &kCp,    &kCreate, &kDiff,  &kExec,    &kContainerInspect, &kKill,
-    &kLogs,   &kLs,     &kPause, &kPort,   &kPrune, &kRename,  &kRestart,          &kRm,
-    &kRun,    &kStart,  &kStats, &kStop,   &kTop,   &kUnpause, &kUpdate,           &kWait};
+    &kAttach, &kCommit, &kCp,    &kCreate, &kDiff, &kExec,  &kExport,  &kContainerInspect,
+    &kKill,   &kLogs,   &kLs,    &kPause,  &kPort, &kPrune, &kRename,  &kRestart,
+    &kRm,     &kRun,    &kStart, &kStats,  &kStop, &kTop,   &kUnpause, &kUpdate,
+    &kWait};
 
 constexpr Example kContainerExamples[] = {{"{program} ls -a", "all containers"},
                                           {"{program} prune", "remove those that ended"}};

@@ -15,6 +15,7 @@
 #include "cli/human.h"
 #include "cli/image_documents.h"
 #include "cli/print.h"
+#include "cli/prune.h"
 #include "cli/template.h"
 #include "kernel/file.h"
 #include "oci/image/images.h"
@@ -195,12 +196,11 @@ Result<int> image_tag(const Invocation& in) {
 
 namespace {
 
-// Those that may run on the images.
-Result<std::vector<engine::Container>> containers_of(const Invocation& in) {
+// Whose containers may run on the images.
+Result<engine::Engine> engine_of(const Invocation& in) {
   engine::Folders folders = engine::Folders::standard();
   if (const std::string root = in.text("root"); !root.empty()) folders.data = root;
-  engine::Engine engine = TRY(engine::Engine::open(folders));
-  return engine.list();
+  return engine::Engine::open(folders);
 }
 
 Result<im::Removed> remove_one(const im::Images& images, const std::vector<engine::Container>& containers,
@@ -214,7 +214,8 @@ Result<im::Removed> remove_one(const im::Images& images, const std::vector<engin
 
 Result<int> image_rm(const Invocation& in) {
   const im::Images images = TRY(open_images(in));
-  const auto containers = TRY(containers_of(in));
+  engine::Engine engine = TRY(engine_of(in));
+  const auto containers = TRY(engine.list());
   int status = 0;
   for (const std::string& name : in.arguments()) {
     const auto removed = remove_one(images, containers, name, {.force = in.on("force"), .no_prune = in.on("no-prune")});
@@ -238,20 +239,26 @@ Result<int> image_prune(const Invocation& in) {
                                         : "This will remove all images without a name."));
     if (!sure) return 0;
   }
-  const im::Images images = TRY(open_images(in));
-  const im::ListFilter filter = TRY(filter_of(in));
-  const auto containers = TRY(containers_of(in));
+  engine::Engine engine = TRY(engine_of(in));
+  const Pruned pruned = TRY(prune_images(engine, all, in.texts("filter")));
+  TRY(print_pruned(pruned));
+  return 0;
+}
+
+Result<Pruned> prune_images(engine::Engine& engine, bool all, const Filters& filters) {
+  const im::Images images(TRY(im::Store::open({.root = engine.folders().images()})));
+  im::ListFilter filter;
+  for (const std::string& each : filters) TRY_CTX(add_filter(filter, each), "--filter");
+  const auto containers = TRY(engine.list());
   const auto in_use = [&](const im::Image& image) {
     return std::ranges::any_of(containers, [&](const auto& container) { return uses_image(container, image); });
   };
   const im::Removed removed = TRY(images.prune({.all = all, .filter = filter, .in_use = in_use}));
-  if (!removed.untagged.empty() || !removed.deleted.empty()) {
-    TRY(print_text("Deleted Images:\n"));
-    TRY(show_removed(removed));
-    TRY(print_text("\n"));
-  }
-  TRY(print_text(cat("Total reclaimed space: ", human_size(removed.bytes), "\n")));
-  return 0;
+  Pruned out{.text = {}, .bytes = removed.bytes};
+  for (const std::string& name : removed.untagged) out.text += cat("Untagged: ", shown_name(name), "\n");
+  for (const auto& id : removed.deleted) out.text += cat("Deleted: ", id.text(), "\n");
+  if (!out.text.empty()) out.text = cat("Deleted Images:\n", out.text, "\n");
+  return out;
 }
 
 Result<int> image_save(const Invocation& in) {

@@ -9,8 +9,13 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "cli/container_filter.h"
+#include "cli/container_flags.h"
 #include "cli/documents.h"
+#include "cli/human.h"
 #include "cli/print.h"
+#include "cli/prune.h"
+#include "cli/template.h"
 #include "engine/engine.h"
 #include "fabric/fabric.h"
 #include "oci/runtime/runtime.h"
@@ -79,7 +84,7 @@ bool has_label(const Network& network, std::string_view label) {
   return found != network.labels.end() && (!label.contains('=') || found->second == value);
 }
 
-Result<bool> passes(const Network& network, const std::string& filter) {
+Result<bool> passes(const Fabric& fabric, const Network& network, const std::string& filter) {
   std::string_view value = filter;
   const std::string_view key = cut(value, '=');
   if (!filter.contains('=')) return fail("flag --filter: \"", filter, "\" is not KEY=VALUE");
@@ -89,14 +94,29 @@ Result<bool> passes(const Network& network, const std::string& filter) {
   if (key == "label") return has_label(network, value);
   if (key == "label!") return !has_label(network, value);
   if (key == "type") return network.builtin() == (value == "builtin");
-  return fail("flag --filter: \"", key, "\" is not known").hint("name, id, driver, label or type (custom, builtin)");
+  if (key == "scope") return value == "local";
+  if (key == "until")
+    return TRY(parse_rfc3339(network.created)) < TRY_CTX(parse_when(std::string(value)), "flag --filter until");
+  if (key == "dangling")
+    return (!network.builtin() && TRY(fabric.endpoints_on(network)).empty()) == (value == "true" || value == "1");
+  return fail("flag --filter: \"", key, "\" is not known")
+      .hint("dangling, driver, id, label, name, scope, type (custom, builtin) or until");
 }
 
-Result<std::vector<Network>> filtered(const Invocation& in, const Fabric& fabric) {
+// Of one name any value will do, but for labels, of which all must match.
+Result<std::vector<Network>> filtered(const Filters& filters, const Fabric& fabric) {
   std::vector<Network> chosen;
   for (Network& network : TRY(fabric.networks())) {
+    std::map<std::string, bool, std::less<>> seen;
     bool all = true;
-    for (const std::string& filter : in.texts("filter")) all = TRY(passes(network, filter)) && all;
+    for (const std::string& filter : filters) {
+      const bool yes = TRY(passes(fabric, network, filter));
+      if (filter.starts_with("label"))
+        all = all && yes;
+      else
+        seen[filter.substr(0, filter.find('='))] |= yes;
+    }
+    for (const auto& [name, yes] : seen) all = all && yes;
     if (all) chosen.push_back(std::move(network));
   }
   return chosen;
@@ -180,12 +200,6 @@ Result<> connect_of_runtime(const Invocation& in, Fabric& fabric) {
   return {};
 }
 
-Result<bool> confirmed() {
-  TRY(print_text("WARNING! This will remove all networks that nothing is connected to.\nGo on? [y/N] "));
-  char answer = 0;
-  return ::read(STDIN_FILENO, &answer, 1) == 1 && (answer == 'y' || answer == 'Y');
-}
-
 }  // namespace
 
 Result<document::value> network_document(engine::Engine& engine, const std::string& name) {
@@ -212,22 +226,25 @@ Result<int> network_create(const Invocation& in) {
 Result<int> network_ls(const Invocation& in) {
   const Fabric fabric = TRY(open_fabric(in));
   Table table{{"NETWORK ID", "NAME", "DRIVER", "SCOPE"}, {}};
-  document::array array;
+  std::vector<document::value> rows;
   std::string ids;
-  for (const Network& network : TRY(filtered(in, fabric))) {
+  for (const Network& network : TRY(filtered(in.texts("filter"), fabric))) {
     const std::string id(in.on("no-trunc") ? std::string_view(network.id) : short_id(network.id));
+    std::string labels;
+    for (const auto& [key, value] : network.labels) labels += cat(labels.empty() ? "" : ",", key, "=", value);
     ids += cat(id, "\n");
     table.rows.push_back({id, network.name, network.driver, "local"});
-    array.emplace_back(document::object{{"ID", id},
-                                        {"Name", network.name},
-                                        {"Driver", network.driver},
-                                        {"Scope", "local"},
-                                        {"Internal", network.internal},
-                                        {"IPv6", network.ipv6},
-                                        {"Labels", texts_value(network.labels)},
-                                        {"CreatedAt", network.created}});
+    rows.push_back({{"ID", id},
+                    {"Name", network.name},
+                    {"Driver", network.driver},
+                    {"Scope", "local"},
+                    {"Internal", network.internal},
+                    {"IPv4", network.subnet(AF_INET) != nullptr},
+                    {"IPv6", network.ipv6},
+                    {"Labels", labels},
+                    {"CreatedAt", human_time(network.created)}});
   }
-  TRY(in.on("quiet") ? print_text(ids) : print_document(in.text("output"), array, table));
+  TRY(in.on("quiet") ? print_text(ids) : print_rows(in.text("format"), in.text("output"), rows, table));
   return 0;
 }
 
@@ -238,7 +255,7 @@ Result<int> network_inspect(const Invocation& in) {
     const Network network = TRY(fabric.network(reference));
     all.emplace_back(TRY(inspect_value(fabric, network)));
   }
-  TRY(print_text(json::to_pretty(all)));
+  TRY(print_documents(in, all));
   return 0;
 }
 
@@ -253,19 +270,30 @@ Result<int> network_rm(const Invocation& in) {
   return 0;
 }
 
-Result<int> network_prune(const Invocation& in) {
-  Fabric fabric = TRY(open_fabric(in));
-  if (!in.on("force") && !TRY(confirmed())) return 0;
-  std::string removed;
-  for (const Network& network : TRY(filtered(in, fabric))) {
+Result<Pruned> prune_networks_of(Fabric& fabric, const Filters& filters) {
+  Pruned out;
+  for (const Network& network : TRY(filtered(filters, fabric))) {
     if (network.builtin()) continue;
     Result<> done = fabric.remove_network(network.id);
     if (!done && (done.error().code() == EBUSY || done.error().code() == ENOENT)) continue;
     TRY(std::move(done));
-    removed += cat(network.name, "\n");
+    out.text += cat(network.name, "\n");
   }
-  TRY(fabric.sweep());
-  if (!removed.empty()) TRY(print_text(cat("Deleted Networks:\n", removed)));
+  if (!out.text.empty()) out.text = cat("Deleted Networks:\n", out.text, "\n");
+  return out;
+}
+
+Result<Pruned> prune_networks(engine::Engine& engine, const Filters& filters) {
+  Fabric fabric = TRY(Fabric::open({.state = engine.folders().network(), .run = engine.folders().network_run()}));
+  return prune_networks_of(fabric, filters);
+}
+
+Result<int> network_prune(const Invocation& in) {
+  Fabric fabric = TRY(open_fabric(in));
+  if (!in.on("force") && !TRY(confirm("WARNING! This will remove all networks that nothing is connected to.")))
+    return 0;
+  const Pruned pruned = TRY(prune_networks_of(fabric, in.texts("filter")));
+  TRY(print_text(pruned.text));
   return 0;
 }
 

@@ -1,11 +1,11 @@
 // The networks' command line: Docker's.
+#include "cli/common_flags.h"
 #include "cli/network_commands.h"
 #include "cli/tables.h"
 
 namespace proa::cli {
 namespace {
 
-constexpr std::string_view kOutputs[] = {"table", "json", "yaml"};
 constexpr Flag kGroupFlags[] = {
     {"state", "", Kind::kText, "DIR", "folder of the networks' records", "/var/lib/proa/network", {}, Offer::kFolder},
     {"run",
@@ -19,9 +19,6 @@ constexpr Flag kGroupFlags[] = {
 };
 
 constexpr Argument kNetworks[] = {{"NETWORK", "name or id of the network", true, true}};
-constexpr Flag kFilter{"filter", "f", Kind::kTexts, "KEY=VALUE",
-                       "only networks with name=, id=, driver=, label= or type="};
-constexpr Flag kForce{"force", "f", Kind::kBool, "", "do not ask"};
 
 constexpr Flag kCreateFlags[] = {
     {"driver", "d", Kind::kText, "DRIVER", "what the network is made of", "bridge"},
@@ -60,6 +57,7 @@ constexpr Flag kLsFlags[] = {
     kFilter,
     {"quiet", "q", Kind::kBool, "", "ids only"},
     {"no-trunc", "", Kind::kBool, "", "whole ids"},
+    kFormat,
     {"output", "o", Kind::kText, "FORMAT", "table, json or yaml", "table", kOutputs},
 };
 constexpr Example kLsExamples[] = {
@@ -69,17 +67,25 @@ constexpr Example kLsExamples[] = {
 constexpr Command kLs{
     .name = "ls",
     .summary = "List networks",
-    .description = "Lists networks, those that are always there first.",
+    .description =
+        "Lists networks, those that are always there first. Filters: dangling, driver, id, label, name, scope, type, "
+        "until.",
     .flags = kLsFlags,
     .examples = kLsExamples,
     .handler = network_ls,
 };
 
+constexpr Flag kInspectFlags[] = {
+    {"format", "f", Kind::kText, "TEMPLATE", "json, or a Go template for each network"},
+    {"output", "o", Kind::kText, "FORMAT", "json or yaml", "json", kDocuments},
+    {"verbose", "v", Kind::kBool, "", "taken for compatibility", "", {}, Offer::kNothing, true},
+};
 constexpr Example kInspectExamples[] = {{"{program} inspect bridge", "the default network, with its containers"}};
 constexpr Command kInspect{
     .name = "inspect",
     .summary = "Show networks in detail, as JSON",
     .description = "Shows each network in Docker's form: its subnets, options and labels, and the containers on it.",
+    .flags = kInspectFlags,
     .arguments = kNetworks,
     .examples = kInspectExamples,
     .handler = network_inspect,

@@ -109,7 +109,10 @@ int run_program(std::span<char*> words) {
   const auto report = runtime ? report_to_log : report_plainly;
   if (!parsed) {
     report(parsed.error());
-    return runtime ? kProaRuntime.usage_status : program.usage_status;
+    if (runtime) return kProaRuntime.usage_status;
+    // Those who exit with a program's status have one number for all that is not the program's.
+    const int own = invocation.command().error_status;
+    return own == 1 ? program.usage_status : own;
   }
   if (invocation.path().front() == &kProaRoot) use_root(invocation);
   const Result<int> status = run(invocation);

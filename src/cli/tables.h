@@ -20,10 +20,11 @@ extern const Command kLogin, kLogout;
 // `proa container`, `proa sandbox`, `proa volume`, and what Docker has without these words.
 extern const Command kContainerRoot;
 extern const Command kSandboxRoot;
+extern const Command kSystemRoot;
 extern const Command kVolumeRoot;
 namespace containers {
 extern const Command kRun, kCreate, kStart, kAttach, kExec, kPs, kLogs, kStop, kRestart, kKill, kPause, kUnpause, kRm,
-    kWait, kTop, kStats, kInspect, kCp, kDiff, kCommit, kRename, kUpdate, kPort, kEvents;
+    kWait, kTop, kStats, kInspect, kCp, kDiff, kCommit, kRename, kUpdate, kPort, kEvents, kInfo, kExport;
 }  // namespace containers
 
 // `proa registry`.

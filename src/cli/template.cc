@@ -145,6 +145,16 @@ class ExpressionParser {
   }
 
   Result<Expression> call() {
+    // A method of a row of `ps`: {{.Label "name"}}.
+    if (next().kind == Token::Kind::kField && next().text == ".Label" && tokens_[at_ + 1].kind == Token::Kind::kText) {
+      Expression out;
+      out.kind = Expression::Kind::kCall;
+      out.name = "label";
+      out.arguments.push_back({.kind = Expression::Kind::kField, .path = {"Labels"}});
+      out.arguments.push_back({.constant = bj::value(tokens_[at_ + 1].text)});
+      at_ += 2;
+      return out;
+    }
     if (next().kind != Token::Kind::kWord || next().text == "true" || next().text == "false") return operand();
     Expression out;
     out.kind = Expression::Kind::kCall;
@@ -453,6 +463,7 @@ class Renderer {
     if (name == "index") return indexed(in);
     if (in.size() < 2) return fail("no such function, or too few values for it");
     if (name == "join") return joined(in);
+    if (name == "label") return label(shown(in[0]), shown(in[1]));
     if (name == "split") return parted(shown(in[0]), shown(in[1]));
     if (name == "truncate") return bj::value(shown(in[0]).substr(0, static_cast<size_t>(number(in[1]))));
     if (name == "pad") {
@@ -463,6 +474,15 @@ class Renderer {
     }
     if (const auto compared = compare(name, in)) return bj::value(*compared);
     return fail("no such function");
+  }
+
+  // Of "a=1,b=2".
+  static bj::value label(std::string_view labels, std::string_view name) {
+    while (!labels.empty()) {
+      std::string_view value = cut(labels, ',');
+      if (cut(value, '=') == name) return bj::value(std::string(value));
+    }
+    return bj::value("");
   }
 
   static std::optional<bool> compare(const std::string& name, const Arguments& in) {

@@ -16,6 +16,7 @@
 #include "cli/documents.h"
 #include "cli/human.h"
 #include "cli/print.h"
+#include "cli/prune.h"
 #include "cli/template.h"
 #include "engine/engine.h"
 
@@ -70,7 +71,9 @@ Result<bool> matches(const Volume& volume, const std::vector<std::string>& filte
   return true;
 }
 
-uint64_t size_of(const std::string& path) {
+}  // namespace
+
+uint64_t size_of_folder(const std::string& path) {
   uint64_t bytes = 0;
   std::error_code code;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(path, code)) {
@@ -79,8 +82,6 @@ uint64_t size_of(const std::string& path) {
   }
   return bytes;
 }
-
-}  // namespace
 
 Result<bj::value> volume_document(Engine& engine, const std::string& name) {
   return describe(TRY(engine.volumes().find(name)));
@@ -159,18 +160,22 @@ Result<int> volume_prune(const Invocation& in) {
                        : "WARNING! This will remove anonymous local volumes not used by at least one container.")))
     return 0;
   Engine engine = TRY(Engine::open());
+  const Pruned pruned = TRY(prune_volumes(engine, all, in.texts("filter")));
+  TRY(print_pruned(pruned));
+  return 0;
+}
+
+Result<Pruned> prune_volumes(Engine& engine, bool all, const Filters& filters) {
   TRY(engine.list());  // what is to go by itself has no volumes any more
-  std::string removed;
-  uint64_t bytes = 0;
+  Pruned out;
   TRY(engine.prune_volumes([&](const Volume& volume) -> Result<bool> {
-    if ((!all && !volume.anonymous) || !TRY(matches(volume, in.texts("filter"), {}))) return false;
-    bytes += size_of(volume.path);
-    removed += volume.name + "\n";
+    if ((!all && !volume.anonymous) || !TRY(matches(volume, filters, {}))) return false;
+    out.bytes += size_of_folder(volume.path);
+    out.text += volume.name + "\n";
     return true;
   }));
-  if (!removed.empty()) TRY(print_text(cat("Deleted Volumes:\n", removed, "\n")));
-  TRY(print_text(cat("Total reclaimed space: ", human_size(bytes), "\n")));
-  return 0;
+  if (!out.text.empty()) out.text = cat("Deleted Volumes:\n", out.text, "\n");
+  return out;
 }
 
 }  // namespace proa::cli

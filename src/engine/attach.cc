@@ -87,11 +87,11 @@ Result<std::string> parse_detach_keys(const std::string& text) {
       else if (c >= '[' && c <= '_')
         out += static_cast<char>(c - '@');
       else
-        return fail("invalid detach keys (", text, "): '", key, "'");
+        return fail("Invalid escape keys (", text, ") provided: '", key, "'");
     } else if (key == "DEL") {
       out += '\x7f';
     } else {
-      return fail("invalid detach keys (", text, "): '", key, "'")
+      return fail("Invalid escape keys (", text, ") provided: '", key, "'")
           .hint("a letter, or ctrl- and one of a-z @ [ \\ ] ^ _");
     }
   }

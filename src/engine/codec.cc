@@ -18,6 +18,7 @@ void visit(V& v, T& t) {
   v("type", t.type), v("source", t.source), v("target", t.target), v("readOnly", t.read_only), v("noCopy", t.no_copy);
   v("nonRecursive", t.non_recursive), v("makeSource", t.make_source), v("propagation", t.propagation);
   v("options", t.options), v("driver", t.driver), v("driverOptions", t.driver_options), v("anonymous", t.anonymous);
+  v("subpath", t.subpath), v("labels", t.labels), v("readOnlyBelow", t.read_only_below);
 }
 template <typename V, typename T>
   requires std::same_as<std::remove_const_t<T>, PortConfig>
@@ -28,6 +29,7 @@ template <typename V, typename T>
   requires std::same_as<std::remove_const_t<T>, NetworkConfig>
 void visit(V& v, T& t) {
   v("name", t.name), v("aliases", t.aliases), v("ip", t.ip), v("ip6", t.ip6), v("mac", t.mac);
+  v("gatewayPriority", t.gateway_priority);
 }
 template <typename V, typename T>
   requires std::same_as<std::remove_const_t<T>, HealthConfig>
@@ -121,7 +123,7 @@ void visit(V& v, T& t) {
   v("status", t.status), v("pid", t.pid), v("shim", t.shim), v("exitCode", t.exit_code), v("oomKilled", t.oom_killed);
   v("stoppedByUser", t.stopped_by_user), v("error", t.error), v("startedAt", t.started_at);
   v("finishedAt", t.finished_at), v("restartCount", t.restart_count), v("backoffMs", t.backoff_ms);
-  v("networks", t.networks), v("ports", t.ports), v("pending", t.pending);
+  v("boot", t.boot), v("networks", t.networks), v("ports", t.ports), v("pending", t.pending);
 }
 template <typename V, typename T>
   requires std::same_as<std::remove_const_t<T>, HealthProbe>

@@ -21,13 +21,15 @@ struct MountConfig {
   std::string source;           // volume's name (empty: anonymous), or host path
   std::string target;
   bool read_only = false;
-  bool no_copy = false;        // volume: do not fill an empty one with what the image has there
-  bool non_recursive = false;  // bind
-  bool make_source = false;    // bind: make a missing source folder (-v does, --mount does not)
-  std::string propagation;     // bind: rprivate when empty
-  std::string options;         // tmpfs: as for mount(8)
-  std::string driver;          // volume to be made: its driver and options
-  StringMap driver_options;
+  bool no_copy = false;          // volume: do not fill an empty one with what the image has there
+  bool non_recursive = false;    // bind
+  bool read_only_below = false;  // bind: mounts below a read-only one are read-only, too
+  bool make_source = false;      // bind: make a missing source folder (-v does, --mount does not)
+  std::string propagation;       // bind: rprivate when empty
+  std::string options;           // tmpfs: as for mount(8)
+  std::string subpath;           // volume: a folder or file in it
+  std::string driver;            // volume to be made: its driver, options and labels
+  StringMap driver_options, labels;
   bool anonymous = false;  // made for this container: removed with it
   bool operator==(const MountConfig&) const = default;
 };
@@ -45,6 +47,7 @@ struct NetworkConfig {
   std::string name;
   Strings aliases;
   std::string ip, ip6, mac;
+  int64_t gateway_priority = 0;  // of several networks the highest has the default route
 };
 
 // Times in nanoseconds; 0: Docker's initial values (30 s, 30 s, 0, 5 s, 3).
@@ -187,6 +190,7 @@ struct State {
   bool stopped_by_user = false;  // stop or kill: unless-stopped and on-failure heed it
   std::string error;
   std::string started_at, finished_at;  // RFC 3339
+  std::string boot;                     // the host's boot id when it was started
   int64_t restart_count = 0;
   int64_t backoff_ms = 0;  // the last wait before a restart
   std::vector<Attachment> networks;

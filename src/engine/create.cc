@@ -182,7 +182,8 @@ Result<> Engine::make_volumes(const ContainerConfig& config, const std::string& 
       continue;
     }
     if (mount.type != "volume") continue;
-    Volume wanted{.name = mount.source, .options = mount.driver_options, .anonymous = mount.anonymous};
+    Volume wanted{
+        .name = mount.source, .labels = mount.labels, .options = mount.driver_options, .anonymous = mount.anonymous};
     if (!mount.driver.empty())
       wanted.driver = mount.driver;
     else if (!config.volume_driver.empty())
@@ -251,6 +252,10 @@ Result<Created> Engine::create(ContainerConfig config, std::string name) {
                       .state = {}};
   Created out{.id = container.id, .name = {}, .warnings = {}};
   TRY(check_joined(container.config));
+  for (const std::string& link : container.config.links) {
+    const auto [target, alias] = TRY(parse_link(link));
+    TRY_CTX(records_.resolve(target), "could not get container for ", target);
+  }
   if (container.config.hostname.empty()) container.config.hostname = short_id(container.id);
   container.resolved = TRY(resolve(container.config, container.id, out.warnings));
 

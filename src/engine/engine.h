@@ -85,6 +85,14 @@ struct Sandbox {
   std::vector<Container> containers;
 };
 
+// What came up after a boot.
+struct Booted {
+  bool fresh = false;  // the first call since the boot
+  std::vector<std::string> started;
+  std::vector<std::pair<std::string, Error>> failed;
+};
+std::string boot_id();
+
 struct StatsSample {
   uint64_t cpu_ns = 0, system_ns = 0;  // of the container; of the machine
   uint64_t online_cpus = 1;
@@ -169,6 +177,8 @@ class Engine {
   Result<std::string> exec_shim(const std::string& exec) const;
   // The root file system: of a running container as its processes see it.
   Result<Fd> open_root(const Container& container);
+  // ... without what is mounted in it.
+  Result<Fd> open_own_files(const Container& container);
   Result<std::vector<std::pair<char, std::string>>> diff(const std::string& container);
   Result<std::string> commit(const std::string& container, const CommitRequest& request, bool pause);
 
@@ -180,6 +190,8 @@ class Engine {
   // One health check.
   Result<> check_health(const std::string& id);
 
+  // Once after each boot of the host: starts what its restart policy wants to run. Later calls do nothing.
+  Result<Booted> boot();
   // Takes away what has lost its owner: half-made and half-removed containers, folders of shims.
   Result<> clean_up();
 
@@ -212,7 +224,11 @@ class Engine {
   Result<> launch(const Locked& locked, Container& container, const StartOptions& options);
   Result<> choose_namespaces(const Locked& locked, const Container& container, SpecInput& input);
   Result<NamespaceChoice> choose_namespace(const std::string& mode, const char* what);
-  Result<> find_sources(const Container& container, SpecInput& input);
+  // Detached mounts, and where they are attached for a container alone.
+  using PrivateMounts = std::vector<std::pair<Fd, std::string>>;
+  Result<> find_sources(const Container& container, SpecInput& input, PrivateMounts& mounts);
+  Result<std::string> mount_part(const std::string& volume, const std::string& part, const std::string& point,
+                                 PrivateMounts& mounts);
   Result<Fd> open_launch_root(const Container& container, const std::string& path);
   Result<> set_going(const Locked& locked, Container& container, const StartOptions& options);
   // `what` of it is to be joined: an error if it does not run.

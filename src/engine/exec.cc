@@ -95,6 +95,13 @@ Result<Fd> Engine::open_root(const Container& container) {
   return images_.mount(container.resolved.snapshot);
 }
 
+Result<Fd> Engine::open_own_files(const Container& container) {
+  const Status status = status_of(container.state);
+  if ((status == Status::kRunning || status == Status::kPaused) && container.state.pid != 0)
+    return mount_of_process(static_cast<pid_t>(container.state.pid), "/");
+  return open_root(container);
+}
+
 Result<std::string> Engine::exec_document(const Container& container, const ExecConfig& config) {
   if (status_of(container.state) == Status::kPaused)
     return fail("Container ", container.id, " is paused, unpause the container before exec");

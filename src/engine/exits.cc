@@ -59,8 +59,10 @@ Result<> Engine::release(const Locked&, Container& container) {
   auto removed = runtime::remove({.root = folders_.runtime()}, container.id, true);
   if (!removed) log::debug("remove ", container.id, ": ", removed.error().message());
   // For the exit command, which is in the shim's mount namespace, and where the shim has none of its own.
-  for (const char* point : {"/rootfs", "/shm"})
-    (void)::umount2((folders_.bundle(container.id) + point).c_str(), MNT_DETACH);
+  const std::string bundle = folders_.bundle(container.id);
+  (void)::umount2((bundle + "/rootfs").c_str(), MNT_DETACH);
+  for (const std::string& point : kernel::names_in(bundle + "/mounts").value_or(Strings{}))
+    (void)::umount2(cat(bundle, "/mounts/", point).c_str(), MNT_DETACH);
   if (network_kind(container.config.network_mode) == NetworkKind::kNamed)
     if (const auto detached = networks_.detach(container); !detached)
       log::warning("detach ", container.name, " from its networks: ", detached.error().message());
@@ -75,7 +77,9 @@ Result<> Engine::release(const Locked&, Container& container) {
 
 Result<> Engine::record_exit(const Locked& locked, Container& container, bool& restart) {
   State& state = container.state;
-  ExitRecord end{.pid = state.pid, .exit_code = 137, .oom_killed = false, .finished_at = now()};
+  // Killed, or lost with the boot it ran in.
+  const bool lost = !state.boot.empty() && state.boot != boot_id();
+  ExitRecord end{.pid = state.pid, .exit_code = lost ? 255 : 137, .oom_killed = false, .finished_at = now()};
   if (auto record = read_exit(folders_.shim(container.id))) end = std::move(*record);
   state.exit_code = end.exit_code;
   state.oom_killed = end.oom_killed;
@@ -83,7 +87,7 @@ Result<> Engine::record_exit(const Locked& locked, Container& container, bool& r
   TRY(release(locked, container));
   state.pid = 0;
   state.shim = 0;
-  restart = wants_restart(container);
+  restart = wants_restart(container) && !(lost && container.config.restart.name == "on-failure");
   state.status = status_word(restart ? Status::kRestarting : Status::kExited);
   if (restart) state.backoff_ms = next_backoff(state);
   TRY(locked.save_state(state));

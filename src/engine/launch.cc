@@ -13,6 +13,7 @@
 #include "engine/shim_client.h"
 #include "engine/spec_builder.h"
 #include "kernel/file.h"
+#include "kernel/mount.h"
 #include "oci/runtime/runtime.h"
 
 namespace proa::engine {
@@ -115,11 +116,29 @@ Result<> Engine::choose_namespaces(const Locked& locked, const Container& contai
   return {};
 }
 
+// A part of a volume, whose links must not lead out of it: mounted for the container alone, on a point of its own.
+Result<std::string> Engine::mount_part(const std::string& volume, const std::string& part, const std::string& point,
+                                       PrivateMounts& mounts) {
+  const Fd root = TRY(kernel::open(volume.c_str(), O_PATH | O_DIRECTORY));
+  const Fd found = TRY_CTX(kernel::open_in_root(root.get(), part.c_str(), O_PATH), "volume-subpath ", part);
+  struct stat info{};
+  if (::fstat(found.get(), &info) != 0) return fail_errno(errno, "volume-subpath ", part);
+  TRY(kernel::make_dirs(point.substr(0, point.rfind('/')), 0711));
+  if (S_ISDIR(info.st_mode))
+    TRY(kernel::make_dirs(point, 0711));
+  else [[maybe_unused]]
+    const Fd made = TRY(kernel::open(point.c_str(), O_WRONLY | O_CREAT, 0600));
+  mounts.emplace_back(TRY(kernel::clone_tree(found.get(), true)), point);
+  return point;
+}
+
 // Where the container's mounts come from on the host.
-Result<> Engine::find_sources(const Container& container, SpecInput& input) {
+Result<> Engine::find_sources(const Container& container, SpecInput& input, PrivateMounts& mounts) {
   for (const MountConfig& mount : container.resolved.mounts) {
     std::string source = mount.source;
     if (mount.type == "volume") source = TRY(volumes_.mount(mount.source));
+    const std::string point = cat(folders_.bundle(container.id), "/mounts/", input.mount_sources.size());
+    if (!mount.subpath.empty()) source = TRY(mount_part(source, mount.subpath, point, mounts));
     if (mount.type == "bind" && mount.make_source && !kernel::path_exists(source.c_str()))
       TRY(kernel::make_dirs(source, 0755));
     input.mount_sources.push_back(std::move(source));
@@ -168,13 +187,14 @@ Result<> Engine::launch(const Locked& locked, Container& container, const StartO
 
   SpecInput input{.container = container, .root = root.get(), .root_path = root_path};
   TRY(choose_namespaces(locked, container, input));
-  TRY(find_sources(container, input));
+  PrivateMounts mounts;
+  TRY(find_sources(container, input, mounts));
   if (config.init || !config.shared.empty()) input.init = TRY(shim_program());
-  Fd shared_memory;
   if (input.ipc.join_pid != 0) {
-    input.shared_memory = bundle + "/shm";
+    input.shared_memory = bundle + "/mounts/shm";
     TRY(kernel::make_dirs(input.shared_memory, 0711));
-    shared_memory = TRY_CTX(mount_of_process(static_cast<pid_t>(input.ipc.join_pid), "/dev/shm"), "--ipc");
+    Fd memory = TRY_CTX(mount_of_process(static_cast<pid_t>(input.ipc.join_pid), "/dev/shm"), "--ipc");
+    mounts.emplace_back(std::move(memory), input.shared_memory);
   }
   Fd file = TRY(kernel::open((bundle + "/config.json").c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600));
   const std::string spec = TRY(build_spec(input));
@@ -192,7 +212,7 @@ Result<> Engine::launch(const Locked& locked, Container& container, const StartO
   set_log(container, locked.path(), request);
   set_health_timer(container, bundle, request);
   if (!container.resolved.snapshot.empty()) request.mounts.emplace_back(root.get(), root_path);
-  if (shared_memory) request.mounts.emplace_back(shared_memory.get(), input.shared_memory);
+  for (const auto& [mount, point] : mounts) request.mounts.emplace_back(mount.get(), point);
   auto made = start_shim(request);
   if (!made) return std::unexpected(program_error(made.error()));
   if (!made->warning.empty()) log::debug(made->warning);

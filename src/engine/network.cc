@@ -19,14 +19,27 @@ Result<> write(const std::string& path, std::string_view text) {
   return kernel::write_all(file.get(), text);
 }
 
+// host-gateway: the host, as the container reaches it.
+std::string host_line(const Container& c, const std::string& entry) {
+  const size_t at = entry.find_first_of(":=");
+  std::string ip = entry.substr(at + 1);
+  if (ip.starts_with('[') && ip.ends_with(']')) ip = ip.substr(1, ip.size() - 2);
+  if (ip == "host-gateway") {
+    ip = "127.0.0.1";
+    for (const Attachment& network : c.state.networks)
+      if (!network.gateway.empty()) {
+        ip = network.gateway;
+        break;
+      }
+  }
+  return cat(ip, "\t", entry.substr(0, at), "\n");
+}
+
 std::string hosts(const Container& c) {
   std::string out =
       "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::\tip6-localnet\nff00::\tip6-mcastprefix\n"
       "ff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n";
-  for (const std::string& entry : c.config.extra_hosts) {
-    const size_t at = entry.find_first_of(":=");
-    if (at != std::string::npos) out += cat(entry.substr(at + 1), "\t", entry.substr(0, at), "\n");
-  }
+  for (const std::string& entry : c.config.extra_hosts) out += host_line(c, entry);
   std::string names = c.config.hostname;
   if (!c.config.domainname.empty()) names = cat(c.config.hostname, ".", c.config.domainname, " ", c.config.hostname);
   for (const Attachment& network : c.state.networks) {
@@ -176,7 +189,8 @@ Result<> Networks::attach(Container& c, pid_t pid, const std::string& shim_folde
   fabric::Fabric fabric = TRY(open_fabric(folders_));
   std::vector<Fd> reserved;
   for (const NetworkConfig& wanted : c.config.networks)
-    for (Fd& fd : TRY(attach_one(fabric, c, wanted, pid, c.state.networks.empty(), 0)))
+    for (Fd& fd :
+         TRY(attach_one(fabric, c, wanted, pid, c.state.networks.empty(), static_cast<int>(wanted.gateway_priority))))
       reserved.push_back(std::move(fd));
   return reserved.empty() ? Result<>() : shim_hold(shim_folder, reserved);
 }
@@ -218,9 +232,7 @@ Result<> write_network_files(const Container& c, const std::string& folder) {
   std::string hosts_text = hosts(c);
   if (host) {
     hosts_text = kernel::read_file("/etc/hosts").value_or(hosts_text);
-    for (const std::string& entry : c.config.extra_hosts)
-      if (const size_t at = entry.find_first_of(":="); at != std::string::npos)
-        hosts_text += cat(entry.substr(at + 1), "\t", entry.substr(0, at), "\n");
+    for (const std::string& entry : c.config.extra_hosts) hosts_text += host_line(c, entry);
   }
   TRY(write(folder + "/hosts", hosts_text));
   TRY(write(folder + "/hostname", c.config.hostname + "\n"));

@@ -192,6 +192,8 @@ Result<ShimReport> start_shim(const ShimRequest& request) {
       said.remove_prefix(at + 5);
       said = said.substr(0, said.rfind('"'));
     }
+    // A field of config.json says enough: where that file is, is our own affair.
+    if (const size_t at = said.find("/config.json: "); at != std::string_view::npos) said.remove_prefix(at + 14);
     std::string plain(said);
     for (size_t at = 0; (at = plain.find("\\\"", at)) != std::string::npos; ++at) plain.erase(at, 1);
     return fail(plain);

@@ -195,7 +195,7 @@ Strings mount_options(const MountConfig& mount) {
   }
   Strings out = {mount.non_recursive ? "bind" : "rbind",
                  mount.propagation.empty() ? std::string("rprivate") : mount.propagation};
-  if (mount.read_only) out.push_back("ro");
+  if (mount.read_only) out.push_back(mount.read_only_below ? "rro" : "ro");
   return out;
 }
 

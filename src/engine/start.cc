@@ -39,6 +39,7 @@ Result<> Engine::start_locked(const Locked& locked, Container& container, const 
   state.status = status_word(Status::kRunning);
   state.exit_code = 0;
   state.started_at = now();
+  state.boot = boot_id();
   if (state.finished_at.empty()) state.finished_at = "0001-01-01T00:00:00Z";
   TRY(locked.save_state(state));
   tell(container, "start");

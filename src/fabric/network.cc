@@ -170,7 +170,8 @@ Result<Network> Fabric::network(std::string_view reference) const {
   if (auto exact = TRY(Store(options_).network(reference))) return *std::move(exact);
   std::vector<Network> all = TRY(networks());
   std::erase_if(all, [&](const Network& network) { return !is_id_prefix(network, reference); });
-  if (all.empty()) return fail_errno(ENOENT, "network ", reference, " not found");
+  if (all.empty())
+    return Failure(Error(cat("network ", reference, " not found"), ENOENT).hint("`proa network ls` lists them"));
   if (all.size() > 1)
     return fail("network ", reference, ": the id is ambiguous, ", all.size(), " networks begin with it");
   return std::move(all.front());

@@ -51,6 +51,8 @@ class EngineTest(SystemTest):
             if ids:
                 self.proa("rm", "-f", "-v", *ids, check=False)
         until(lambda: not [p for p in Path("/proc").iterdir() if p.name.isdigit() and self.is_ours(p)], "shims to end")
+        # The next test has records of its own, which know nothing of this bridge.
+        command("ip", "link", "del", "proa0", check=False)
 
     def is_ours(self, process):
         try:
@@ -367,6 +369,46 @@ class SandboxTest(EngineTest):
         self.assertEqual([], [p.name for p in (self.data / "containers").iterdir()])
 
 
+class FlagTest(EngineTest):
+    """Flags of Docker's that other tests do not come by."""
+
+    def test_mount(self):
+        self.proa("volume", "create", "data")
+        self.once("sh", "-c", "mkdir -p /v/a/b; echo deep >/v/a/b/file; ln -s /etc /v/out", flags=("-v", "data:/v",))
+        part = lambda path, point: self.once("sh", "-c", f"cat {point}/file 2>/dev/null || cat {point}", check=False,
+                                             flags=("--mount", f"type=volume,src=data,dst={point},volume-subpath={path}"))
+        self.assertEqual("deep\n", part("a/b", "/m").stdout)
+        self.assertEqual("deep\n", part("a/b/file", "/f").stdout)
+        self.assertEqual(125, part("out/passwd", "/e").returncode)
+        out = self.once("sh", "-c", "grep ' /t ' /proc/mounts; stat -c %a /t", flags=("--mount", "type=tmpfs,dst=/t,tmpfs-size=1m,tmpfs-mode=700")).stdout
+        self.assertIn("size=1024k", out)
+        self.assertTrue(out.endswith("700\n"), out)
+        self.once("true", flags=("--mount", "type=volume,src=named,dst=/n,volume-label=a=1"))
+        self.assertEqual("1\n", self.proa("volume", "inspect", "-f", "{{.Labels.a}}", "named").stdout)
+        self.proa("volume", "rm", "data", "named")
+
+    def test_names_of_images_commands(self):
+        for words in (("images", "-q"), ("image", "ls", "-q"), ("container", "ls", "-q")):
+            self.assertEqual("", self.proa(*words).stdout)
+        self.assertIn("no such image", self.proa("rmi", "nope", check=False).stderr)
+
+    def test_export(self):
+        self.start("box", "sleep", "1000", flags=("--tmpfs", "/tmp"))
+        self.proa("export", "-o", self.folder / "box.tar", "box")
+        with tarfile.open(self.folder / "box.tar") as archive:
+            names = {name.removeprefix("./") for name in archive.getnames()}
+        self.assertIn("bin/busybox", names)
+        self.assertNotIn("proc/1", names)
+
+    def test_ports_to_expose(self):
+        self.start("box", "sleep", "1000", flags=("--expose", "3000-3002", "--expose", "53/udp"))
+        self.assertEqual({"3000/tcp", "3001/tcp", "3002/tcp", "53/udp"}, set(json.loads(self.look("box", "{{json .Config.ExposedPorts}}"))))
+
+    def test_labels_in_templates(self):
+        self.start("box", "sleep", "1000", flags=("--label", "a=1"))
+        self.assertEqual("1\n", self.proa("ps", "--format", '{{.Label "a"}}').stdout)
+
+
 class LifeTest(EngineTest):
     def test_stop_start_restart(self):
         self.start("box", "sh", "-c", PATIENT)
@@ -481,6 +523,38 @@ class LifeTest(EngineTest):
         self.assertEqual(["one"], names("-a"))
 
 
+class ErrorTest(EngineTest):
+    def ignored_leftover(self, item):
+        return super().ignored_leftover(item) or item.startswith("file ")
+
+    def test_messages(self):
+        for line in (Path(__file__).parent / "errors.tsv").read_text().splitlines():
+            if line.startswith("#") or "\t" not in line:
+                continue
+            words, status, message = line.split("\t")
+            argv = [str(self.root) if word == "R" else word for word in words.split()]
+            if argv[0] == "run":
+                argv[1:1] = ["--rm", "--network", "none"]
+            with self.subTest(words):
+                done = self.proa(*argv, check=False)
+                self.assertEqual(int(status), done.returncode, done.stderr)
+                first, *more = done.stderr.splitlines()
+                self.assertIn(message, first)
+                self.assertTrue(all(line.startswith("hint: ") for line in more), done.stderr)
+                self.assertNotIn(str(self.data), first)
+                self.assertNotIn(str(self.run_folder), first)
+        self.assertEqual("", self.proa("ps", "-aq").stdout)
+
+    def test_full_disk(self):
+        small = self.folder / "small"
+        small.mkdir()
+        command("mount", "-t", "tmpfs", "-o", "size=32k,nr_inodes=12", "tmpfs", small)
+        self.addCleanup(command, "umount", small)
+        done = self.proa("run", "--rm", "--network", "none", "--rootfs", self.root, "true", env=self.env | {"PROA_ROOT": str(small / "data")}, check=False)
+        self.assertEqual(125, done.returncode)
+        self.assertIn("no space left on device", done.stderr)
+
+
 class ExecTest(EngineTest):
     def test_exec(self):
         self.start("box", "sleep", "1000", flags=("-e", "A=1"))
@@ -572,6 +646,78 @@ class ExecTest(EngineTest):
         self.start("box", "sleep", "1000")
         out = self.proa("exec", "box", "sh", "-c", "seq 1 200000").stdout
         self.assertEqual("".join(f"{i}\n" for i in range(1, 200001)), out)
+
+
+class HostTest(EngineTest):
+    def reboot(self, boot):
+        """What a boot leaves: no processes, nothing in /run, no control groups, another boot id."""
+        for state in (self.data / "containers").glob("*/state.json"):
+            for pid in (json.loads(state.read_text()).get(key, 0) for key in ("shim", "pid")):
+                try:
+                    os.kill(pid, signal.SIGKILL) if pid else None
+                except ProcessLookupError:
+                    pass
+        until(lambda: not [p for p in Path("/proc").iterdir() if p.name.isdigit() and self.is_ours(p)], "shims to end")
+        ids = [folder.name for folder in (self.data / "containers").iterdir()]
+        for group in [g for i in ids for g in Path("/sys/fs/cgroup").glob(f"*/proa/{i}")]:
+            until(lambda: not (group / "cgroup.procs").read_text(), "its processes to end")
+            group.rmdir()
+        shutil.rmtree(self.run_folder)
+        new = self.folder / "boot_id"
+        new.write_text(boot + "\n")
+        command("umount", "/proc/sys/kernel/random/boot_id", check=False)
+        command("mount", "--bind", new, "/proc/sys/kernel/random/boot_id")
+        self.addCleanup(command, "umount", "/proc/sys/kernel/random/boot_id", check=False)
+
+    def test_boot(self):
+        self.start("always", "sleep", "1000", flags=("--restart", "always"))
+        self.start("unless", "sleep", "1000", flags=("--restart", "unless-stopped"))
+        self.start("stopped", "sleep", "1000", flags=("--restart", "unless-stopped"))
+        self.start("failing", "sleep", "1000", flags=("--restart", "on-failure"))
+        self.start("plain", "sleep", "1000")
+        self.proa("create", "--name", "new", "--network", "none", "--restart", "always", "--rootfs", self.root, "sleep", "1000")
+        self.proa("sandbox", "create", "--network", "none", "--restart", "always", "pod")
+        self.proa("run", "-d", "--name", "member", "--sandbox", "pod", "--restart", "always", "--rootfs", self.root, "sleep", "1000")
+        self.proa("stop", "-t", "0", "stopped")
+        self.reboot("first")
+        self.assertEqual({"always", "member", "pod", "unless"}, set(self.proa("system", "boot").stdout.split()))
+        states = {name: self.status(name) for name in ("always", "unless", "stopped", "failing", "plain", "new", "member")}
+        self.assertEqual({"always": "running", "unless": "running", "member": "running", "stopped": "exited",
+                          "failing": "exited", "plain": "exited", "new": "created"}, states)
+        self.assertEqual("255", self.look("plain", "{{.State.ExitCode}}"))
+        self.proa("kill", "unless")
+        self.assertEqual("", self.proa("system", "boot").stdout)
+        self.assertEqual("exited", self.status("unless"))
+        self.proa("stop", "-t", "0", "always")
+        self.reboot("second")
+        self.assertEqual({"always", "member", "pod"}, set(self.proa("system", "boot").stdout.split()))
+        self.proa("sandbox", "rm", "-f", "pod")
+
+    def test_unit(self):
+        unit = self.folder / "proa.service"
+        unit.write_text(self.proa("system", "boot", "--print-unit").stdout)
+        self.assertIn(f"ExecStart={runtime.path()} system boot\n", unit.read_text())
+        if shutil.which("systemd-analyze"):
+            said = command("systemd-analyze", "verify", "--man=no", unit, check=False)
+            self.assertNotIn("proa.service", said.stderr)
+            shutil.rmtree("/run/systemd", ignore_errors=True)
+
+    def test_df_info_and_prune(self):
+        self.start("box", "sleep", "1000", flags=("-v", "kept:/data"))
+        self.proa("volume", "create", "idle")
+        (self.data / "volumes/idle/_data/file").write_bytes(b"x" * 100_000)
+        rows = {r["Type"]: r for r in map(json.loads, self.proa("system", "df", "--format", "json").stdout.splitlines())}
+        self.assertEqual(("1", "1"), (rows["Containers"]["TotalCount"], rows["Containers"]["Active"]))
+        self.assertEqual(("2", "1"), (rows["Local Volumes"]["TotalCount"], rows["Local Volumes"]["Active"]))
+        self.assertIn("idle", self.proa("system", "df", "-v").stdout)
+        self.assertEqual("1 1 0", self.proa("info", "-f", "{{.Containers}} {{.ContainersRunning}} {{.ContainersStopped}}").stdout.strip())
+        self.proa("network", "create", "unused")
+        self.proa("stop", "-t", "0", "box")
+        out = self.proa("system", "prune", "-f").stdout
+        self.assertIn("Deleted Containers:", out)
+        self.assertIn("Deleted Networks:\nunused\n", out)
+        self.assertEqual("idle\nkept\n", self.proa("volume", "ls", "-q").stdout)
+        self.assertEqual("", self.proa("ps", "-aq").stdout)
 
 
 class LogsTest(EngineTest):
