@@ -37,6 +37,7 @@ std::unexpected<Error> fail_mismatch(const std::string& what, uint64_t size, con
 }  // namespace
 
 struct Ingest::State {
+  State(Store s, const Lease* l, IngestOptions o) : store(std::move(s)), lease(l), options(std::move(o)) {}
   Store store;
   const Lease* lease;
   IngestOptions options;
@@ -211,7 +212,7 @@ Result<> Ingest::State::place(const Digest& digest) {
 Result<Digest> Ingest::commit() {
   State& state = *state_;
   if (state.complete) return state.options.expected;
-  const Digest digest = state.hasher.finish();
+  Digest digest = state.hasher.finish();
   if (state.options.size && state.offset != *state.options.size) {
     // A part: what is missing may still come.
     return fail(state.what(), ": only ", state.offset, " of ", *state.options.size, " bytes arrived");

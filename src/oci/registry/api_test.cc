@@ -11,7 +11,6 @@ namespace proa::oci::registry {
 namespace {
 
 using image::Digest;
-using net::BlockingResponse;
 using net::ClientRequest;
 using testing::HasSubstr;
 
