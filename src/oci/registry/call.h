@@ -76,6 +76,7 @@ class Call {
   Answer<> check_range(const Upload& upload);
   Reply finish(Upload& upload, const image::Digest& digest);
   Reply accepted(std::string id, uint64_t offset, int status);
+  Reply rested(Upload& upload, int status);
   Reply created(const image::Digest& digest);
   void describe_upload(const std::string& id, uint64_t offset);
 

@@ -130,7 +130,7 @@ Call::Reply Call::use_upload() {
   Upload upload = CO_TRY(co_await net::blocking([&] { return api_.uploads_.take(repository(), route_.reference); }));
   if (is("PATCH")) co_return co_await patch_upload(upload);
   if (is("PUT")) co_return co_await put_upload(upload);
-  if (is("GET")) co_return co_await accepted(upload.id(), upload.offset(), 204);
+  if (is("GET")) co_return co_await rested(upload, 204);
   CO_TRY(co_await net::blocking([&] { return upload.cancel(); }));
   response_.status = 204;
   CO_TRY(co_await response_.send());
@@ -156,7 +156,7 @@ Answer<> Call::check_range(const Upload& upload) {
 Call::Reply Call::patch_upload(Upload& upload) {
   CO_TRY(check_range(upload));
   CO_TRY(co_await receive(upload));
-  co_return co_await accepted(upload.id(), upload.offset(), 202);
+  co_return co_await rested(upload, 202);
 }
 
 Call::Reply Call::put_upload(Upload& upload) {
@@ -204,6 +204,13 @@ void Call::describe_upload(const std::string& id, uint64_t offset) {
   response_.headers.set("Location", cat("/v2/", repository(), "/blobs/uploads/", id));
   response_.headers.set("Range", cat("0-", offset == 0 ? 0 : offset - 1));
   response_.headers.set("Docker-Upload-UUID", id);
+}
+
+// With the answer the client may go on at once, on another connection too: the session is free before.
+Call::Reply Call::rested(Upload& upload, int status) {
+  const uint64_t offset = upload.offset();
+  upload.rest();
+  return accepted(upload.id(), offset, status);
 }
 
 Call::Reply Call::accepted(std::string id, uint64_t offset, int status) {

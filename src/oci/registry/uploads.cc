@@ -86,8 +86,8 @@ std::unique_ptr<image::Ingest> Uploads::take_resting(const std::string& id) {
 }
 
 void Uploads::put_back(const std::string& id, std::unique_ptr<image::Ingest> ingest) {
+  const std::lock_guard lock(mutex_);  // who finds it free finds it here
   ingest->rest();
-  const std::lock_guard lock(mutex_);
   if (resting_.size() < kMostResting) resting_[id] = {std::move(ingest), std::chrono::steady_clock::now()};
 }
 
@@ -97,7 +97,9 @@ void Uploads::close_idle(std::chrono::seconds age) {
   std::erase_if(resting_, [&](const auto& each) { return each.second.since < oldest; });
 }
 
-Upload::~Upload() {
+Upload::~Upload() { rest(); }
+
+void Upload::rest() {
   if (ingest_ != nullptr) uploads_->put_back(id_, std::move(ingest_));
 }
 

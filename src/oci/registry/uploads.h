@@ -34,6 +34,8 @@ class Upload {
   // Ends the session: the blob is in the store and linked in the repository, on the disk. DIGEST_INVALID if it is
   // another one; the session has ended then, too.
   Answer<> finish(const image::Digest& expected);
+  // Lets others go on with it; nothing but id() may be called any more.
+  void rest();
   // Ends it without a blob.
   Result<> cancel();
 

@@ -61,6 +61,17 @@ class RegistryTest(SystemTest):
 
 
 class Storage(RegistryTest):
+    def test_an_answered_upload_goes_on_over_another_connection(self):
+        registry = self.serve()
+        first, second = registry.connect(), registry.connect()
+        for number in range(300):
+            data = data_of(f"hop {number}", 100)
+            place = registry.expect(202, "POST", "a/b/blobs/uploads/", connection=first).headers["Location"]
+            registry.expect(202, "PATCH", place, data, connection=second)
+            registry.expect(201, "PUT", f"{place}?digest={digest_of(data)}", b"", connection=first)
+        first.close()
+        second.close()
+
     def test_resumes_an_upload_after_kill_9(self):
         registry = self.serve()
         data = data_of("upload", 6_000_000)
