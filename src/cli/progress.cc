@@ -115,8 +115,11 @@ void TransferView::blob(const Descriptor& blob, Step step, uint64_t done, std::s
 }
 
 void TransferView::print_plain(Row& row) {
-  if (row.step == Step::kTransferring || row.step == Step::kUnpacking) return;
-  std::string said = cat(words(row), row.note);
+  const bool pull = kind_ == Kind::kPull;
+  if (row.step == Step::kUnpacking || row.step == (pull ? Step::kWaiting : Step::kTransferring)) return;
+  // Of a layer that comes Docker says this first, and then nothing until all of it is there.
+  std::string said = row.step == Step::kTransferring ? "Pulling fs layer" : cat(words(row), row.note);
+  if (row.step == Step::kTransferring && !row.printed.empty()) return;
   if (said == row.printed) return;
   put(fd_, cat(short_id(row.digest.hex()), ": ", said, "\n"));
   row.printed = std::move(said);

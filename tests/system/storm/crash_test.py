@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from lib import image, runtime, sandbox  # noqa: E402
 from lib.case import SystemTest, main, until  # noqa: E402
-from lib.registry import Registry  # noqa: E402
+from lib.docker_registry import Registry  # noqa: E402
 from storm.world import World, processes  # noqa: E402
 
 STEPS = os.environ.get("PROA_CRASH_STEPS", "12")
@@ -330,8 +330,8 @@ class Registries(CrashTest):
     def setUp(self):
         super().setUp()
         self.registry = Registry(self.folder / "registry")
-        self.addCleanup(self.registry.close)
-        self.name = f"{self.registry.name}/big:1"
+        self.addCleanup(self.registry.stop)
+        self.name = f"{self.registry.where}/big:1"
         files = self.folder / "files"
         files.mkdir()
         for layer in ("one", "two"):
@@ -357,10 +357,10 @@ class Registries(CrashTest):
 
     def test_push(self):
         def prepare():
-            self.world.call("image", "tag", "box:1", f"{self.registry.name}/other:1")
+            self.world.call("image", "tag", "box:1", f"{self.registry.where}/other:1")
         def check():
-            self.world.call("push", f"{self.registry.name}/other:1")
-        self.at_every_step(["push", "-q", f"{self.registry.name}/other:1"], prepare=prepare, check=check, threads=True)
+            self.world.call("push", f"{self.registry.where}/other:1")
+        self.at_every_step(["push", "-q", f"{self.registry.where}/other:1"], prepare=prepare, check=check, threads=True)
 
 
 class Volumes(CrashTest):

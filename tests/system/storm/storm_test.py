@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from lib import image, sandbox  # noqa: E402
 from lib.case import SystemTest, main, until  # noqa: E402
-from lib.registry import Registry  # noqa: E402
+from lib.docker_registry import Registry  # noqa: E402
 from storm.world import World, processes  # noqa: E402
 
 
@@ -316,8 +316,8 @@ class Storm(SystemTest):
         self.archive = self.folder / "box.tar"
         self.world.call("image", "save", "-o", self.archive, "box:1")
         self.registry = Registry(self.folder / "registry")
-        self.addCleanup(self.registry.close)
-        self.remote = f"{self.registry.name}/big:1"
+        self.addCleanup(self.registry.stop)
+        self.remote = f"{self.registry.where}/big:1"
         files = self.folder / "files"
         files.mkdir()
         (files / "big").write_bytes(random.Random(SEED).randbytes(3_000_000))

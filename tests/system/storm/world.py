@@ -97,6 +97,7 @@ class World:
             self.call("rm", "-f", "-v", *ids, check=False)
         self.call("container", "prune", "-f")
         self.call("network", "prune", "-f")
+        self.call("network", "repair")  # takes bridge and rules away when nothing is connected
         self.call("volume", "prune", "-a", "-f")
         self.call("image", "prune", *(["--all"] if images else []), "-f")
 

@@ -28,8 +28,12 @@ class Downloads::Follower : public Reader {
     uint64_t available = 0;
     {
       std::unique_lock lock(owner_.mutex_);
-      owner_.changed_.wait(lock, [&] { return item_->available > offset_ || item_->done || item_->error; });
+      // Where one blob failed nobody needs the others any more.
+      owner_.changed_.wait(lock, [&] {
+        return item_->available > offset_ || item_->done || item_->error || owner_.failure_.has_value();
+      });
       if (item_->error) return std::unexpected(*item_->error);
+      if (owner_.failure_) return std::unexpected(*owner_.failure_);
       available = item_->available;
     }
     if (available <= offset_) {
@@ -220,8 +224,8 @@ Task<Result<>> Downloads::fetch_rest(Item& item, Ingest& ingest, const Repositor
     const uint64_t before = ingest.offset();
     tell(item, Step::kTransferring, before);
     auto body = co_await ask(item, before, from);
-    // What asks has tried often enough; what breaks off in the middle is asked for again.
-    if (!body && !worth_repeating(body.error()) && (before == 0 || body.error().code() != ECONNREFUSED))
+    // What asks has tried often enough; what breaks off in the middle is asked for again, as is a server that went.
+    if (!body && (before == 0 || body.error().code() != ECONNREFUSED))
       co_return std::unexpected(std::move(body).error());
     auto taken = body ? co_await take(item, ingest, std::move(*body)) : std::unexpected(std::move(body).error());
     if (taken) continue;

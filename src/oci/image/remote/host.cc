@@ -17,7 +17,7 @@ constexpr size_t kLongestError = 64u << 10;
 constexpr int kMostRedirects = 10;
 
 bool says_http(const Error& error) {
-  for (const char* sign : {"wrong version number", "http request", "packet length too long", "record layer failure"})
+  for (const char* sign : {"does not speak TLS", "wrong version number", "http request", "packet length too long"})
     if (error.message().find(sign) != std::string::npos) return true;
   return false;
 }

@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "net/conditional.h"
 #include "oci/image/json_fields.h"
 #include "oci/image/remote/api_error.h"
 #include "oci/image/remote/host.h"
@@ -58,16 +59,12 @@ Result<BlobBody> place_body(ClientResponse response, uint64_t offset) {
     out.total = out.response.content_length();
     return out;
   }
-  // bytes 100-199/200
-  std::string_view range = headers.get("Content-Range");
-  if (!range.starts_with("bytes ")) return fail_errno(EPROTO, "status 206 without a Content-Range");
-  range.remove_prefix(6);
-  const auto first = parse_number<uint64_t>(cut(range, '-'));
-  const std::string_view last = cut(range, '/');
-  if (!first || *first != offset || !parse_number<uint64_t>(last))
-    return fail_errno(EPROTO, "Content-Range is not what was asked for");
+  const auto range = net::parse_content_range(headers.get("Content-Range"));
+  if (!range || range->first != offset) return fail_errno(EPROTO, "Content-Range is not what was asked for");
   out.start = offset;
-  out.total = parse_number<uint64_t>(range);
+  std::string_view total = headers.get("Content-Range");
+  cut(total, '/');
+  out.total = parse_number<uint64_t>(total);
   return out;
 }
 

@@ -11,8 +11,8 @@
 // that it names, and nowhere else.
 //
 // Errors begin with the registry, the repository and the step: "docker.io/library/alpine: get manifest 9: manifest
-// unknown (status 404)". Codes: EACCES (401, 403), ENOENT (404), EAGAIN (429), those of net/client.h when the
-// server was not reached; EPROTO when it breaks the protocol.
+// unknown (status 404)". Codes: EACCES (401, 403), ENOENT (404), EAGAIN (429, 500, 502, 503), those of net/client.h
+// when the server was not reached; EPROTO when it breaks the protocol.
 //
 // Threads: all functions may be called from coroutines on any loop, and by Loops::wait from any other thread.
 // A Repository is a cheap handle, that must live as long as its calls run; it and what it gives out must not outlive
@@ -169,6 +169,7 @@ class Remote {
   // GET /v2/ with the credentials given: an error (EACCES) if the registry does not take them. Gives what is to be
   // kept: an identity token in place of the password where the registry gives one out.
   net::Task<Result<Credential>> login(std::string domain, Credential credential);
+  // A pull or a push that fails does this, so that all of it ends: each wants a Remote of its own.
   // Ends what is under way, and all that is begun from now on, with errors of code ECANCELED.
   void cancel();
   bool cancelled() const;
