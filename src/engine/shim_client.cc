@@ -51,6 +51,18 @@ Result<std::string> read_line(int fd) {
   }
 }
 
+// A shim that has closed the connection meanwhile says so by its end, not by a signal.
+Result<> send_line(int socket, std::string_view text) {
+  while (!text.empty()) {
+    const ssize_t sent = ::send(socket, text.data(), text.size(), MSG_NOSIGNAL);
+    if (sent < 0 && errno == EINTR) continue;
+    if (sent < 0 && (errno == EPIPE || errno == ECONNRESET)) return {};
+    if (sent < 0) return fail_errno(errno, "write to the shim");
+    text.remove_prefix(static_cast<size_t>(sent));
+  }
+  return {};
+}
+
 std::vector<std::string> arguments(const ShimRequest& request, const std::string& program, const std::string& runtime,
                                    int sync) {
   std::vector<std::string> out = {
@@ -280,7 +292,7 @@ Result<> clear_shim(const std::string& state) {
 
 Result<Fd> shim_attach(const std::string& state, const std::string& line) {
   Fd socket = TRY(kernel::connect_unix(state + "/attach.sock"));
-  TRY(kernel::write_all(socket.get(), line + "\n"));
+  TRY(send_line(socket.get(), line + "\n"));
   TRY(await_greeting(socket.get()));
   return socket;
 }
@@ -305,7 +317,7 @@ Result<> shim_hold(const std::string& state, const std::vector<Fd>& descriptors)
 
 Result<Fd> shim_wait(const std::string& state) {
   Fd socket = TRY(kernel::connect_unix(state + "/ctl.sock"));
-  TRY(kernel::write_all(socket.get(), "wait\n"));
+  TRY(send_line(socket.get(), "wait\n"));
   return socket;
 }
 
@@ -317,7 +329,7 @@ std::optional<ExitRecord> awaited_record(const Fd& connection) {
 
 Result<std::string> shim_command(const std::string& state, const std::string& line) {
   Fd socket = TRY(kernel::connect_unix(state + "/ctl.sock"));
-  TRY(kernel::write_all(socket.get(), line + "\n"));
+  TRY(send_line(socket.get(), line + "\n"));
   std::string answer = TRY(read_line(socket.get()));
   if (answer.starts_with("error: ")) return fail(answer.substr(7));
   return answer;
