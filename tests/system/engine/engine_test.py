@@ -87,6 +87,13 @@ class EngineTest(SystemTest):
     def status(self, name):
         return self.look(name, "{{.State.Status}}")
 
+    def ready(self, name):
+        """Waits until the container's program catches SIGTERM."""
+        def catches():
+            status = Path(f"/proc/{self.look(name, '{{.State.Pid}}')}/status").read_text()
+            return int(status.split("SigCgt:")[1].split()[0], 16) >> (signal.SIGTERM - 1) & 1
+        until(catches, f"{name} to set its trap")
+
     def settle(self, name, status):
         until(lambda: self.status(name) == status, f"{name} to be {status}")
 
@@ -408,10 +415,12 @@ class FlagTest(EngineTest):
 class LifeTest(EngineTest):
     def test_stop_start_restart(self):
         self.start("box", "sh", "-c", PATIENT)
+        self.ready("box")
         self.proa("stop", "box")
         self.assertEqual(("exited", "7"), (self.status("box"), self.look("box", "{{.State.ExitCode}}")))
         self.assertEqual("box\n", self.proa("start", "box").stdout)
         self.assertEqual("running", self.status("box"))
+        self.ready("box")
         before = self.look("box", "{{.State.Pid}}")
         self.proa("restart", "box")
         self.assertNotEqual(before, self.look("box", "{{.State.Pid}}"))
