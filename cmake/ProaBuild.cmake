@@ -109,11 +109,15 @@ function(proa_quick_start target)
   target_link_libraries(${target} PRIVATE proa_start)
   # What short commands run stands side by side (scripts/order-functions): fewer pages to map.
   set(order ${CMAKE_SOURCE_DIR}/src/start/order/functions.txt)
-  target_link_options(${target} PRIVATE -Wl,-u,proa_cache_figure
+  target_link_options(${target} PRIVATE -Wl,-u,proa_cache_figure -Wl,-u,proa_late_relocations
+    -Wl,-Map=$<TARGET_FILE:${target}>.map
     -Wl,--symbol-ordering-file=${order} -Wl,--no-warn-symbol-ordering)
   set_property(TARGET ${target} APPEND PROPERTY LINK_DEPENDS ${order})
   # cmpl $1, max_cpuid(%rip); jbe
   add_custom_command(TARGET ${target} POST_BUILD
     COMMAND redirect $<TARGET_FILE:${target}> handle_intel.constprop.0 proa_cache_figure 833d????????010f86 VERBATIM)
-  add_dependencies(${target} redirect)
+  # OpenSSL's relocations wait until TLS is used (start/late_relocations.h).
+  add_custom_command(TARGET ${target} POST_BUILD
+    COMMAND defer $<TARGET_FILE:${target}> $<TARGET_FILE:${target}>.map VERBATIM)
+  add_dependencies(${target} redirect defer)
 endfunction()

@@ -9,5 +9,7 @@ namespace proa {
 
 // To be called before OpenSSL is used; without it OpenSSL works, but by its slowest code.
 void prepare_openssl();
+// ... and before any of it but the hashes: there its tables have no addresses yet (start/late_relocations.h).
+void prepare_tls();
 
 }  // namespace proa

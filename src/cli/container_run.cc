@@ -7,6 +7,7 @@
 #include "base/ids.h"
 #include "cli/container_commands.h"
 #include "cli/container_flags.h"
+#include "cli/image_remote.h"
 #include "cli/print.h"
 #include "engine/attach.h"
 #include "engine/engine.h"
@@ -38,18 +39,40 @@ Result<> check_cidfile(const std::string& path) {
   return {};
 }
 
-Error explain(Error error, const ContainerConfig& config) {
-  if (error.code() == ENOENT && !config.image.empty() && error.message().find("rootfs") == std::string::npos)
-    return Error(cat("Unable to find image '", config.image, "' locally"))
-        .hint("pull it (`proa image pull`), or load it (`proa image load`); `proa image ls` lists what is here");
-  return error;
+bool lacks_image(const Error& error, const ContainerConfig& config) {
+  if (config.image.empty()) return false;
+  // Other things may be missing, too; and of an index the image for another platform may be here.
+  return error.message().find("no such image") != std::string::npos ||
+         error.message().find("has no image for") != std::string::npos;
+}
+
+Error no_image(const ContainerConfig& config) {
+  return Error(cat("Unable to find image '", config.image, "' locally"), ENOENT);
+}
+
+// By --pull: before anything else, when the image is not here, or never. The engine forks later: no thread of the pull
+// is left then.
+Result<engine::Created> create(Engine& engine, const Invocation& in, const ContainerConfig& config) {
+  const std::string when = in.text("pull");
+  const auto pull = [&] {
+    return pull_for_run(config.image, config.platform, engine.folders().images(), in.on("quiet"));
+  };
+  if (when == "always" && !config.image.empty()) TRY(pull());
+  auto made = engine.create(config, in.text("name"));
+  if (made || !lacks_image(made.error(), config)) return made;
+  if (when != "missing")
+    return std::unexpected(
+        no_image(config).hint("pull it (`proa pull`), or load it (`proa load`); `proa images` lists what is here"));
+  if (!in.on("quiet")) complain(cat(no_image(config).message(), "\n"));
+  TRY(pull());
+  return engine.create(config, in.text("name"));
 }
 
 Result<engine::Created> make(Engine& engine, const Invocation& in, const ContainerConfig& config) {
   const std::string cidfile = in.text("cidfile");
   TRY(check_cidfile(cidfile));
-  auto made = engine.create(config, in.text("name"));
-  if (!made) return std::unexpected(explain(made.error(), config));
+  auto made = create(engine, in, config);
+  if (!made) return made;
   for (const std::string& warning : made->warnings) complain(cat("WARNING: ", warning, "\n"));
   if (!cidfile.empty()) {
     if (const auto written = write_cidfile(cidfile, made->id); !written) {

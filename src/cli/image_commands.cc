@@ -18,6 +18,7 @@
 #include "cli/print.h"
 #include "cli/prune.h"
 #include "cli/template.h"
+#include "engine/records.h"
 #include "kernel/file.h"
 #include "oci/image/images.h"
 #include "oci/image/reference.h"
@@ -36,17 +37,6 @@ std::string default_root() {
   if (data != nullptr && *data == '/') return cat(data, "/proa");
   const char* home = std::getenv("HOME");
   return cat(home == nullptr ? "" : home, "/.local/share/proa");
-}
-
-Result<im::Images> open_images(const Invocation& in) {
-  const std::string root = in.text("root");
-  return im::Images(TRY(im::Store::open({.root = cat(root.empty() ? default_root() : root, "/images")})));
-}
-
-Result<std::optional<im::Platform>> platform_of(const Invocation& in) {
-  const std::string text = in.text("platform");
-  if (text.empty()) return std::nullopt;
-  return TRY_CTX(im::Platform::parse(text), "--platform");
 }
 
 Result<im::Image> find_one(const im::Images& images, const Invocation& in) {
@@ -138,6 +128,17 @@ Result<bool> confirmed(std::string_view question) {
 }
 
 }  // namespace
+
+Result<im::Images> open_images(const Invocation& in) {
+  const std::string root = in.text("root");
+  return im::Images(TRY(im::Store::open({.root = cat(root.empty() ? default_root() : root, "/images")})));
+}
+
+Result<std::optional<im::Platform>> platform_of(const Invocation& in) {
+  const std::string text = in.text("platform");
+  if (text.empty()) return std::nullopt;
+  return TRY_CTX(im::Platform::parse(text), "--platform");
+}
 
 Result<int> image_ls(const Invocation& in) {
   const im::Images images = TRY(open_images(in));
@@ -236,8 +237,8 @@ Result<int> image_rm(const Invocation& in) {
 Result<int> image_prune(const Invocation& in) {
   const bool all = in.on("all");
   if (!in.on("force")) {
-    const bool sure =
-        TRY(confirmed(all ? "This will remove all images." : "This will remove all images without a name."));
+    const bool sure = TRY(confirmed(all ? "This will remove all images that no container uses."
+                                        : "This will remove all images without a name."));
     if (!sure) return 0;
   }
   engine::Engine engine = TRY(engine_of(in));

@@ -1,11 +1,10 @@
 // `proa image`: Docker's commands on images, and some of podman's.
-#include "cli/create_flags.h"
 #include "cli/image_commands.h"
 #include "cli/program_commands.h"
 #include "cli/tables.h"
 
 namespace proa::cli {
-namespace {
+namespace images {
 
 constexpr std::string_view kOutputs[] = {"table", "json", "yaml"};
 constexpr std::string_view kDocuments[] = {"json", "yaml"};
@@ -131,7 +130,7 @@ constexpr Example kPruneExamples[] = {
 constexpr Command kPrune{
     .name = "prune",
     .summary = "Remove images that are not used",
-    .description = "Removes images without a name, and all content that no image needs.",
+    .description = "Removes images without a name that no container uses, and all content that no image needs.",
     .flags = kPruneFlags,
     .examples = kPruneExamples,
     .handler = image_prune,
@@ -318,40 +317,40 @@ constexpr Command kHelp{
     .handler = program_help,
 };
 
-constexpr const Command* kCommands[] = {&kLs,     &kInspect, &kTag,     &kRm,   &kPrune, &kSave,   &kLoad,
-                                        &kImport, &kExport,  &kHistory, &kTree, &kDiff,  &kCreate, &kHelp};
+// As Docker has them without the word 'image'.
+constexpr Command renamed(Command command, std::string_view name, std::span<const Example> examples) {
+  command.name = name;
+  command.examples = examples;
+  return command;
+}
+constexpr Example kImagesExamples[] = {
+    {"{program} images", "all images, the newest first"},
+    {"{program} images -f dangling=true -q", "ids of those without a name"},
+};
+constexpr Command kList = renamed(kLs, "images", kImagesExamples);
+constexpr Example kRmiExamples[] = {
+    {"{program} rmi web:1", "remove a name, and the image if it was the last"},
+    {"{program} rmi -f 4f53cda18c2b", "remove an image with all its names"},
+};
+constexpr Command kRmi = renamed(kRm, "rmi", kRmiExamples);
+
+constexpr const Command* kCommands[] = {&kLs,   &kPull,   &kPush,   &kInspect, &kTag,  &kRm,   &kPrune,  &kSave,
+                                        &kLoad, &kImport, &kExport, &kHistory, &kTree, &kDiff, &kCreate, &kHelp};
 
 constexpr Example kRootExamples[] = {
-    {"{program} create --cmd '[\"/hello\"]' build/ hello", "make an image"},
+    {"{program} pull debian:12", "get an image from a registry"},
+    {"{program} create --cmd '[\"/hello\"]' build/ hello", "make one"},
     {"{program} ls", "see what there is"},
     {"{program} save -o hello.tar hello", "write it to a file"},
 };
 
-}  // namespace
-
-// Docker's short names of them.
-namespace images {
-constexpr auto kRootLs = containers::joined(kLsFlags, kGlobals);
-constexpr auto kRootRm = containers::joined(kRmFlags, kGlobals);
-constexpr auto kRootSave = containers::joined(kSaveFlags, kGlobals);
-constexpr auto kRootLoad = containers::joined(kLoadFlags, kGlobals);
-constexpr auto kRootImport = containers::joined(kImportFlags, kGlobals);
-constexpr auto kRootHistory = containers::joined(kHistoryFlags, kGlobals);
-constexpr Command renamed(Command command, std::string_view name, std::span<const Flag> flags) {
-  command.name = name;
-  command.flags = flags;
-  return command;
-}
-constinit const Command kImages = renamed(kLs, "images", kRootLs), kRmi = renamed(kRm, "rmi", kRootRm),
-                        kTagRoot = renamed(kTag, "tag", kGlobals), kSaveRoot = renamed(kSave, "save", kRootSave),
-                        kLoadRoot = renamed(kLoad, "load", kRootLoad),
-                        kImportRoot = renamed(kImport, "import", kRootImport),
-                        kHistoryRoot = renamed(kHistory, "history", kRootHistory);
 }  // namespace images
+
+using namespace images;
 
 constinit const Command kImageRoot{
     .name = "image",
-    .summary = "Images: list, name, remove, save, load, make",
+    .summary = "Images: pull, push, list, name, remove, save, load, make",
     .description =
         "Images are kept in /var/lib/proa/images, or for a user without root's rights in "
         "$XDG_DATA_HOME/proa/images. Any number of commands may work on them at once.",

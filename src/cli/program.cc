@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <string>
 #include <string_view>
 
@@ -59,6 +60,12 @@ bool version_wanted(const Invocation& in, const Command& root) {
   return in.path().size() <= 2 && given != nullptr && parse_bool(*given).value_or(false);
 }
 
+// For this process and those that it starts.
+void use_root(const Invocation& in) {
+  if (const std::string* root = in.last_of(kProaRoot, "root"); root != nullptr && !root->empty())
+    ::setenv("PROA_ROOT", root->c_str(), 1);
+}
+
 Result<int> run(const Invocation& in) {
   if (in.help_wanted()) return show(print_text(help_text(in.program().name, in.path())));
   if (in_runtime(in) && version_wanted(in, kRuntimeRoot)) return show(print_text(runc_version_text("proa-runtime")));
@@ -107,6 +114,7 @@ int run_program(std::span<char*> words) {
     const int own = invocation.command().error_status;
     return own == 1 ? program.usage_status : own;
   }
+  if (invocation.path().front() == &kProaRoot) use_root(invocation);
   const Result<int> status = run(invocation);
   if (status) return *status;
   report(status.error());

@@ -10,11 +10,12 @@ extern const Command kProaRoot;
 // `proa runtime`, and all there is when the program's name is proa-runtime: runc's command line.
 extern const Command kRuntimeRoot;
 
-// `proa image`.
+// `proa image`, and what Docker has without that word.
 extern const Command kImageRoot;
 namespace images {
-extern const Command kImages, kRmi, kTagRoot, kSaveRoot, kLoadRoot, kImportRoot, kHistoryRoot;
+extern const Command kPull, kPush, kList, kRmi, kSave, kLoad, kImport, kHistory, kTag;
 }  // namespace images
+extern const Command kLogin, kLogout;
 
 // `proa container`, `proa sandbox`, `proa volume`, and what Docker has without these words.
 extern const Command kContainerRoot;

@@ -225,10 +225,9 @@ Result<Engine::Settled> Engine::settle(const std::string& id, bool wait) {
   }
   Settled out{.container = TRY(locked->load()), .removed = false};
   TRY(reconcile(*locked, *out.container));
+  if (!out.container->config.shared.empty()) return out;  // removed with its containers only
   const bool itself = removes_itself(*out.container);
-  // A sandbox is removed with its containers only.
-  const bool alone = out.container->config.shared.empty();
-  if (alone && (itself || status_of(out.container->state) == Status::kRemoving)) {
+  if (itself || status_of(out.container->state) == Status::kRemoving) {
     Container removed = *out.container;
     TRY(remove_locked(*locked, removed, itself));
     out.removed = true;
@@ -277,8 +276,9 @@ Result<> Engine::clean_up() {
   std::vector<std::string> dead;
   for (const std::string& id : TRY(records_.ids(&dead))) {
     const auto settled = settle(id, false);
-    if (!settled || !settled->container || settled->container->config.shared.empty()) continue;
-    if (status_of(settled->container->state) == Status::kRemoving) (void)remove_sandbox(id, true);
+    if (!settled || settled->removed || !settled->container) continue;
+    const Container& left = *settled->container;
+    if (!left.config.shared.empty() && status_of(left.state) == Status::kRemoving) (void)remove_sandbox(id, true);
   }
   for (const std::string& id : dead) TRY(bury(id));
   TRY(records_.release_dead_names());

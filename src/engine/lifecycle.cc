@@ -299,30 +299,37 @@ Result<> Engine::remove(const std::string& reference, const RemoveOptions& optio
 
 Result<int> Engine::wait(const std::string& reference, WaitFor condition) {
   const std::string id = TRY(records_.resolve(reference));
+  // One that removes itself is gone before its record could be read: its shim tells.
+  auto ending = shim_wait(folders_.shim(id));
   const auto [container, removed] = TRY(look(id));
   int code = static_cast<int>(container->state.exit_code);
   if (removed || (condition == WaitFor::kNotRunning && !is_running(container->state))) return code;
   Fd watch(::inotify_init1(IN_CLOEXEC));
   if (!watch) return fail_errno(errno, "inotify");
-  const std::string folder = folders_.container(id);
-  if (::inotify_add_watch(watch.get(), folder.c_str(), IN_MOVED_TO | IN_MOVE_SELF | IN_DELETE_SELF) < 0) return code;
-  const std::string seen = container->state.finished_at;
-  for (;;) {
-    auto looked = look(id);
-    if (!looked) return code;  // removed
+  const std::string folder = folders_.container(id), seen = container->state.finished_at;
+  (void)::inotify_add_watch(watch.get(), folder.c_str(), IN_MOVED_TO | IN_MOVE_SELF | IN_DELETE_SELF);
+  for (std::optional<ExitRecord> told;;) {
+    const auto looked = look(id);
+    if (!looked) {  // removed
+      if (ending) told = awaited_record(*ending);
+      return told ? static_cast<int>(told->exit_code) : code;
+    }
     const State& now = looked->container->state;
     code = static_cast<int>(now.exit_code);
     if (looked->removed) return code;
     const bool ended = !is_running(now);
     if (condition == WaitFor::kNotRunning && ended) return code;
     if (condition == WaitFor::kNextExit && ended && now.finished_at != seen) return code;
-    auto shim = kernel::pidfd_open(static_cast<pid_t>(std::max<int64_t>(now.shim, 1)));
-    std::array<pollfd, 2> waits = {pollfd{watch.get(), POLLIN, 0},
-                                   pollfd{now.shim != 0 && shim ? shim->get() : -1, POLLIN, 0}};
+    std::array<pollfd, 2> waits = {pollfd{watch.get(), POLLIN, 0}, pollfd{ending ? ending->get() : -1, POLLIN, 0}};
     ::poll(waits.data(), waits.size(), 1000);
     std::array<char, 4096> ignored;
     if ((waits[0].revents & POLLIN) != 0) [[maybe_unused]]
       const ssize_t got = ::read(watch.get(), ignored.data(), ignored.size());
+    if (waits[1].revents != 0) {
+      told = awaited_record(*ending);
+      ending = fail("told");
+    }
+    if (!ending) ending = shim_wait(folders_.shim(id));  // of the next run
   }
 }
 
@@ -354,7 +361,8 @@ Result<std::vector<Container>> Engine::list() {
 Result<std::vector<Container>> Engine::list_all() {
   std::vector<std::string> dead;
   std::vector<Container> out = TRY(records_.all(&dead));
-  for (const std::string& id : dead) TRY(bury(id));
+  for (const std::string& id : dead)
+    if (const auto buried = bury(id); !buried) log::warning("remains of ", id, ": ", buried.error().message());
   for (Container& container : out) {
     if (status_of(container.state) == Status::kRestarting) revive(container);
     if (!unsettled(container)) continue;

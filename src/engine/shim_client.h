@@ -64,6 +64,10 @@ Result<Fd> shim_attach(const std::string& state, const std::string& line);
 // Reads the answer to that line on a connection that said it.
 Result<> await_greeting(int socket);
 // One command on ctl.sock; its one-line answer, an error if that is one.
+// A connection that brings the exit record as a line when the container has ended: to be asked for before it may have.
+Result<Fd> shim_wait(const std::string& state);
+// What it brought; unset: nothing, the shim was killed.
+std::optional<ExitRecord> awaited_record(const Fd& connection);
 Result<std::string> shim_command(const std::string& state, const std::string& line);
 
 // Runs `arguments` with our environment for a shim, in the background, as nobody's child.

@@ -62,6 +62,7 @@ Task<Result<Client::State::Connection>> Client::State::acquire(const Url& url, c
     host.waiting.push_back(&turn);
     co_await turn.wait();
     if (closed) co_return fail("the client has been closed");
+    if (cancelled) co_return fail_errno(ECANCELED, "request");
   }
   ++host.open;
   host.dialing = true;
@@ -135,6 +136,15 @@ void Client::State::sweep() {
     left = left || !host.kept.empty() || host.http2;
   }
   if (left) sweeper->set_after(options.idle_timeout / 2);
+}
+
+void Client::State::cancel() {
+  cancelled = true;
+  for (Stream* const stream : running) stream->abort(Error::from_errno(ECANCELED, "request"));
+  for (auto& [key, host] : hosts) {
+    if (host.http2) http2_cancel(*host.http2);
+    while (!host.waiting.empty()) wake_one(host);
+  }
 }
 
 void Client::State::close() {
@@ -225,11 +235,16 @@ Client::~Client() {
 
 Loop& Client::loop() const { return state_->loop; }
 
+void Client::cancel() {
+  state_->loop.post([state = state_] { state->cancel(); });
+}
+
 namespace {
 
 Task<Result<Answer>> attempt(std::shared_ptr<Client::State> state, ClientRequest& request,
                              const std::string& socket_path, bool fresh, bool& repeat) {
   const std::string key = connection_key(request.url, socket_path);
+  if (state->cancelled) co_return fail_errno(ECANCELED, "request");
   auto connection = CO_TRY(co_await state->acquire(request.url, socket_path, fresh, !request.upgrade.empty()));
   const bool reused = connection.reused;
   bool unanswered = false;

@@ -109,6 +109,9 @@ class Client {
   ~Client();
 
   Loop& loop() const;
+  // Ends all requests and answers under way with errors of code ECANCELED, and so each later one. A connection that is
+  // being made is waited for. Any thread.
+  void cancel();
   // Until the answer's head. The request's body has been sent then, or the server did not want it.
   Task<Result<ClientResponse>> send(ClientRequest request);
 

@@ -4,6 +4,7 @@
 #include <deque>
 #include <list>
 #include <map>
+#include <set>
 
 #include "net/client_exchange.h"
 #include "net/proxy.h"
@@ -60,6 +61,8 @@ struct Client::State : std::enable_shared_from_this<Client::State> {
   // One that has ended.
   void ended(const std::string& key);
   void close();
+  // Ends what runs; see Client.
+  void cancel();
 
   Task<Result<Connection>> dial(const Url& url, const std::string& socket_path, bool http1_only);
   Task<Result<std::unique_ptr<Stream>>> tunnel(const Url& proxy, const Url& url, Clock::time_point deadline);
@@ -77,7 +80,8 @@ struct Client::State : std::enable_shared_from_this<Client::State> {
   std::shared_ptr<TlsClient> tls;
   std::map<std::string, Host> hosts;
   std::unique_ptr<Timer> sweeper;
-  bool closed = false;
+  bool closed = false, cancelled = false;
+  std::set<Stream*> running;  // HTTP/1.1 exchanges
   size_t http2_running = 0;
   Event http2_gone;
 };
@@ -88,6 +92,7 @@ std::shared_ptr<Http2Client> start_http2(std::shared_ptr<Client::State> state, s
 // Whether it takes further requests.
 bool http2_usable(const Http2Client& client);
 bool http2_idle(const Http2Client& client);
+void http2_cancel(Http2Client& client);
 // Ends it if nothing is open on it, and nothing has been for this long.
 void http2_close_idle(Http2Client& client, Duration idle);
 Task<Result<Answer>> exchange_http2(std::shared_ptr<Http2Client> client, ClientRequest& request, bool& unanswered);

@@ -15,7 +15,11 @@ class Http1ClientExchange final : public ClientExchange {
         state_(std::move(state)),
         stream_(std::move(connection.stream)),
         key_(std::move(key)),
-        to_proxy_(connection.to_proxy) {}
+        to_proxy_(connection.to_proxy) {
+    state_->running.insert(stream_.get());
+    // The connection may have been made meanwhile.
+    if (state_->cancelled) stream_->abort(Error::from_errno(ECANCELED, "request"));
+  }
   ~Http1ClientExchange() override { release(); }
 
   Task<Result<Answer>> run(ClientRequest& request, std::shared_ptr<ClientExchange> self, bool& unanswered);
@@ -151,12 +155,14 @@ Task<Result<std::string_view>> Http1ClientExchange::read_body() {
 
 Result<std::unique_ptr<Stream>> Http1ClientExchange::take_stream() {
   if (!stream_) return fail("the connection is not this response's any more");
+  state_->running.erase(stream_.get());
   state_->ended(key_);
   return std::move(stream_);
 }
 
 void Http1ClientExchange::release() {
   if (!stream_) return;
+  state_->running.erase(stream_.get());
   if (keep_alive_ && body_.done()) return state_->give_back(key_, std::move(stream_), to_proxy_);
   stream_.reset();
   state_->ended(key_);

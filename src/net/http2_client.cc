@@ -173,6 +173,8 @@ std::shared_ptr<Http2Client> start_http2(std::shared_ptr<Client::State> state, s
 
 bool http2_usable(const Http2Client& client) { return !client.going_away(); }
 bool http2_idle(const Http2Client& client) { return client.stream_count() == 0; }
+void http2_cancel(Http2Client& client) { client.end(); }
+
 void http2_close_idle(Http2Client& client, Duration idle) {
   if (http2_idle(client) && client.idle() >= idle) client.end();
 }

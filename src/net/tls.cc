@@ -36,7 +36,7 @@ std::string openssl_error() {
 
 // No configuration file of the host's is read: it could load modules into a static program.
 Result<> initialize() {
-  prepare_openssl();
+  prepare_tls();
   static const bool done = OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG, nullptr) == 1;
   if (!done) return fail("initialize OpenSSL: ", openssl_error());
   return {};

@@ -1,6 +1,7 @@
 // Images in files: docker-archive (docker save), oci-archive and oci-layout folders.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -32,6 +33,9 @@ Result<> save_layout(const Store& store, const std::vector<ArchivedImage>& image
 Result<std::vector<ArchivedImage>> load_archive(const Store& store, const Lease& lease, Reader& in);
 Result<std::vector<ArchivedImage>> load_layout(const Store& store, const Lease& lease, const std::string& path);
 
+// Of an index's manifests the one that runs best on `platform`, of those that `usable` says yes to (all without it).
+Result<Descriptor> best_manifest(const Index& index, const Platform& platform,
+                                 const std::function<Result<bool>(const Descriptor&)>& usable = {});
 // The manifest of an index (or the manifest itself) that runs best on `platform` and is in the store.
 Result<Descriptor> choose_manifest(const Store& store, const Descriptor& target, const Platform& platform);
 

@@ -326,16 +326,13 @@ Result<std::vector<ArchivedImage>> load_layout(const Store& store, const Lease& 
   return TRY_CTX(read(), "layout ", path);
 }
 
-Result<Descriptor> choose_manifest(const Store& store, const Descriptor& target, const Platform& platform) {
-  if (media::is_manifest(target.media_type)) return target;
-  if (!media::is_index(target.media_type)) return fail("\"", target.media_type, "\" is no image");
-  const std::string text = TRY(store.read_blob(target.digest));
-  const Index index = TRY(parse_index(text));
+Result<Descriptor> best_manifest(const Index& index, const Platform& platform,
+                                 const std::function<Result<bool>(const Descriptor&)>& usable) {
   const Descriptor* best = nullptr;
   int rank = 0;
   std::string offered;
   for (const Descriptor& each : index.manifests) {
-    if (!TRY(store.has(each.digest))) continue;
+    if (usable && !TRY(usable(each))) continue;
     // Without a platform it is for any; "unknown" ones are attestations.
     const int own = each.platform && !each.platform->empty() ? match(platform, *each.platform) : 1;
     if (each.platform && each.platform->os == "unknown") continue;
@@ -347,8 +344,18 @@ Result<Descriptor> choose_manifest(const Store& store, const Descriptor& target,
   }
   if (best == nullptr)
     return fail("has no image for ", platform.text(), offered.empty() ? "" : cat("; there are ", offered));
-  if (media::is_index(best->media_type)) return choose_manifest(store, *best, platform);
   return *best;
+}
+
+Result<Descriptor> choose_manifest(const Store& store, const Descriptor& target, const Platform& platform) {
+  if (media::is_manifest(target.media_type)) return target;
+  if (!media::is_index(target.media_type)) return fail("\"", target.media_type, "\" is no image");
+  const std::string text = TRY(store.read_blob(target.digest));
+  const Index index = TRY(parse_index(text));
+  const Descriptor best =
+      TRY(best_manifest(index, platform, [&](const Descriptor& each) { return store.has(each.digest); }));
+  if (media::is_index(best.media_type)) return choose_manifest(store, best, platform);
+  return best;
 }
 
 }  // namespace proa::oci::image

@@ -258,9 +258,10 @@ Result<Chain> Images::unpack(const Lease& lease, const Image& image) const {
   return unpack(lease, image, options);
 }
 
-Result<Chain> Images::unpack(const Lease& lease, const Image& image, const UnpackOptions& options) const {
+Result<Chain> Images::unpack(const Lease& lease, const Image& image, const UnpackOptions& options,
+                             const OpenLayer& open) const {
   const auto layers = TRY(layer_blobs(image.manifest, image.config));
-  return unpack_layers(store_, lease, layers, options);
+  return unpack_layers(store_, lease, layers, options, open);
 }
 
 Result<std::vector<Change>> Images::diff(std::string_view name, std::string_view other) const {

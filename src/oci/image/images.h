@@ -115,7 +115,8 @@ class Images {
 
   Result<std::vector<HistoryLine>> history(const Image& image) const;
   // Unpacks what is not yet; the lease must live until the chain is used.
-  Result<Chain> unpack(const Lease& lease, const Image& image, const UnpackOptions& options) const;
+  Result<Chain> unpack(const Lease& lease, const Image& image, const UnpackOptions& options,
+                       const OpenLayer& open = {}) const;
   Result<Chain> unpack(const Lease& lease, const Image& image) const;
   // Against another image; without one, the last layer against those below.
   Result<std::vector<Change>> diff(std::string_view name, std::string_view other = {}) const;

@@ -160,6 +160,12 @@ Ingest::~Ingest() {
 bool Ingest::complete() const { return state_->complete; }
 uint64_t Ingest::offset() const { return state_->offset; }
 
+Result<Fd> Ingest::reader() const {
+  if (state_->complete) return state_->store.open_blob(state_->options.expected);
+  const int copy = ::fcntl(state_->fd.get(), F_DUPFD_CLOEXEC, 0);
+  return copy < 0 ? Result<Fd>(fail_errno(errno, state_->what())) : Result<Fd>(Fd(copy));
+}
+
 Result<> Ingest::restart() {
   if (state_->offset == 0) return {};
   if (::ftruncate(state_->fd.get(), 0) != 0 || ::lseek(state_->fd.get(), 0, SEEK_SET) != 0)

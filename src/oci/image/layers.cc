@@ -44,8 +44,8 @@ std::string map_key(const UnpackOptions& options) {
 class ChainUnpacker {
  public:
   ChainUnpacker(const Store& store, const Lease& lease, const std::vector<LayerBlob>& layers,
-                const UnpackOptions& options)
-      : store_(store), lease_(lease), layers_(layers), options_(options) {
+                const UnpackOptions& options, const OpenLayer& open)
+      : store_(store), lease_(lease), layers_(layers), options_(options), open_(open) {
     options_.form = LayerForm::kOverlay;
     chain_.map = map_key(options);
     std::vector<Digest> ids;
@@ -106,10 +106,11 @@ class ChainUnpacker {
     TRY(kernel::make_dir_at(staged.folder->fd(), "fs", 0755));
     staged.fs = TRY(kernel::open_at(staged.folder->fd(), "fs", O_RDONLY | O_DIRECTORY));
     if (::fchmod(staged.fs.get(), 0755) != 0) return fail_errno(errno, "set mode");
-    return with_layer(store_, layers_[staged.index], options_.ratio, [&](Source& source) -> Result<> {
+    const auto work = [&](Source& source) -> Result<> {
       staged.unpacked = TRY(unpack_layer(source, staged.fs.get(), options_));
       return {};
-    });
+    };
+    return with_layer(store_, layers_[staged.index], options_.ratio, work, open_);
   }
 
   // A layer must not be there with files that a loss of power has emptied.
@@ -150,6 +151,7 @@ class ChainUnpacker {
   const Lease& lease_;
   const std::vector<LayerBlob>& layers_;
   UnpackOptions options_;
+  const OpenLayer& open_;
   Chain chain_;
   std::vector<Staged> missing_;
 };
@@ -157,8 +159,8 @@ class ChainUnpacker {
 }  // namespace
 
 Result<Chain> unpack_layers(const Store& store, const Lease& lease, const std::vector<LayerBlob>& layers,
-                            const UnpackOptions& options) {
-  return ChainUnpacker(store, lease, layers, options).run();
+                            const UnpackOptions& options, const OpenLayer& open) {
+  return ChainUnpacker(store, lease, layers, options, open).run();
 }
 
 Result<std::vector<LayerBlob>> layer_blobs(const Manifest& manifest, const ImageConfig& config) {
@@ -174,16 +176,32 @@ Result<std::vector<LayerBlob>> layer_blobs(const Manifest& manifest, const Image
   return out;
 }
 
+namespace {
+
+// A blob of the store.
+class BlobReader : public Reader {
+ public:
+  explicit BlobReader(Fd blob) : blob_(std::move(blob)), reader_(blob_.get()) {
+    ::posix_fadvise(blob_.get(), 0, 0, POSIX_FADV_SEQUENTIAL);
+  }
+  Result<size_t> read(std::span<std::byte> into) override { return reader_.read(into); }
+
+ private:
+  Fd blob_;
+  FdReader reader_;
+};
+
+}  // namespace
+
 Result<> with_layer(const Store& store, const LayerBlob& layer, const RatioLimit& ratio,
-                    const std::function<Result<>(Source&)>& work) {
-  const Fd blob = TRY(store.open_blob(layer.digest));
-  FdReader file(blob.get());
-  ::posix_fadvise(blob.get(), 0, 0, POSIX_FADV_SEQUENTIAL);
+                    const std::function<Result<>(Source&)>& work, const OpenLayer& open) {
+  const std::unique_ptr<Reader> blob =
+      open ? TRY(open(layer)) : std::make_unique<BlobReader>(TRY(store.open_blob(layer.digest)));
   if (layer.digest == layer.diff_id) {  // not compressed, and verified when it came in
-    BufferedSource source(file);
+    BufferedSource source(*blob);
     return work(source);
   }
-  const auto reader = TRY(decompress(file, ratio));
+  const auto reader = TRY(decompress(*blob, ratio));
   ThreadedSource source(*reader, true);
   TRY(work(source));
   const Digest got = source.digest();

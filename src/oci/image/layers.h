@@ -5,6 +5,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -26,10 +27,14 @@ struct LayerBlob {
   Digest digest, diff_id;
 };
 
+// How a layer's blob is read; without one, from the store. A blob that is still coming in may be given: its end must
+// not be told before it is whole and verified.
+using OpenLayer = std::function<Result<std::unique_ptr<Reader>>(const LayerBlob&)>;
+
 // Unpacks what is not there yet, several layers at once, each read, decompressed and written at the same time.
-// The content is checked against the diff ids. `options.form` does not matter.
+// The content is checked against the diff ids. `options.form` does not matter. `open` is called from several threads.
 Result<Chain> unpack_layers(const Store& store, const Lease& lease, const std::vector<LayerBlob>& layers,
-                            const UnpackOptions& options);
+                            const UnpackOptions& options, const OpenLayer& open = {});
 
 // The layers of a manifest with the diff ids of its config; an error if they do not match.
 Result<std::vector<LayerBlob>> layer_blobs(const Manifest& manifest, const ImageConfig& config);
@@ -37,7 +42,7 @@ Result<std::vector<LayerBlob>> layer_blobs(const Manifest& manifest, const Image
 // A layer's tar stream, decompressed, for whoever wants to read it; `work` gets a source whose digest is checked
 // against the diff id afterwards.
 Result<> with_layer(const Store& store, const LayerBlob& layer, const RatioLimit& ratio,
-                    const std::function<Result<>(Source&)>& work);
+                    const std::function<Result<>(Source&)>& work, const OpenLayer& open = {});
 
 // The layers one upon the other, whiteouts applied, in one plain folder.
 Result<> unpack_flat(const Store& store, const std::vector<LayerBlob>& layers, int target,

@@ -50,6 +50,7 @@ struct StoreFolder;
 }
 class Lease;
 class Ingest;
+class Collector;
 
 // A name and what it points to.
 struct Ref {
@@ -130,7 +131,10 @@ class Store {
  private:
   friend class Lease;
   friend class Ingest;
+  friend class Collector;
   explicit Store(std::shared_ptr<const detail::StoreFolder> folder) : folder_(std::move(folder)) {}
+  // index.json as refs/ is, where a command was killed between the two. Under the exclusive lock.
+  Result<> refresh_index() const;
   Result<Ingest> resume(const Lease& lease, const IngestOptions& options) const;
   std::shared_ptr<const detail::StoreFolder> folder_;
 };
@@ -164,6 +168,8 @@ class Ingest {
   bool complete() const;
   // Bytes there: writing goes on from here.
   uint64_t offset() const;
+  // Another descriptor of what is there, for somebody who reads (pread(2)) behind the writer.
+  Result<Fd> reader() const;
   // Drops them, for a source that cannot be resumed.
   Result<> restart();
   Result<> write(std::span<const std::byte> bytes);

@@ -180,6 +180,12 @@ Actions Authenticator::allowed(const Identity& identity, std::string_view reposi
   return options_.external_tokens() ? granted : granted & by_policy;
 }
 
+bool Authenticator::allowed_by_another_token(const Identity& identity, std::string_view repository,
+                                             Action action) const {
+  return identity.token && options_.own_tokens && !has(allowed(identity, repository), action) &&
+         has(rules()->access.allowed(identity.user, repository), action);
+}
+
 bool Authenticator::allows_catalog(const Identity& identity) const {
   if (!enabled()) return true;
   if (!identity.token || !options_.external_tokens()) return false;
@@ -248,7 +254,8 @@ Task<Answer<Identity>> Authenticator::token_identity(Request& request, std::stri
     co_return co_await identify(request);
   }
   if (request.method() != "POST") co_return refuse(Code::kUnsupported, "tokens are had by GET or POST");
-  const net::Query form(CO_TRY(co_await request.read_all(kLongestForm)));
+  const std::string body = CO_TRY(co_await request.read_all(kLongestForm));
+  const net::Query form(body);
   for (const std::string_view each : form.all("scope")) scope += cat(scope.empty() ? "" : " ", each);
   if (form.get("grant_type") != "password") co_return refuse(400, Code::kUnsupported, "grant_type: must be password");
   co_return co_await check_password(request, std::string(form.get("username")), std::string(form.get("password")));

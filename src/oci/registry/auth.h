@@ -64,6 +64,8 @@ class Authenticator {
   net::Task<Answer<Identity>> identify(net::Request& request);
 
   Actions allowed(const Identity& identity, std::string_view repository) const;
+  // Whether another token of ours would allow it.
+  bool allowed_by_another_token(const Identity& identity, std::string_view repository, Action action) const;
   // Whether the whole catalog is to be seen by a token.
   bool allows_catalog(const Identity& identity) const;
   // UNAUTHORIZED where credentials could help, else DENIED. `scope` is what the request needs.

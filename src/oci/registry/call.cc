@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "net/conditional.h"
 #include "oci/image/types.h"
+#include "oci/registry/mirror.h"
 
 namespace proa::oci::registry {
 
@@ -146,7 +147,8 @@ Call::Reply Call::send_json(std::string body) {
 }
 
 Task<Result<>> Call::refuse_with(const Refusal& refusal) {
-  if (refusal.code == Code::kUnknown) log::error(request_.method(), " ", request_.path(), ": ", refusal.message);
+  if (refusal.code == Code::kUnknown && refusal.status != 502)
+    log::error(request_.method(), " ", request_.path(), ": ", refusal.message);
   if (refusal.status == 401) {
     const bool insufficient =
         identity_.token.has_value() || request_.headers().get("Authorization").starts_with("Bearer ");
@@ -161,7 +163,10 @@ Task<Result<>> Call::refuse_with(const Refusal& refusal) {
 
 // --- for all kinds
 
+bool Call::mirrored() const { return api_.mirror_ != nullptr && api_.mirror_->has(repository()); }
+
 Answer<> Call::may_write() const {
+  if (mirrored()) return refuse(Code::kUnsupported, "repository ", repository(), " mirrors another registry's");
   if (api_.options_.read_only) return refuse(Code::kUnsupported, "this registry is read-only");
   return {};
 }

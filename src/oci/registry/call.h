@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "net/conditional.h"
 #include "net/server.h"
 #include "net/url.h"
 #include "oci/registry/api.h"
@@ -12,6 +13,8 @@
 #include "oci/registry/route.h"
 
 namespace proa::oci::registry {
+
+class Fetch;
 
 class Call {
  public:
@@ -49,7 +52,11 @@ class Call {
 
   Reply get_blob();
   Reply delete_blob();
-  net::Task<Result<>> send_blob(const OpenBlob& blob);
+  Reply get_mirrored_blob(const image::Digest& digest);
+  // What part of `size` bytes to send, status and headers set; 416 as a refusal.
+  Answer<net::ByteRange> part_to_send(const image::Digest& digest, uint64_t size);
+  Reply send_fetched(Fetch& fetch, const image::Digest& digest);
+  bool mirrored() const;
 
   Reply get_manifest();
   Reply put_manifest();

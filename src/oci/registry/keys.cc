@@ -159,7 +159,7 @@ Result<Key> jwk_of(const image::Fields& in) {
 }  // namespace
 
 void prepare_crypto() {
-  prepare_openssl();
+  prepare_tls();
   OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, nullptr);
 }
 

@@ -4,7 +4,7 @@
 #include "base/json.h"
 #include "oci/image/types.h"
 #include "oci/registry/call.h"
-#include "oci/registry/manifest.h"
+#include "oci/registry/mirror.h"
 
 namespace proa::oci::registry {
 
@@ -35,8 +35,13 @@ std::string json_list(const std::vector<std::string>& texts) {
 
 Call::Reply Call::list_tags() {
   const uint64_t n = CO_TRY(page_size()).value_or(kTagsPage);
-  std::vector<std::string> tags = CO_TRY(co_await net::blocking([&] { return repositories().tags(repository()); }));
-  if (tags.empty()) {
+  std::vector<std::string> tags;
+  if (mirrored())
+    tags = CO_TRY(co_await api_.mirror_->tags(repository()));
+  else
+    tags = CO_TRY(co_await net::blocking([&] { return repositories().tags(repository()); }));
+  std::ranges::sort(tags);
+  if (tags.empty() && !mirrored()) {
     const bool known = CO_TRY(co_await net::blocking([&] { return repositories().exists(repository()); }));
     if (!known) co_return refuse(Code::kNameUnknown, "there is no repository ", repository());
   }
@@ -59,7 +64,11 @@ Call::Reply Call::list_catalog() {
 Call::Reply Call::list_referrers() {
   const Digest subject = CO_TRY(digest_of(route_.reference));
   const auto type = query_.find("artifactType");
-  const auto all = CO_TRY(co_await net::blocking([&] { return repositories().referrers(repository(), subject); }));
+  std::vector<std::string> all;
+  if (mirrored())
+    all = CO_TRY(co_await api_.mirror_->referrers(repository(), subject));
+  else
+    all = CO_TRY(co_await net::blocking([&] { return repositories().referrers(repository(), subject); }));
   const std::string_view last = query_.get("last");
   std::string list, previous;
   for (const std::string& descriptor : all) {

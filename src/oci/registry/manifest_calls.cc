@@ -4,6 +4,7 @@
 #include "oci/image/reference.h"
 #include "oci/registry/call.h"
 #include "oci/registry/manifest.h"
+#include "oci/registry/mirror.h"
 
 namespace proa::oci::registry {
 
@@ -23,6 +24,8 @@ Task<Answer<StoredManifest>> Call::find_manifest() {
   std::optional<Digest> digest;
   if (is_digest(reference)) digest = CO_TRY(digest_of(reference));
   const bool possible = digest || image::valid_tag(reference);
+  if (mirrored() && digest) CO_TRY(co_await api_.mirror_->get_manifest(repository(), *digest));
+  if (mirrored() && !digest && possible) digest = CO_TRY(co_await api_.mirror_->resolve_tag(repository(), reference));
   auto found = CO_TRY(co_await net::blocking([&]() -> Result<std::optional<StoredManifest>> {
     if (!digest && possible) digest = TRY(repositories().find_tag(repository(), reference));
     if (!digest) return std::nullopt;

@@ -1,9 +1,9 @@
 #include "oci/registry/passwords.h"
 
 #include <crypt.h>
-#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
+#include <string.h>
 
 #include <algorithm>
 #include <array>
@@ -31,7 +31,7 @@ std::string crypt_text(const std::string& password, const char* setting) {
   auto data = std::make_unique<crypt_data>();
   const char* text = ::crypt_r(password.c_str(), setting, data.get());
   std::string out = text == nullptr || *text == '*' ? std::string() : std::string(text);
-  OPENSSL_cleanse(data.get(), sizeof *data);
+  ::explicit_bzero(data.get(), sizeof *data);
   return out;
 }
 

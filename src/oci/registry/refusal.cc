@@ -30,9 +30,9 @@ Refusal::Refusal(Error error) : code(Code::kUnknown), message(error.message()), 
 }
 
 std::string Refusal::body() const {
-  const std::string text = status == 507                             ? "the registry's disk is full"
-                           : status >= 500 && code == Code::kUnknown ? "the registry failed; its log says why"
-                                                                     : message;
+  const std::string text = status == 507   ? "the registry's disk is full"
+                           : status == 500 ? "the registry failed; its log says why"
+                                           : message;
   const auto one = [&](const std::string& detail) {
     std::string out = cat("{\"code\":\"", text_of(code), "\",\"message\":", json::quote(text));
     if (!detail.empty()) out += cat(",\"detail\":", json::quote(detail));

@@ -171,6 +171,19 @@ Result<std::optional<Digest>> Repositories::find_tag(const std::string& name, co
   return TRY_CTX(Digest::parse(*text), "repository ", name, ": tag ", tag);
 }
 
+Result<std::optional<std::chrono::seconds>> Repositories::tag_age(const std::string& name,
+                                                                  const std::string& tag) const {
+  struct stat info{};
+  if (::fstatat(root_fd(), repository_path(name, "_tags", tag).c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0)
+    return std::chrono::seconds(::time(nullptr) - info.st_mtime);
+  if (errno == ENOENT || errno == ENOTDIR) return std::nullopt;
+  return fail_errno(errno, "repository ", name, ": tag ", tag);
+}
+
+void Repositories::renew_tag(const std::string& name, const std::string& tag) const {
+  ::utimensat(root_fd(), repository_path(name, "_tags", tag).c_str(), nullptr, 0);
+}
+
 Result<std::optional<std::string>> Repositories::manifest_type(const std::string& name, const Digest& digest) const {
   return read_record(root_fd(), repository_path(name, "_manifests", digest.text()));
 }

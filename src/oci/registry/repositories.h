@@ -14,6 +14,7 @@
 // Threads and processes: any number of both. All functions may block. Errors name the repository.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <optional>
 #include <string>
@@ -87,6 +88,9 @@ class Repositories {
 
   // --- manifests and tags
   Result<std::optional<image::Digest>> find_tag(const std::string& name, const std::string& tag) const;
+  // Since it was put or renewed.
+  Result<std::optional<std::chrono::seconds>> tag_age(const std::string& name, const std::string& tag) const;
+  void renew_tag(const std::string& name, const std::string& tag) const;
   Result<std::optional<std::string>> manifest_type(const std::string& name, const image::Digest& digest) const;
   Result<std::optional<StoredManifest>> read_manifest(const std::string& name, const image::Digest& digest) const;
   Result<PutManifest> put_manifest(const std::string& name, const NewManifest& manifest) const;

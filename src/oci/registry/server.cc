@@ -3,13 +3,16 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include <condition_variable>
 #include <csignal>
 #include <ctime>
+#include <mutex>
 #include <thread>
 
 #include "base/log.h"
 #include "net/server.h"
 #include "oci/registry/api.h"
+#include "oci/registry/mirror.h"
 
 namespace proa::oci::registry {
 
@@ -78,12 +81,13 @@ struct RegistryServer::State {
   explicit State(ServeSettings s) : settings(std::move(s)) {}
 
   ServeSettings settings;
+  Metrics metrics;
   std::unique_ptr<net::Loops> loops;
   std::unique_ptr<Authenticator> authenticator;
+  std::unique_ptr<Mirror> mirror;
   std::unique_ptr<Api> api;
   std::shared_ptr<net::TlsServer> tls;
   std::string tls_stamp;
-  Metrics metrics;
   std::unique_ptr<net::Server> server, metrics_server;
   std::vector<std::string> places;
   Steady::time_point collect_at;
@@ -117,6 +121,10 @@ Result<> RegistryServer::State::open() {
                                          .max_requests = settings.max_requests,
                                          .access_log = settings.access_log,
                                          .metrics = settings.metrics_listen.empty()});
+  if (!settings.mirrors.empty()) {
+    mirror = TRY(Mirror::create(*loops, settings.mirrors, repositories, metrics));
+    api->set_mirror(mirror.get());
+  }
   collect_at = Steady::now() + settings.gc_interval;
   return {};
 }
@@ -201,7 +209,26 @@ void RegistryServer::tick() {
 }
 
 void RegistryServer::stop() {
-  if (state_->server) state_->server->stop(state_->settings.drain);
+  State& state = *state_;
+  {
+    // Who waits for an upstream is not waited for longer than others.
+    std::mutex mutex;
+    std::condition_variable drained;
+    bool done = false;
+    std::thread watch;
+    if (state.mirror)
+      watch = std::thread([&] {
+        std::unique_lock lock(mutex);
+        if (!drained.wait_for(lock, state.settings.drain, [&] { return done; })) state.mirror->cancel();
+      });
+    if (state.server) state.server->stop(state.settings.drain);
+    {
+      const std::lock_guard lock(mutex);
+      done = true;
+      drained.notify_one();
+    }
+    if (watch.joinable()) watch.join();
+  }
   if (state_->metrics_server) state_->metrics_server->stop();
   if (state_->collector.joinable()) state_->collector.join();
 }

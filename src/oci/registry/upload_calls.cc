@@ -92,6 +92,10 @@ Task<Answer<bool>> Call::mount() {
   };
   if (!from.empty()) {
     if (!valid_repository(from)) co_return refuse(Code::kNameInvalid, "from: \"", from, "\" is no repository name");
+    if (api_.authenticator_.allowed_by_another_token(identity_, from, Action::kPull)) {
+      scope_ += cat(" ", scope_of(from, Action::kPull));
+      co_return refuse(Code::kUnauthorized, "the token does not let ", from, " be pulled");
+    }
     if (!may_pull(from)) co_return false;
     co_return CO_TRY(co_await net::blocking([&] { return repositories().mount_blob(repository(), from, digest); }));
   }

@@ -255,6 +255,10 @@ class NetworkTest(EngineTest):
         self.proa("network", "connect", "green", "db")
         self.assertIn("green", self.look("db", "{{json .NetworkSettings.Networks}}"))
         self.assertIn("eth1", self.proa("exec", "db", "ls", "/sys/class/net").stdout)
+        self.proa("rename", "db", "base")
+        self.assertIn(ip, look("base", "--network", "blue"))
+        self.assertNotIn(ip, look("db", "--network", "blue"))
+        self.proa("rename", "base", "db")
         self.proa("network", "disconnect", "green", "db")
         self.assertNotIn("eth1", self.proa("exec", "db", "ls", "/sys/class/net").stdout)
         self.assertNotEqual(0, self.proa("network", "rm", "blue", check=False).returncode)
@@ -457,6 +461,12 @@ class LifeTest(EngineTest):
     def test_wait_for_a_running_one(self):
         self.start("box", "sh", "-c", "sleep 0.3; exit 6")
         self.assertEqual("6\n", self.proa("wait", "box").stdout)
+
+    def test_wait_for_one_that_removes_itself(self):
+        for _ in range(10):
+            self.start("box", "sh", "-c", "sleep 0.05; exit 6", flags=("--rm",))
+            self.assertEqual("6\n", self.proa("wait", "box").stdout)
+            until(lambda: not self.proa("ps", "-aq").stdout, "the removal")
 
     def test_update(self):
         self.start("box", "sleep", "1000", flags=("-m", "64m"))
@@ -788,6 +798,23 @@ class FilesTest(EngineTest):
         for name in ("anonymous", "d", "data"):
             (self.root / name).rmdir()
 
+    def test_volumes_that_others_share_stay(self):
+        self.start("owner", "sh", "-c", "echo shared >/data/file; exec sleep 1000", flags=("-v", "/data"))
+        self.start("guest", "sleep", "1000", flags=("--volumes-from", "owner"))
+        self.proa("rm", "-f", "-v", "owner")
+        self.assertEqual("shared\n", self.proa("exec", "guest", "cat", "/data/file").stdout)
+        self.proa("rm", "-f", "-v", "guest")
+        (self.root / "data").rmdir()
+
+    def test_no_volume_goes_while_its_container_is_made(self):
+        prunes = [self.popen("volume", "prune", "-a", "-f") for _ in range(20)]
+        creates = [self.popen("create", "-v", f"data{i}:/data", "--network", "none", "--rootfs", self.root, "true") for i in range(20)]
+        prunes += [self.popen("volume", "prune", "-a", "-f") for _ in range(20)]
+        for client in prunes + creates:
+            client.communicate(timeout=60)
+            self.assertEqual(0, client.returncode)
+        self.assertEqual(sorted(f"data{i}" for i in range(20)), self.proa("volume", "ls", "-q").stdout.split())
+
     def test_a_volume_in_memory(self):
         self.proa("volume", "create", "-o", "type=tmpfs", "-o", "device=tmpfs", "-o", "o=size=1m", "scratch")
         self.start("box", "sh", "-c", "touch /mnt/seen; " + PATIENT, flags=("-v", "scratch:/mnt"))
@@ -881,6 +908,18 @@ class ImageTest(EngineTest):
         self.proa("commit", "-m", "more", "box", "box:2")
         self.assertEqual("new\n", self.proa("run", "--rm", "--network", "none", "box:2", "cat", "/new").stdout)
         self.proa("rm", "box")
+
+    def test_images_of_containers_stay(self):
+        self.proa("create", "--name", "box", "--network", "none", "box:1", "true")
+        refused = self.proa("image", "rm", "box:1", check=False)
+        self.assertEqual(1, refused.returncode)
+        self.assertIn("is using it", refused.stderr)
+        self.proa("image", "prune", "-a", "-f")
+        self.proa("image", "tag", "box:1", "box:3")
+        self.proa("image", "rm", "box:3")
+        self.proa("commit", "box", "box:2")
+        self.proa("rm", "box")
+        self.proa("image", "rm", "box:1", "box:2")
 
     def test_concurrent_runs(self):
         clients = [self.popen("run", "--rm", "--network", "none", "box:1", "sh", "-c", f"echo {i} >/x; cat /x") for i in range(12)]
@@ -983,6 +1022,22 @@ class CrashTest(EngineTest):
             return b"\0__exited\0" in (process / "cmdline").read_bytes()
         except OSError:
             return False
+
+    def test_killed_starts_are_undone(self):
+        """Nobody is left to start a container that its starter has only created."""
+        self.proa("create", "--name", "box", "--network", "none", "--rootfs", self.root, "sleep", "1000")
+        folder = self.data / "containers" / self.look("box", "{{.Id}}")
+        for _ in range(10):
+            client = self.popen("start", "box")
+            until(lambda: '"pending":"start"' in (folder / "state.json").read_text() or client.poll() is not None, "the start")
+            client.kill()
+            client.communicate()
+            self.assertIn(self.status("box"), ("created", "running"))
+            self.proa("start", "box")
+            self.assertEqual("running", self.status("box"))
+            self.proa("rm", "-f", "box")
+            self.proa("create", "--name", "box", "--network", "none", "--rootfs", self.root, "sleep", "1000")
+            folder = self.data / "containers" / self.look("box", "{{.Id}}")
 
     def test_stopped_from_many_sides(self):
         self.start("box", "sh", "-c", PATIENT)

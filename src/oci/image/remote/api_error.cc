@@ -18,10 +18,9 @@ int code_of(int status) {
     case 401:
     case 403: return EACCES;
     case 404: return ENOENT;
-    case 429: return EAGAIN;
     case 408:
     case 504: return ETIMEDOUT;
-    default: return EPROTO;
+    default: return worth_repeating(status) ? EAGAIN : EPROTO;
   }
 }
 

@@ -19,8 +19,9 @@ namespace proa::oci::image::remote {
 
 class FakeRegistry {
  public:
-  explicit FakeRegistry(net::Loops& loops)
-      : server_(loops, [this](net::Request& request, net::Response& response) { return answer(request, response); },
+  FakeRegistry()
+      : loops_(net::Loops::start({.threads = 1, .blocking_threads = 2}).value()),
+        server_(*loops_, [this](net::Request& request, net::Response& response) { return answer(request, response); },
                 {.max_body_bytes = 0}) {
     where_ = server_.listen(net::Endpoint::parse("127.0.0.1:0").value()).value().text();
   }
@@ -148,8 +149,9 @@ class FakeRegistry {
     if (request.method() == "POST") {
       if (query.contains("mount") && blobs.contains(std::string(query.get("mount"))))
         co_return co_await response.send(201, "", "");
-      response.headers.set("Location", cat(path, "1?state=x"));
-      uploads_[cat(path, "1")].clear();
+      const std::string id = std::to_string(++last_upload_);
+      response.headers.set("Location", cat(path, id, "?state=x"));
+      uploads_[path + id].clear();
       co_return co_await response.send(202, "", "");
     }
     std::string& have = uploads_[path];
@@ -167,14 +169,15 @@ class FakeRegistry {
   std::mutex mutex_;
   std::vector<Seen> seen_;
   std::map<std::string, std::string> uploads_;
-  net::Server server_;  // last: it ends first
+  int last_upload_ = 0;
+  std::unique_ptr<net::Loops> loops_;  // one, so that nothing here needs a lock but what tests look at meanwhile
+  net::Server server_;                 // last: it ends first
 };
 
 // Two registries and a way to them.
 class RemoteTest : public testing::Test {
  protected:
-  RemoteTest()
-      : loops(net::Loops::start({.threads = 2, .blocking_threads = 4}).value()), registry(*loops), other(*loops) {
+  RemoteTest() : loops(net::Loops::start({.threads = 2, .blocking_threads = 8}).value()) {
     options.retries.first_delay = options.retries.longest_delay = net::Duration(1);
   }
   Remote& remote() {

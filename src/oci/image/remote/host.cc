@@ -17,7 +17,7 @@ constexpr size_t kLongestError = 64u << 10;
 constexpr int kMostRedirects = 10;
 
 bool says_http(const Error& error) {
-  for (const char* sign : {"wrong version number", "http request", "packet length too long", "record layer failure"})
+  for (const char* sign : {"does not speak TLS", "wrong version number", "http request", "packet length too long"})
     if (error.message().find(sign) != std::string::npos) return true;
   return false;
 }
@@ -124,7 +124,7 @@ Task<Result<ClientResponse>> Host::perform(Call& call) {
     log::debug(call.method, " ", call.url.origin(), call.url.path, ": ",
                answer ? cat("status ", answer->status) : answer.error().message(), "; once more");
     if (answer) static_cast<void>(co_await rest_of(*answer));
-    co_await net::sleep(wanted.value_or(delay));
+    CO_TRY(co_await remote_.pause(wanted.value_or(delay)));
     delay = std::min(delay * 2, policy.longest_delay);
   }
 }

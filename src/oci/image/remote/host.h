@@ -129,6 +129,9 @@ struct Remote::State {
   std::map<std::string, std::unique_ptr<net::Client>> clients;  // by authority; guarded, as are the hosts
   std::map<std::string, std::shared_ptr<Host>> hosts;           // by endpoint
 
+  std::atomic<bool> cancelled = false;
+
+  net::Task<Result<>> pause(net::Duration delay);
   // The connections to a host, with its authorities and certificates.
   Result<net::Client*> client(const std::string& authority, bool insecure);
   Result<std::shared_ptr<Host>> host(const Endpoint& endpoint);

@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "net/conditional.h"
 #include "oci/image/json_fields.h"
 #include "oci/image/remote/api_error.h"
 #include "oci/image/remote/host.h"
@@ -58,16 +59,12 @@ Result<BlobBody> place_body(ClientResponse response, uint64_t offset) {
     out.total = out.response.content_length();
     return out;
   }
-  // bytes 100-199/200
-  std::string_view range = headers.get("Content-Range");
-  if (!range.starts_with("bytes ")) return fail_errno(EPROTO, "status 206 without a Content-Range");
-  range.remove_prefix(6);
-  const auto first = parse_number<uint64_t>(cut(range, '-'));
-  const std::string_view last = cut(range, '/');
-  if (!first || *first != offset || !parse_number<uint64_t>(last))
-    return fail_errno(EPROTO, "Content-Range is not what was asked for");
+  const auto range = net::parse_content_range(headers.get("Content-Range"));
+  if (!range || range->first != offset) return fail_errno(EPROTO, "Content-Range is not what was asked for");
   out.start = offset;
-  out.total = parse_number<uint64_t>(range);
+  std::string_view total = headers.get("Content-Range");
+  cut(total, '/');
+  out.total = parse_number<uint64_t>(total);
   return out;
 }
 
@@ -89,7 +86,7 @@ Result<std::vector<std::string>> read_tags(std::string_view text) {
   return in.texts("tags");
 }
 
-Scope reading(const Repository& of) { return {.repository = of.path(), .actions = "pull", .from = {}}; }
+Scope reading(const Repository& of) { return {.repository = of.path(), .actions = of.actions(), .from = {}}; }
 
 }  // namespace
 
@@ -205,6 +202,18 @@ Result<std::optional<T>> or_nothing(Result<T> result) {
 
 }  // namespace
 
+Repository Repository::itself() const {
+  Repository out = *this;
+  out.hosts_ = {hosts_.back()};
+  return out;
+}
+
+Repository Repository::for_writing() const {
+  Repository out = itself();
+  out.actions_ = "pull,push";
+  return out;
+}
+
 Task<Result<FetchedManifest>> Repository::manifest(std::string reference) const {
   const Scope scope = reading(*this);
   co_return co_await from_any<FetchedManifest>(*this, hosts_, cat("get manifest ", reference), is_digest(reference),
@@ -319,6 +328,7 @@ Task<Result<Referrers>> Repository::referrers(Digest digest, std::string artifac
 // --- all registries ---------------------------------------------------------------------------------------------
 
 Result<net::Client*> Remote::State::client(const std::string& authority, bool insecure) {
+  if (cancelled) return fail_errno(ECANCELED, "connect to ", authority);
   const std::lock_guard lock(mutex);
   auto& client = clients[cat(authority, insecure ? " insecure" : "")];
   if (client) return client.get();
@@ -357,12 +367,32 @@ Remote::~Remote() = default;
 net::Loops& Remote::loops() const { return state_->loops; }
 const RetryPolicy& Remote::retries() const { return state_->options.retries; }
 
+void Remote::cancel() {
+  state_->cancelled = true;
+  const std::lock_guard lock(state_->mutex);
+  for (const auto& [authority, client] : state_->clients) client->cancel();
+}
+
+bool Remote::cancelled() const { return state_->cancelled; }
+
+Task<Result<>> Remote::pause(net::Duration delay) { return state_->pause(delay); }
+
+// In short steps, so that a cancellation is soon seen.
+Task<Result<>> Remote::State::pause(net::Duration delay) {
+  constexpr net::Duration kStep(100);
+  while (delay.count() > 0 && !cancelled) {
+    co_await net::sleep(std::min(delay, kStep));
+    delay -= kStep;
+  }
+  if (cancelled) co_return fail_errno(ECANCELED, "wait for another try");
+  co_return Result<>();
+}
+
 Result<Repository> Remote::repository(const std::string& domain, const std::string& path) {
   Repository out;
   out.domain_ = domain;
   out.path_ = path;
   out.name_ = cat(domain, "/", path);
-  out.remote_ = this;
   for (const Endpoint& endpoint : TRY(state_->registries.endpoints(domain)))
     out.hosts_.push_back(TRY(state_->host(endpoint)));
   return out;

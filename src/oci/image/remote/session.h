@@ -11,11 +11,12 @@
 // that it names, and nowhere else.
 //
 // Errors begin with the registry, the repository and the step: "docker.io/library/alpine: get manifest 9: manifest
-// unknown (status 404)". Codes: EACCES (401, 403), ENOENT (404), EAGAIN (429), those of net/client.h when the
-// server was not reached; EPROTO when it breaks the protocol.
+// unknown (status 404)". Codes: EACCES (401, 403), ENOENT (404), EAGAIN (429, 500, 502, 503), those of net/client.h
+// when the server was not reached; EPROTO when it breaks the protocol.
 //
 // Threads: all functions may be called from coroutines on any loop, and by Loops::wait from any other thread.
-// A Repository is a cheap handle; it and what it gives out must not outlive the Remote, nor that the Loops.
+// A Repository is a cheap handle, that must live as long as its calls run; it and what it gives out must not outlive
+// the Remote, nor that the Loops.
 #pragma once
 
 #include <chrono>
@@ -95,6 +96,13 @@ class Repository {
   const std::string& name() const { return name_; }
   const std::string& domain() const { return domain_; }
   const std::string& path() const { return path_; }
+  // What its requests for reading ask a token for: "pull" or "pull,push".
+  const std::string& actions() const { return actions_; }
+  // The registry itself without mirrors, and with a token that may write from the first request on.
+  Repository for_writing() const;
+  // Without mirrors.
+  Repository itself() const;
+  bool has_mirrors() const { return hosts_.size() > 1; }
 
   // --- reading
   // `reference`: a tag or a digest. The text's digest is checked; documents above 4 MiB are refused.
@@ -133,9 +141,8 @@ class Repository {
  private:
   friend class Remote;
   Repository() = default;
-  std::string name_, domain_, path_;
+  std::string name_, domain_, path_, actions_ = "pull";
   std::vector<std::shared_ptr<Host>> hosts_;  // the registry itself last
-  Remote* remote_ = nullptr;
 };
 
 // A program's way to registries: connections, tokens, settings.
@@ -162,6 +169,12 @@ class Remote {
   // GET /v2/ with the credentials given: an error (EACCES) if the registry does not take them. Gives what is to be
   // kept: an identity token in place of the password where the registry gives one out.
   net::Task<Result<Credential>> login(std::string domain, Credential credential);
+  // A pull or a push that fails does this, so that all of it ends: each wants a Remote of its own.
+  // Ends what is under way, and all that is begun from now on, with errors of code ECANCELED.
+  void cancel();
+  bool cancelled() const;
+  // A delay before another try; an error once cancelled. On a loop.
+  net::Task<Result<>> pause(net::Duration delay);
   // What a descriptor's urls point to: no credentials are shown.
   net::Task<Result<BlobBody>> fetch(net::Url url, uint64_t offset);
 

@@ -70,10 +70,10 @@ Task<Result<bool>> Host::take_challenge(const net::Headers& headers, const Scope
     co_return true;
   }
   if (offered("basic") == all.end()) co_return false;
-  if (basic_) co_return false;
   basic_ = true;
-  const Credential own = CO_TRY(co_await credential(scope.repository));
-  co_return !own.password.empty() || !own.registry_token.empty();
+  // Another request may have learnt of it while this one was under way.
+  const std::string next = CO_TRY(co_await authorization(scope));
+  co_return !next.empty() && next != used;
 }
 
 Task<Result<std::string>> Host::token(Bearer bearer, Scope scope) {
