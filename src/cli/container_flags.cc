@@ -328,7 +328,8 @@ Result<> security(const Invocation& in, ContainerConfig& to) {
   TRY(namespaces(in, to));
   to.userns_mode = in.text("userns");
   to.cgroupns_mode = in.text("cgroupns");
-  if (!to.userns_mode.empty() && to.userns_mode != "host") return fail("--userns: invalid USER mode");
+  if (!to.userns_mode.empty() && to.userns_mode != "host" && to.userns_mode != "auto" && to.userns_mode != "remap")
+    return fail("--userns: invalid USER mode: ", to.userns_mode).hint("auto, host or remap");
   if (!to.cgroupns_mode.empty() && to.cgroupns_mode != "host" && to.cgroupns_mode != "private")
     return fail("--cgroupns: invalid CGROUP mode");
   to.cgroup_parent = in.text("cgroup-parent");
@@ -400,6 +401,8 @@ Result<MountConfig> parse_volume(const std::string& text) {
       continue;
     else if (option == "nocopy")
       out.no_copy = true;
+    else if (option == "idmap")
+      out.id_mapped = true;
     else if (std::ranges::find(kPropagations, option) != std::end(kPropagations))
       out.propagation = option;
     else
@@ -440,7 +443,9 @@ Result<MountConfig> parse_mount(const std::string& text) {
                        " (must be \"enabled\", \"disabled\", \"writable\", or \"readonly\")"));
       out.non_recursive = value == "disabled";
       out.read_only_below = value == "readonly";
-    } else if (key == "volume-subpath")
+    } else if (key == "idmap")
+      out.id_mapped = on;
+    else if (key == "volume-subpath")
       out.subpath = value;
     else if (key == "volume-label")
       add_pair(std::string(value), out.labels);

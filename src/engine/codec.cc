@@ -18,7 +18,7 @@ void visit(V& v, T& t) {
   v("type", t.type), v("source", t.source), v("target", t.target), v("readOnly", t.read_only), v("noCopy", t.no_copy);
   v("nonRecursive", t.non_recursive), v("makeSource", t.make_source), v("propagation", t.propagation);
   v("options", t.options), v("driver", t.driver), v("driverOptions", t.driver_options), v("anonymous", t.anonymous);
-  v("subpath", t.subpath), v("labels", t.labels), v("readOnlyBelow", t.read_only_below);
+  v("subpath", t.subpath), v("labels", t.labels), v("readOnlyBelow", t.read_only_below), v("idMapped", t.id_mapped);
 }
 template <typename V, typename T>
   requires std::same_as<std::remove_const_t<T>, PortConfig>
@@ -101,7 +101,7 @@ void visit(V& v, T& t) {
   v("imageId", t.image_id), v("imageName", t.image_name), v("args", t.args), v("entrypointSize", t.entrypoint_size);
   v("env", t.env), v("workingDir", t.working_dir), v("user", t.user), v("stopSignal", t.stop_signal);
   v("labels", t.labels), v("health", t.health), v("exposedPorts", t.exposed_ports), v("mounts", t.mounts);
-  v("snapshot", t.snapshot);
+  v("snapshot", t.snapshot), v("idsFirst", t.ids_first), v("idsSize", t.ids_size);
 }
 template <typename V, typename T>
   requires std::same_as<std::remove_const_t<T>, ExecConfig>

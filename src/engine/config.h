@@ -25,6 +25,7 @@ struct MountConfig {
   bool non_recursive = false;    // bind
   bool read_only_below = false;  // bind: mounts below a read-only one are read-only, too
   bool make_source = false;      // bind: make a missing source folder (-v does, --mount does not)
+  bool id_mapped = false;        // bind: in a user namespace, ids on the disk are the container's (volumes always are)
   std::string propagation;       // bind: rprivate when empty
   std::string options;           // tmpfs: as for mount(8)
   std::string subpath;           // volume: a folder or file in it
@@ -151,8 +152,9 @@ struct Resolved {
   StringMap labels;
   HealthConfig health;
   Strings exposed_ports;
-  std::vector<MountConfig> mounts;  // all, volumes with their names, by target
-  std::string snapshot;             // id in the image store; empty: rootfs
+  std::vector<MountConfig> mounts;      // all, volumes with their names, by target
+  std::string snapshot;                 // id in the image store; empty: rootfs
+  int64_t ids_first = 0, ids_size = 0;  // the host's ids that the container's are; size 0: no user namespace
 };
 
 // One more program in a running container, as it was asked for.

@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "engine/engine.h"
 #include "engine/spec_builder.h"
+#include "engine/userns.h"
 #include "kernel/file.h"
 #include "kernel/names.h"
 #include "oci/runtime/copy_tree.h"
@@ -36,6 +37,21 @@ HealthConfig merge_health(const HealthConfig& image, const HealthConfig& given) 
   return out;
 }
 
+Result<> check_user_namespace(const ContainerConfig& config) {
+  if (config.userns_mode.empty() || config.userns_mode == "host") return {};
+  if (config.privileged)
+    return fail("privileged mode is incompatible with user namespaces")
+        .hint("use --userns=host, or leave --privileged out");
+  for (const auto& [flag, mode] : {std::pair("--network", &config.network_mode),
+                                   {"--pid", &config.pid_mode},
+                                   {"--ipc", &config.ipc_mode},
+                                   {"--uts", &config.uts_mode}})
+    if (*mode == "host" || mode->starts_with("container:"))
+      return fail("cannot share namespaces when user namespaces are enabled: ", flag, " ", *mode)
+          .hint("use --userns=host");
+  return {};
+}
+
 Result<> check(const ContainerConfig& config) {
   if (config.shared.empty() && config.image.empty() == config.rootfs.empty())
     return fail("exactly one of an image and a root file system is needed");
@@ -52,6 +68,7 @@ Result<> check(const ContainerConfig& config) {
     return fail("conflicting options: port publishing and the container type network mode");
   if (kind == NetworkKind::kContainer && (!config.dns.empty() || !config.extra_hosts.empty()))
     return fail("conflicting options: dns or custom host-to-IP mapping and the network mode");
+  TRY(check_user_namespace(config));
   TRY(capabilities_of(config));
   TRY(build_resources(config));
   return {};
@@ -283,6 +300,8 @@ Result<Created> Engine::create(ContainerConfig config, std::string name) {
     container.name.clear();
     return std::unexpected(error);
   }
+  const IdRange ids = TRY(take_id_range(folders_, container.config.userns_mode, container.id));
+  container.resolved.ids_first = ids.first, container.resolved.ids_size = ids.size;
   TRY(locked.save_config(container));
   if (!container.resolved.snapshot.empty()) TRY(images_.prepare(container.resolved.snapshot));
   volumes_kept = TRY(volumes_.keep());

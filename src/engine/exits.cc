@@ -226,9 +226,7 @@ Result<Engine::Settled> Engine::settle(const std::string& id, bool wait) {
   Settled out{.container = TRY(locked->load()), .removed = false};
   TRY(reconcile(*locked, *out.container));
   const bool itself = removes_itself(*out.container);
-  // A sandbox is removed with its containers only.
-  const bool alone = out.container->config.shared.empty();
-  if (alone && (itself || status_of(out.container->state) == Status::kRemoving)) {
+  if (itself || status_of(out.container->state) == Status::kRemoving) {
     Container removed = *out.container;
     TRY(remove_locked(*locked, removed, itself));
     out.removed = true;

@@ -57,9 +57,9 @@ Result<> ImageSource::prepare(const std::string& snapshot) {
   return im::prepare_snapshot(inside_->images.store(), snapshot, chain);
 }
 
-Result<Fd> ImageSource::mount(const std::string& snapshot) {
+Result<Fd> ImageSource::mount(const std::string& snapshot, int user_namespace) {
   TRY(open());
-  return im::mount_snapshot(inside_->images.store(), snapshot);
+  return im::mount_snapshot(inside_->images.store(), snapshot, {.user_namespace = user_namespace});
 }
 
 Result<> ImageSource::remove(const std::string& snapshot) {

@@ -39,8 +39,8 @@ class ImageSource {
   Result<ImageFacts> find(const std::string& name, const std::string& platform);
   // A writable root file system on the layers of the image found last.
   Result<> prepare(const std::string& snapshot);
-  // Mounted detached.
-  Result<Fd> mount(const std::string& snapshot);
+  // Mounted detached; through a user namespace if one is given.
+  Result<Fd> mount(const std::string& snapshot, int user_namespace = -1);
   // A missing one is fine.
   Result<> remove(const std::string& snapshot);
   // 'A', 'C' or 'D' and a path, sorted by path.

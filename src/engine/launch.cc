@@ -1,6 +1,7 @@
 // The steps between a container's record and its running program: root file system, namespaces, specification, shim,
 // networks, start.
 #include <fcntl.h>
+#include <linux/mount.h>
 #include <signal.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -14,6 +15,7 @@
 #include "engine/spec_builder.h"
 #include "kernel/file.h"
 #include "kernel/mount.h"
+#include "oci/runtime/idmap.h"
 #include "oci/runtime/runtime.h"
 
 namespace proa::engine {
@@ -148,9 +150,27 @@ Result<> Engine::find_sources(const Container& container, SpecInput& input, Priv
 
 // A folder of the user's, a snapshot of an image, or an empty one for a sandbox's holder.
 Result<Fd> Engine::open_launch_root(const Container& container, const std::string& path) {
-  if (!container.config.shared.empty() || !container.resolved.snapshot.empty()) TRY(kernel::make_dirs(path, 0711));
-  if (container.resolved.snapshot.empty()) return TRY_CTX(kernel::open(path.c_str(), O_PATH | O_DIRECTORY), "--rootfs");
-  return TRY_CTX(images_.mount(container.resolved.snapshot), "root file system");
+  const Resolved& r = container.resolved;
+  const std::string& folder = container.config.rootfs.empty() ? path : container.config.rootfs;
+  if (path != container.config.rootfs) TRY(kernel::make_dirs(path, 0711));
+  Fd root;
+  if (r.snapshot.empty())
+    root = TRY_CTX(kernel::open(folder.c_str(), O_PATH | O_DIRECTORY), "--rootfs");
+  else
+    root = TRY_CTX(images_.mount(r.snapshot), "root file system");
+  TRY(make_working_dir(root.get(), r.working_dir));
+  if (r.ids_size == 0) return root;
+  // The same once more, as the container's users are to see it.
+  const std::vector<oci::IdMapping> ids = {{0, static_cast<uint32_t>(r.ids_first), static_cast<uint32_t>(r.ids_size)}};
+  const Fd users = TRY(runtime::make_mapping_namespace(ids, ids));
+  if (!r.snapshot.empty()) {
+    root.reset();
+    return TRY_CTX(images_.mount(r.snapshot, users.get()), "root file system");
+  }
+  Fd mapped = TRY(kernel::clone_tree(root.get(), false));
+  TRY_CTX(kernel::set_attributes(mapped.get(), "", {.set = MOUNT_ATTR_IDMAP, .userns_fd = users.get()}, false),
+          "--userns: map the ids of ", folder);
+  return mapped;
 }
 
 // From "created" to "running": networks, the caller's part, the program.
@@ -178,12 +198,12 @@ Result<> Engine::set_going(const Locked& locked, Container& container, const Sta
 Result<> Engine::launch(const Locked& locked, Container& container, const StartOptions& options) {
   const ContainerConfig& config = container.config;
   const std::string bundle = folders_.bundle(container.id), shim = folders_.shim(container.id);
-  const std::string root_path = config.rootfs.empty() ? bundle + "/rootfs" : config.rootfs;
+  const bool mapped = container.resolved.ids_size != 0;
+  const std::string root_path = config.rootfs.empty() || mapped ? bundle + "/rootfs" : config.rootfs;
   (void)await_shim_gone(shim, 10000);
   TRY(kernel::make_dirs(bundle, 0711));
   if (kernel::path_exists(shim.c_str())) TRY(clear_shim(shim));
   const Fd root = TRY(open_launch_root(container, root_path));
-  TRY(make_working_dir(root.get(), container.resolved.working_dir));
 
   SpecInput input{.container = container, .root = root.get(), .root_path = root_path};
   TRY(choose_namespaces(locked, container, input));
@@ -211,7 +231,8 @@ Result<> Engine::launch(const Locked& locked, Container& container, const StartO
                       .exit_command = {TRY(own_program()), "__exited", container.id}};
   set_log(container, locked.path(), request);
   set_health_timer(container, bundle, request);
-  if (!container.resolved.snapshot.empty()) request.mounts.emplace_back(root.get(), root_path);
+  if (!container.resolved.snapshot.empty() || (mapped && !config.rootfs.empty()))
+    request.mounts.emplace_back(root.get(), root_path);
   for (const auto& [mount, point] : mounts) request.mounts.emplace_back(mount.get(), point);
   auto made = start_shim(request);
   if (!made) return std::unexpected(program_error(made.error()));

@@ -13,6 +13,7 @@
 #include "engine/engine.h"
 #include "engine/shim_client.h"
 #include "engine/spec_builder.h"
+#include "engine/userns.h"
 #include "kernel/file.h"
 #include "kernel/names.h"
 #include "kernel/process.h"
@@ -265,6 +266,7 @@ Result<> Engine::remove_locked(Locked& locked, Container& container, bool volume
   (void)kernel::remove_tree(bundle);
   if (!container.resolved.snapshot.empty()) TRY_CTX(images_.remove(container.resolved.snapshot), "remove snapshot");
   if (volumes) TRY(remove_anonymous(container));
+  release_id_range(folders_, container.id, {container.resolved.ids_first, container.resolved.ids_size});
   TRY(records_.remove(locked, container));
   tell(container, "destroy");
   return {};

@@ -236,9 +236,13 @@ Result<bj::array> mounts(const SpecInput& in, bj::array standard) {
                    {"source", "shm"},
                    {"options", {"nosuid", "noexec", "nodev", "mode=1777", cat("size=", size)}}});
   }
+  // What is the container's own is its users' own on the disk.
+  const bool mapped = c.resolved.ids_size != 0;
   if (!in.folder.empty())
-    for (const char* name : {"hosts", "hostname", "resolv.conf"})
+    for (const char* name : {"hosts", "hostname", "resolv.conf"}) {
       out.push_back(bind_file(cat(in.folder, "/", name), cat("/etc/", name).c_str(), false));
+      if (mapped) out.back().at("options").as_array().emplace_back("idmap");
+    }
   if (c.config.init) out.push_back(bind_file(in.init, kInitPath, true));
   if (!c.config.shared.empty()) out.push_back(bind_file(in.init, "/pause", true));
   for (size_t i = 0; i < c.resolved.mounts.size(); ++i) {
@@ -247,6 +251,8 @@ Result<bj::array> mounts(const SpecInput& in, bj::array standard) {
                    {"type", mount.type == "tmpfs" ? "tmpfs" : "bind"},
                    {"source", mount.type == "tmpfs" ? std::string("tmpfs") : in.mount_sources.at(i)},
                    {"options", strings(mount_options(mount))}});
+    if (mapped && (mount.type == "volume" || mount.id_mapped))
+      out.back().at("options").as_array().emplace_back("idmap");
   }
   // The user's mount takes the place of ours.
   std::vector<std::pair<size_t, size_t>> order;  // depth, place
@@ -420,11 +426,19 @@ Result<bj::object> linux_part(const SpecInput& in, bj::object& standard, const S
   add_namespace("ipc", "ipc", in.ipc, namespaces);
   add_namespace("uts", "uts", in.uts, namespaces);
   add_namespace("cgroup", "cgroup", in.cgroup, namespaces);
+  if (const Resolved& r = in.container.resolved; r.ids_size != 0) {
+    namespaces.push_back(bj::object{{"type", "user"}});
+    const bj::array mapping = {bj::object{{"containerID", 0}, {"hostID", r.ids_first}, {"size", r.ids_size}}};
+    out["uidMappings"] = mapping;
+    out["gidMappings"] = mapping;
+  }
   out["namespaces"] = std::move(namespaces);
   bj::object sysctl;
   if (!in.network.host && in.network.join_pid == 0) {
     sysctl["net.ipv4.ip_unprivileged_port_start"] = "0";
-    sysctl["net.ipv4.ping_group_range"] = "0 2147483647";
+    // Of the groups that there are.
+    const int64_t ids = in.container.resolved.ids_size;
+    sysctl["net.ipv4.ping_group_range"] = cat("0 ", ids == 0 ? 2147483647 : ids - 1);
   }
   for (const auto& [name, value] : config.sysctls) sysctl[name] = value;
   if (!sysctl.empty()) out["sysctl"] = std::move(sysctl);

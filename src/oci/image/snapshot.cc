@@ -1,8 +1,11 @@
 #include "oci/image/snapshot.h"
 
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/mount.h>
+#include <sys/fsuid.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -108,11 +111,52 @@ Result<std::vector<std::string>> list_snapshots(const Store& store) {
   return names;
 }
 
+namespace {
+
+// The folder as seen through the mapping, mounted for this descriptor alone.
+Result<Fd> mapped(const Fd& folder, int user_namespace) {
+  if (user_namespace < 0) return Fd(::fcntl(folder.get(), F_DUPFD_CLOEXEC, 3));
+  Fd mount = TRY(kernel::clone_tree(folder.get(), false));
+  TRY_CTX(kernel::set_attributes(mount.get(), "", {.set = MOUNT_ATTR_IDMAP, .userns_fd = user_namespace}, false),
+          "map ids (does the file system of the image store support idmapped mounts?)");
+  return mount;
+}
+
+// overlayfs works in its folders as whoever mounted it: through a mapping that must be the owner it shows, as the
+// host's root is nobody there. Changing to it takes away what a user has no use for, until it is taken back.
+class ActAs {
+ public:
+  ActAs(uid_t user, gid_t group) : was_user_(::setfsuid(user)), was_group_(::setfsgid(group)) {
+    __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+    __user_cap_data_struct sets[2] = {};
+    if (::syscall(SYS_capget, &header, sets) != 0) return;
+    for (__user_cap_data_struct& set : sets) set.effective = set.permitted;
+    ::syscall(SYS_capset, &header, sets);
+  }
+  ~ActAs() {
+    ::setfsgid(static_cast<gid_t>(was_group_));
+    ::setfsuid(static_cast<uid_t>(was_user_));
+  }
+  ActAs(const ActAs&) = delete;
+  ActAs& operator=(const ActAs&) = delete;
+
+ private:
+  int was_user_, was_group_;
+};
+
+}  // namespace
+
 Result<Fd> mount_snapshot(const Store& store, const std::string& id, const SnapshotMount& how) {
   const Chain chain = TRY(chain_of(store, id));
-  Fd upper = TRY(open_folder(store, cat("snapshots/", id, "/fs")));
+  const Fd folder = TRY(open_folder(store, cat("snapshots/", id)));
+  // Both folders must be on one mount.
+  const Fd home = TRY(mapped(folder, how.user_namespace));
+  Fd upper = TRY(kernel::open_at(home.get(), "fs", O_PATH | O_DIRECTORY));
   if (chain.ids.empty()) return mount_one(upper, how.read_only);
-  Overlay overlay{.lower = TRY(open_chain(store, chain)),
+  std::vector<Fd> lower = TRY(open_chain(store, chain));
+  if (how.user_namespace >= 0)
+    for (Fd& layer : lower) layer = TRY(mapped(layer, how.user_namespace));
+  Overlay overlay{.lower = std::move(lower),
                   .volatile_upper = how.volatile_upper,
                   .user_xattrs = how.rootless,
                   .one_string = how.one_string};
@@ -120,8 +164,11 @@ Result<Fd> mount_snapshot(const Store& store, const std::string& id, const Snaps
     overlay.lower.insert(overlay.lower.begin(), std::move(upper));
   } else {
     overlay.upper = std::move(upper);
-    overlay.work = TRY(open_folder(store, cat("snapshots/", id, "/work")));
+    overlay.work = TRY(kernel::open_at(home.get(), "work", O_PATH | O_DIRECTORY));
   }
+  if (how.user_namespace < 0) return TRY_CTX(mount_overlay(overlay), "snapshot ", id);
+  const struct stat owner = TRY(kernel::stat_fd(home.get()));
+  const ActAs user(owner.st_uid, owner.st_gid);
   return TRY_CTX(mount_overlay(overlay), "snapshot ", id);
 }
 

@@ -32,6 +32,9 @@ struct SnapshotMount {
   bool volatile_upper = false;
   // Without root's rights, in a user namespace.
   bool rootless = false;
+  // A user namespace that maps the ids on the disk to those that are seen: -1 leaves them as they are. What is written
+  // through it has ids on the disk as if no namespace were there. Needs idmapped mounts of the store's file system.
+  int user_namespace = -1;
   // For tests: as on kernels before 6.5, that take all lower folders in one string.
   bool one_string = false;
 };

@@ -87,6 +87,13 @@ class EngineTest(SystemTest):
     def status(self, name):
         return self.look(name, "{{.State.Status}}")
 
+    def ready(self, name):
+        """Waits until the container's program catches SIGTERM."""
+        def catches():
+            status = Path(f"/proc/{self.look(name, '{{.State.Pid}}')}/status").read_text()
+            return int(status.split("SigCgt:")[1].split()[0], 16) >> (signal.SIGTERM - 1) & 1
+        until(catches, f"{name} to set its trap")
+
     def settle(self, name, status):
         until(lambda: self.status(name) == status, f"{name} to be {status}")
 
@@ -412,10 +419,12 @@ class FlagTest(EngineTest):
 class LifeTest(EngineTest):
     def test_stop_start_restart(self):
         self.start("box", "sh", "-c", PATIENT)
+        self.ready("box")
         self.proa("stop", "box")
         self.assertEqual(("exited", "7"), (self.status("box"), self.look("box", "{{.State.ExitCode}}")))
         self.assertEqual("box\n", self.proa("start", "box").stdout)
         self.assertEqual("running", self.status("box"))
+        self.ready("box")
         before = self.look("box", "{{.State.Pid}}")
         self.proa("restart", "box")
         self.assertNotEqual(before, self.look("box", "{{.State.Pid}}"))
@@ -903,6 +912,55 @@ class ImageTest(EngineTest):
     def test_concurrent_runs(self):
         clients = [self.popen("run", "--rm", "--network", "none", "box:1", "sh", "-c", f"echo {i} >/x; cat /x") for i in range(12)]
         self.assertEqual([f"{i}\n" for i in range(12)], [c.communicate(timeout=120)[0] for c in clients])
+
+
+class UserNamespaceTest(EngineTest):
+    def setUp(self):
+        super().setUp()
+        # The container's users pass through these folders.
+        for folder in (sandbox.scratch(), self.home, self.folder):
+            folder.chmod(0o711)
+
+    def test_ids_of_its_own(self):
+        out = self.once("sh", "-c", "cat /proc/self/uid_map; touch /tmp/mine; stat -c %u /tmp/mine /bin/busybox", flags=("--userns", "auto")).stdout
+        first = int(out.split()[1])
+        self.assertGreaterEqual(first, 65536)
+        self.assertEqual(["0", "0"], out.split()[3:])
+        self.assertEqual(0, (self.root / "tmp/mine").stat().st_uid)
+        (self.root / "tmp/mine").unlink()
+
+    def test_ranges_differ_and_are_given_back(self):
+        for name in ("one", "two"):
+            self.start(name, "sleep", "1000", flags=("--userns", "auto"))
+        uid = lambda name: Path(f"/proc/{self.look(name, '{{.State.Pid}}')}").stat().st_uid
+        self.assertEqual(65536, abs(uid("one") - uid("two")))
+        self.assertEqual("0", self.proa("exec", "two", "id", "-u").stdout.strip())
+        self.proa("rm", "-f", "one", "two")
+        self.assertEqual([], list((self.data / "subids").iterdir()))
+        first = self.once("cat", "/proc/self/uid_map", flags=("--userns", "remap")).stdout
+        self.assertEqual(first, self.once("cat", "/proc/self/uid_map", flags=("--userns", "remap")).stdout)
+
+    def test_volumes(self):
+        write = self.once("sh", "-c", "echo text >/v/file; chown 1000 /v/file; stat -c %u /v/file", flags=("--userns", "auto", "-v", "data:/v"))
+        self.assertEqual("1000\n", write.stdout)
+        self.assertEqual("1000 text\n", self.once("sh", "-c", "echo $(stat -c %u /v/file) $(cat /v/file)", flags=("-v", "data:/v")).stdout)
+        self.proa("volume", "rm", "data")
+
+    def test_what_cannot_be_had(self):
+        for flags, text in ((("--privileged",), "incompatible with user namespaces"), (("--pid", "host"), "--pid host"),
+                            (("--userns", "foo"), "invalid USER mode: foo")):
+            self.assertIn(text, self.once("true", flags=("--userns", "auto", *flags), check=False).stderr)
+
+    def test_image(self):
+        subprocess.run(f"tar -C {self.root} -c . | {runtime.path()} image import - box:1", shell=True, env=self.env, check=True, capture_output=True)
+        script = "stat -c %u /bin/busybox; touch new; chown 1000 new; rm /etc/group; stat -c %u new; pwd"
+        out = self.proa("run", "--network", "none", "--name", "box", "--userns", "auto", "-w", "/work/dir", "box:1", "sh", "-c", script).stdout
+        self.assertEqual("0\n1000\n/work/dir\n", out)
+        self.assertIn("A /work/dir/new", self.proa("diff", "box").stdout)
+        self.assertIn("D /etc/group", self.proa("diff", "box").stdout)
+        self.proa("commit", "box", "box:2")
+        self.assertEqual("1000\n", self.proa("run", "--rm", "--network", "none", "box:2", "stat", "-c", "%u", "/work/dir/new").stdout)
+        self.proa("rm", "box")
 
 
 class CrashTest(EngineTest):
