@@ -106,8 +106,10 @@ Result<> Engine::remove_sandbox(const std::string& sandbox, bool force) {
     const auto removed = remove(member.id, {.force = true, .volumes = true});
     if (!removed && removed.error().code() != ENOENT) return removed;
   }
-  auto [locked, container] = TRY(hold(holder.id));
-  return remove_locked(locked, container, false);
+  // Whoever is told of the holder's end finds it being removed, and may have done the rest.
+  auto rest = hold(holder.id);
+  if (!rest) return rest.error().code() == ENOENT ? Result<>() : std::unexpected(std::move(rest).error());
+  return remove_locked(rest->locked, rest->container, false);
 }
 
 Result<Sandbox> Engine::inspect_sandbox(const std::string& sandbox) {
