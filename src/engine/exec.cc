@@ -183,10 +183,10 @@ Result<Exec> Engine::exec_inspect(const std::string& exec) {
   out.config = TRY(parse_exec(text));
   const ShimPhase phase = shim_phase(shim);
   out.started = kernel::path_exists(shim.c_str());
-  out.running = phase == ShimPhase::kHeld;
-  if (out.running) {
+  if (phase == ShimPhase::kHeld) {  // the pid is told when the program is there
     const std::string pid = kernel::read_file((shim + "/pid").c_str()).value_or("");
     out.pid = parse_number<int64_t>(pid.substr(0, pid.find('\n'))).value_or(0);
+    out.running = out.pid != 0;
   } else if (phase == ShimPhase::kEnded) {
     out.exit_code = TRY(read_exit(shim)).exit_code;
   } else if (phase == ShimPhase::kKilled) {

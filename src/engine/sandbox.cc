@@ -96,10 +96,10 @@ Result<> Engine::remove_sandbox(const std::string& sandbox, bool force) {
       return fail("cannot remove sandbox ", holder.name, ": ",
                   members != 0 ? cat("it has ", members, members == 1 ? " container" : " containers") : "it is running")
           .hint("`proa sandbox rm --force` stops it and removes its containers with it");
-    // From now on nobody can join it, and its end is not anybody else's to work on.
+    // From now on nobody can join it. It is not told to be on its way out before its members are gone: whoever sees
+    // that finishes it.
     container.state.stopped_by_user = true;
     if (is_running(container.state)) (void)signal_locked(container, 9);
-    container.state.status = status_word(Status::kRemoving);
     TRY(locked.save_state(container.state));
   }
   for (const Container& member : TRY(members_of(holder.id))) {

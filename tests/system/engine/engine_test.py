@@ -648,8 +648,8 @@ class ExecTest(EngineTest):
         client = self.popen("exec", "box", "sleep", "1000")
         until(lambda: [e for e in self.execs() if self.exec(e, "{{.Running}}") == "true"], "the exec")
         self.proa("kill", "box")
-        self.assertEqual(137, client.wait(30))
-        client.communicate()
+        said = client.communicate(timeout=30)
+        self.assertEqual(137, client.returncode, said)
 
     def test_much_output(self):
         self.start("box", "sleep", "1000")
