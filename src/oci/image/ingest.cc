@@ -163,8 +163,8 @@ uint64_t Ingest::offset() const { return state_->offset; }
 
 Result<Fd> Ingest::reader() const {
   if (state_->complete) return state_->store.open_blob(state_->options.expected);
-  const int copy = ::fcntl(state_->fd.get(), F_DUPFD_CLOEXEC, 0);
-  return copy < 0 ? Result<Fd>(fail_errno(errno, state_->what())) : Result<Fd>(Fd(copy));
+  // Opened anew: a duplicate would hold the lock on the part for as long as it lives.
+  return TRY_CTX(kernel::open(kernel::FdPath(state_->fd.get()).c_str(), O_RDONLY), state_->what());
 }
 
 Result<> Ingest::restart() {

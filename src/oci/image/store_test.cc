@@ -54,6 +54,24 @@ TEST_F(StoreTest, KeepsWhatIsWritten) {
   EXPECT_TRUE(store_.ingest(lease, {.expected = digest})->complete());
 }
 
+TEST_F(StoreTest, AReaderOfAPartHoldsNobodyUp) {
+  const Lease lease = *store_.lease();
+  const Digest digest = Digest::of("hello");
+  Fd reader;
+  {
+    Ingest first = *store_.ingest(lease, {.expected = digest, .size = 5});
+    ASSERT_TRUE(first.write("hel"));
+    reader = *first.reader();
+    EXPECT_EQ(store_.ingest(lease, {.expected = digest, .wait = false}).error().code(), EWOULDBLOCK);
+  }
+  Ingest second = *store_.ingest(lease, {.expected = digest, .size = 5, .wait = false});
+  EXPECT_EQ(second.offset(), 3u);
+  ASSERT_TRUE(second.write("lo"));
+  ASSERT_TRUE(second.commit());
+  char text[5];
+  EXPECT_EQ(::pread(reader.get(), text, 5, 0), 5);
+}
+
 TEST_F(StoreTest, RefusesWrongContent) {
   const Lease lease = *store_.lease();
   const Digest digest = Digest::of("right");

@@ -3,6 +3,7 @@
 
 import json
 import os
+import pty
 import shutil
 import signal
 import subprocess
@@ -276,11 +277,17 @@ class Access(RemoteTest):
 
     def test_login_asks_on_a_terminal(self):
         registry = self.serve(users={"me": "secret"})
-        said = terminal("sh", "-c", f"(sleep 0.5; echo me; sleep 0.5; echo secret) | script -qec '{runtime.path()} login {registry.where}' /dev/null",
-                        env=self.env)
-        self.assertIn("Username: ", said.stdout)
-        self.assertIn("Login Succeeded", said.stdout)
-        self.assertNotIn("secret\r\n", said.stdout.split("Password: ")[1])
+        child, screen = pty.fork()
+        if child == 0:
+            os.execve(runtime.path(), ["proa", "login", registry.where], self.env)
+        said = ""
+        for question, answer in (("Username: ", "me"), ("Password: ", "secret"), ("Login Succeeded", "")):
+            while question not in said:
+                said += os.read(screen, 1000).decode()
+            os.write(screen, f"{answer}\n".encode())
+        os.waitpid(child, 0)
+        os.close(screen)
+        self.assertNotIn("secret", said)
 
     def certificates(self):
         """A CA and what it signed for 127.0.0.1."""
