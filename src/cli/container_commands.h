@@ -1,8 +1,15 @@
 // What the commands about containers and volumes do: flags into the engine's structs, results out.
 #pragma once
 
+#include <functional>
+#include <string>
+
 #include "base/error.h"
 #include "cli/invocation.h"
+
+namespace proa::engine {
+class Engine;
+}
 
 namespace proa::cli {
 
@@ -13,6 +20,8 @@ Result<int> container_start(const Invocation&);
 Result<int> container_attach(const Invocation&);
 Result<int> container_exec(const Invocation&);
 // container_life.cc
+// Each named one by itself: one that fails does not keep the others from it. Names are printed as they were given.
+Result<int> for_each(const Invocation& in, const std::function<Result<>(engine::Engine&, const std::string&)>& work);
 Result<int> container_stop(const Invocation&);
 Result<int> container_restart(const Invocation&);
 Result<int> container_kill(const Invocation&);
@@ -41,6 +50,13 @@ Result<int> volume_ls(const Invocation&);
 Result<int> volume_inspect(const Invocation&);
 Result<int> volume_rm(const Invocation&);
 Result<int> volume_prune(const Invocation&);
+// sandbox_commands.cc
+Result<int> sandbox_create(const Invocation&);
+Result<int> sandbox_ls(const Invocation&);
+Result<int> sandbox_inspect(const Invocation&);
+Result<int> sandbox_start(const Invocation&);
+Result<int> sandbox_stop(const Invocation&);
+Result<int> sandbox_rm(const Invocation&);
 // What shims call: `proa __exited ID`, `proa __health ID`.
 Result<int> engine_exited(const Invocation&);
 Result<int> engine_health(const Invocation&);

@@ -21,7 +21,7 @@ using engine::Container;
 
 constexpr std::string_view kKnown[] = {"ancestor", "before",    "exited", "expose", "health", "id",
                                        "is-task",  "isolation", "label",  "label!", "name",   "network",
-                                       "publish",  "since",     "status", "until",  "volume"};
+                                       "publish",  "sandbox",   "since",  "status", "until",  "volume"};
 
 bool regex_matches(const std::string& pattern, const std::string& text) {
   regex_t compiled;
@@ -110,6 +110,8 @@ Result<bool> ContainerFilter::matches(engine::Engine& engine, const Container& c
     else if (name == "network")
       yes = c.config.network_mode == value ||
             std::ranges::any_of(c.config.networks, [&](const auto& n) { return n.name == value; });
+    else if (name == "sandbox")
+      yes = c.config.sandbox == TRY(engine.inspect_sandbox(value)).holder.id;
     else if (name == "health") {
       const std::string status = engine.health(c).status;
       yes = status == value || (value == "none" && status.empty());

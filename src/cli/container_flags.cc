@@ -249,6 +249,18 @@ Result<> storage(const Invocation& in, ContainerConfig& to) {
   return {};
 }
 
+Result<> namespaces(const Invocation& in, ContainerConfig& to) {
+  to.pid_mode = in.text("pid");
+  to.ipc_mode = in.text("ipc");
+  to.uts_mode = in.text("uts");
+  for (const auto& [flag, mode] : {std::pair("pid", &to.pid_mode), std::pair("ipc", &to.ipc_mode)})
+    if (!mode->empty() && *mode != "host" && *mode != "private" && *mode != "shareable" && *mode != "none" &&
+        !mode->starts_with("container:"))
+      return fail("--", flag, ": invalid ", flag, " mode: ", *mode);
+  if (!to.uts_mode.empty() && to.uts_mode != "host") return fail("--uts: invalid UTS mode");
+  return {};
+}
+
 Result<> security(const Invocation& in, ContainerConfig& to) {
   to.privileged = in.on("privileged");
   to.cap_add = in.texts("cap-add");
@@ -263,16 +275,9 @@ Result<> security(const Invocation& in, ContainerConfig& to) {
   to.device_cgroup_rules = in.texts("device-cgroup-rule");
   for (const std::string& text : in.texts("ulimit")) to.ulimits.push_back(TRY(parse_ulimit(text)));
   to.sysctls = TRY(pairs(in, "sysctl"));
-  to.pid_mode = in.text("pid");
-  to.ipc_mode = in.text("ipc");
-  to.uts_mode = in.text("uts");
+  TRY(namespaces(in, to));
   to.userns_mode = in.text("userns");
   to.cgroupns_mode = in.text("cgroupns");
-  for (const auto& [flag, mode] : {std::pair("pid", &to.pid_mode), std::pair("ipc", &to.ipc_mode)})
-    if (!mode->empty() && *mode != "host" && *mode != "private" && *mode != "shareable" && *mode != "none" &&
-        !mode->starts_with("container:"))
-      return fail("--", flag, ": invalid ", flag, " mode: ", *mode);
-  if (!to.uts_mode.empty() && to.uts_mode != "host") return fail("--uts: invalid UTS mode");
   if (!to.userns_mode.empty() && to.userns_mode != "host") return fail("--userns: invalid USER mode");
   if (!to.cgroupns_mode.empty() && to.cgroupns_mode != "host" && to.cgroupns_mode != "private")
     return fail("--cgroupns: invalid CGROUP mode");
@@ -470,6 +475,23 @@ Result<WallTime> parse_when(const std::string& text) {
   return fail("'", text, "' is no time").hint("2026-01-02T15:04:05Z, seconds since 1970, or 10m for ten minutes ago");
 }
 
+Result<ContainerConfig> read_sandbox_config(const Invocation& in) {
+  ContainerConfig out;
+  for (const std::string_view name : split(in.text("share"), ',')) out.shared.emplace_back(name);
+  if (out.shared.empty()) return fail("--share: name at least one of net, ipc, uts and pid");
+  out.labels = TRY(pairs(in, "label"));
+  out.annotations = TRY(pairs(in, "annotation"));
+  out.hostname = in.text("hostname");
+  out.domainname = in.text("domainname");
+  out.cgroup_parent = in.text("cgroup-parent");
+  out.sysctls = TRY(pairs(in, "sysctl"));
+  out.shm_size = in.bytes("shm-size").value_or(0);
+  out.restart = TRY(parse_restart(in.text("restart")));
+  TRY(namespaces(in, out));
+  TRY(networks(in, out));
+  return out;
+}
+
 Result<ContainerConfig> read_config(const Invocation& in) {
   ContainerConfig out;
   std::vector<std::string> words = in.arguments();
@@ -511,6 +533,7 @@ Result<ContainerConfig> read_config(const Invocation& in) {
   for (const auto& [name, value] : out.log.options)
     if (name == "max-size" && value != "-1") TRY_CTX(parse_bytes(value), "--log-opt max-size");
   out.init = in.on("init");
+  out.sandbox = in.text("sandbox");
   out.resources = TRY(resources(in));
   TRY(networks(in, out));
   TRY(storage(in, out));

@@ -14,6 +14,8 @@ namespace proa::cli {
 
 // The whole command line of run and create. Errors name the flag.
 Result<engine::ContainerConfig> read_config(const Invocation& in);
+// That of `sandbox create`.
+Result<engine::ContainerConfig> read_sandbox_config(const Invocation& in);
 // no, always, unless-stopped, on-failure[:N]
 Result<engine::RestartPolicy> parse_restart(const std::string& text);
 // "1.5"

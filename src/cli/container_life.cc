@@ -18,7 +18,14 @@ namespace {
 
 using engine::Engine;
 
-// Each container by itself: one that fails does not keep the others from it. Names are printed as they were given.
+engine::StopOptions stop_options(const Invocation& in) {
+  engine::StopOptions out{.timeout = in.integer("time"), .signal = in.text("signal")};
+  if (!out.timeout) out.timeout = in.integer("timeout");
+  return out;
+}
+
+}  // namespace
+
 Result<int> for_each(const Invocation& in, const std::function<Result<>(Engine&, const std::string&)>& work) {
   Engine engine = TRY(Engine::open());
   int status = 0;
@@ -34,14 +41,6 @@ Result<int> for_each(const Invocation& in, const std::function<Result<>(Engine&,
   }
   return status;
 }
-
-engine::StopOptions stop_options(const Invocation& in) {
-  engine::StopOptions out{.timeout = in.integer("time"), .signal = in.text("signal")};
-  if (!out.timeout) out.timeout = in.integer("timeout");
-  return out;
-}
-
-}  // namespace
 
 Result<bool> confirm(const std::string& question) {
   TRY(print_text(question + "\nAre you sure you want to continue? [y/N] "));

@@ -108,6 +108,7 @@ bj::object row_of(Engine& engine, const Container& c, bool whole, bool size) {
       {"Names", c.name},
       {"Networks", joined(networks)},
       {"Ports", ports_text(c)},
+      {"Sandbox", c.config.sandbox.empty() ? "" : std::string(short_id(c.config.sandbox))},
       {"RunningFor", human_duration(since(c.created)) + " ago"},
       {"Size", size && !c.resolved.snapshot.empty() ? human_size(engine.images().usage(c.resolved.snapshot).value_or(0))
                                                     : "0B"},

@@ -1,21 +1,13 @@
 // Docker's commands on containers and volumes.
+#include "cli/common_flags.h"
 #include "cli/container_commands.h"
+#include "cli/create_flags.h"
 #include "cli/program_commands.h"
 #include "cli/tables.h"
 
 namespace proa::cli {
 namespace containers {
 
-constexpr std::string_view kOutputs[] = {"table", "json", "yaml"};
-constexpr std::string_view kDocuments[] = {"json", "yaml"};
-constexpr std::string_view kPulls[] = {"always", "missing", "never"};
-
-constexpr Flag kOutput{"output", "o", Kind::kText, "FORMAT", "table, json or yaml", "table", kOutputs};
-constexpr Flag kFormat{"format", "", Kind::kText, "TEMPLATE", "json, a Go template for each line, or 'table TEMPLATE'"};
-constexpr Flag kNoTrunc{"no-trunc", "", Kind::kBool, "", "show ids and texts in full"};
-constexpr Flag kForce{"force", "f", Kind::kBool, "", "do not ask"};
-constexpr Flag kFilter{"filter", "f", Kind::kTexts, "NAME=VALUE", "only what matches; may be repeated"};
-constexpr Flag kPruneFilter{"filter", "", Kind::kTexts, "NAME=VALUE", "only what matches label or until"};
 constexpr Flag kDetachKeys{"detach-keys",  "", Kind::kText, "KEYS", "keys that leave the container running",
                            "ctrl-p,ctrl-q"};
 constexpr Flag kStopSignal{"signal", "s", Kind::kText, "SIGNAL", "signal to send first", "", {}, Offer::kSignal};
@@ -25,116 +17,14 @@ constexpr Flag kStopTimeout{"timeout", "", Kind::kInteger, "SECONDS", "the same"
 constexpr Argument kContainer[] = {{"CONTAINER", "name, id, or the beginning of an id", true, false, Offer::kName}};
 constexpr Argument kContainers[] = {{"CONTAINER", "name, id, or the beginning of an id", true, true, Offer::kName}};
 
-constexpr Flag hidden(std::string_view name, std::string_view letters, Kind kind) {
-  return {name, letters,         kind, kind == Kind::kBool ? "" : "VALUE", "taken for compatibility", "",
-          {},   Offer::kNothing, true};
-}
-
 // --- run and create
 
-#define PROA_CREATE_FLAGS                                                                                           \
-  {"add-host", "", Kind::kTexts, "HOST:IP", "add a line to /etc/hosts; host-gateway is the host's address"},        \
-      {"annotation", "", Kind::kTexts, "NAME=VALUE", "annotation for the OCI runtime"},                             \
-      {"attach", "a", Kind::kTexts, "STREAM", "attach stdin, stdout or stderr only"},                               \
-      {"blkio-weight", "", Kind::kUnsigned, "WEIGHT", "share of block I/O, 10 to 1000"},                            \
-      {"blkio-weight-device", "", Kind::kTexts, "DEVICE:WEIGHT", "... of one device"},                              \
-      {"cap-add", "", Kind::kTexts, "CAPABILITY", "add a capability; ALL for every one"},                           \
-      {"cap-drop", "", Kind::kTexts, "CAPABILITY", "take a capability away; ALL for every one"},                    \
-      {"cgroup-parent", "", Kind::kText, "PATH", "control group to be below"},                                      \
-      {"cgroupns", "", Kind::kText, "MODE", "control group namespace: private or host"},                            \
-      {"cidfile", "", Kind::kText, "FILE", "write the container's id to FILE, which must not exist",                \
-       "",        {}, Offer::kFile},                                                                                \
-      {"cpu-period", "", Kind::kInteger, "MICROSECONDS", "period of the CPU quota"},                                \
-      {"cpu-quota", "", Kind::kInteger, "MICROSECONDS", "CPU time in each period"},                                 \
-      {"cpu-rt-period", "", Kind::kInteger, "MICROSECONDS", "period of real-time scheduling"},                      \
-      {"cpu-rt-runtime", "", Kind::kInteger, "MICROSECONDS", "real-time CPU time in each period"},                  \
-      {"cpu-shares", "c", Kind::kInteger, "WEIGHT", "share of CPU time when it is short"},                          \
-      {"cpus", "", Kind::kText, "NUMBER", "number of CPUs, 1.5 for one and a half"},                                \
-      {"cpuset-cpus", "", Kind::kText, "LIST", "CPUs to run on: 0-3,7"},                                            \
-      {"cpuset-mems", "", Kind::kText, "LIST", "memory nodes to use"},                                              \
-      {"device", "", Kind::kTexts, "HOST[:PATH[:rwm]]", "give a device of the host"},                               \
-      {"device-cgroup-rule", "", Kind::kTexts, "RULE", "allow devices: 'c 189:* rwm'"},                             \
-      {"device-read-bps", "", Kind::kTexts, "DEVICE:RATE", "limit reading, bytes a second"},                        \
-      {"device-read-iops", "", Kind::kTexts, "DEVICE:RATE", "limit reading, requests a second"},                    \
-      {"device-write-bps", "", Kind::kTexts, "DEVICE:RATE", "limit writing, bytes a second"},                       \
-      {"device-write-iops", "", Kind::kTexts, "DEVICE:RATE", "limit writing, requests a second"},                   \
-      hidden("disable-content-trust", "", Kind::kBool), {"dns", "", Kind::kTexts, "ADDRESS", "DNS server"},         \
-      {"dns-option", "", Kind::kTexts, "OPTION", "option of resolv.conf"}, hidden("dns-opt", "", Kind::kTexts),     \
-      {"dns-search", "", Kind::kTexts, "DOMAIN", "domain to search; . for none"},                                   \
-      {"domainname", "", Kind::kText, "NAME", "NIS domain name"},                                                   \
-      {"entrypoint", "", Kind::kText, "PROGRAM", "in place of the image's entrypoint; empty: none"},                \
-      {"env", "e", Kind::kTexts, "NAME[=VALUE]", "environment variable; without a value, the caller's"},            \
-      {"env-file", "", Kind::kTexts, "FILE", "read environment variables from FILE", "", {}, Offer::kFile},         \
-      {"expose", "", Kind::kTexts, "PORT[/PROTOCOL]", "port for --publish-all"},                                    \
-      {"group-add", "", Kind::kTexts, "GROUP", "one more group"},                                                   \
-      {"health-cmd", "", Kind::kText, "COMMAND", "command that checks the health"},                                 \
-      {"health-interval", "", Kind::kDuration, "TIME", "time between checks (30s)"},                                \
-      {"health-retries", "", Kind::kUnsigned, "N", "failures until unhealthy (3)"},                                 \
-      {"health-start-interval", "", Kind::kDuration, "TIME", "time between checks in the start period (5s)"},       \
-      {"health-start-period", "", Kind::kDuration, "TIME", "time in which failures do not count"},                  \
-      {"health-timeout", "", Kind::kDuration, "TIME", "longest time of a check (30s)"},                             \
-      {"hostname", "h", Kind::kText, "NAME", "host name in the container"},                                         \
-      {"init", "", Kind::kBool, "", "run a small init that passes signals on and reaps processes"},                 \
-      {"interactive", "i", Kind::kBool, "", "keep standard input open"},                                            \
-      {"ip", "", Kind::kText, "ADDRESS", "IPv4 address"}, {"ip6", "", Kind::kText, "ADDRESS", "IPv6 address"},      \
-      {"ipc", "", Kind::kText, "MODE", "IPC namespace: private, host or container:NAME"},                           \
-      {"kernel-memory", "", Kind::kBytes, "SIZE", "kernel memory limit", "", {}, Offer::kNothing, true},            \
-      {"label", "l", Kind::kTexts, "NAME=VALUE", "label of the container"},                                         \
-      {"label-file", "", Kind::kTexts, "FILE", "read labels from FILE", "", {}, Offer::kFile},                      \
-      {"link", "", Kind::kTexts, "CONTAINER[:ALIAS]", "know another container by a name"},                          \
-      {"log-driver", "", Kind::kText, "DRIVER", "json-file, local, k8s-file or none", "json-file"},                 \
-      {"log-opt", "", Kind::kTexts, "NAME=VALUE", "max-size (100m), max-file (2)"},                                 \
-      {"mac-address", "", Kind::kText, "ADDRESS", "MAC address"},                                                   \
-      {"memory", "m", Kind::kBytes, "SIZE", "memory limit"},                                                        \
-      {"memory-reservation", "", Kind::kBytes, "SIZE", "memory that is kept for it when memory is short"},          \
-      {"memory-swap", "", Kind::kBytes, "SIZE", "limit of memory and swap together; -1: no limit"},                 \
-      {"memory-swappiness", "", Kind::kInteger, "PERCENT", "readiness to swap, 0 to 100", "-1"},                    \
-      {"mount", "", Kind::kTexts, "OPTIONS", "type=volume|bind|tmpfs,source=...,target=..."},                       \
-      {"name", "", Kind::kText, "NAME", "name of the container; one is made up without"},                           \
-      {"network", "", Kind::kTexts, "NETWORK", "network to be part of, none, host, or container:NAME"},             \
-      hidden("net", "", Kind::kTexts), {"network-alias", "", Kind::kTexts, "NAME", "one more name in the network"}, \
-      hidden("net-alias", "", Kind::kTexts),                                                                        \
-      {"no-healthcheck", "", Kind::kBool, "", "no health check, whatever the image says"},                          \
-      {"oom-kill-disable", "", Kind::kBool, "", "wait for memory instead of being killed"},                         \
-      {"oom-score-adj", "", Kind::kInteger, "SCORE", "preference to be killed when memory is short"},               \
-      {"pid", "", Kind::kText, "MODE", "PID namespace: host or container:NAME"},                                    \
-      {"pids-limit", "", Kind::kInteger, "N", "most processes; -1: no limit"},                                      \
-      {"platform", "", Kind::kText, "OS/ARCH", "of an image for several platforms, this one"},                      \
-      {"privileged", "", Kind::kBool, "", "give every capability and device; unsafe"},                              \
-      {"publish", "p", Kind::kTexts, "[[IP:]PORT:]PORT[/PROTOCOL]", "publish a port on the host"},                  \
-      {"publish-all", "P", Kind::kBool, "", "publish all exposed ports on free ports of the host"},                 \
-      {"pull", "", Kind::kText, "WHEN", "pull the image: always, missing or never", "missing", kPulls},             \
-      {"quiet", "q", Kind::kBool, "", "do not show a pull's progress"},                                             \
-      {"read-only", "", Kind::kBool, "", "do not let the root file system be written"},                             \
-      {"restart", "", Kind::kText, "POLICY", "no, always, unless-stopped or on-failure[:N]", "no"},                 \
-      {"rm", "", Kind::kBool, "", "remove the container when it ends"},                                             \
-      {"rootfs", "", Kind::kText, "DIR", "run on this folder instead of an image", "", {}, Offer::kFolder},         \
-      {"runtime", "", Kind::kText, "NAME", "taken for compatibility", "", {}, Offer::kNothing, true},               \
-      {"security-opt", "", Kind::kTexts, "OPTION",                                                                  \
-       "no-new-privileges, seccomp=FILE|unconfined, systempaths=unconfined"},                                       \
-      {"shm-size", "", Kind::kBytes, "SIZE", "size of /dev/shm (64m)"},                                             \
-      {"stop-signal", "", Kind::kText, "SIGNAL", "signal that asks the program to end", "", {}, Offer::kSignal},    \
-      {"stop-timeout", "", Kind::kInteger, "SECONDS", "seconds from that signal to SIGKILL (10)"},                  \
-      {"storage-opt", "", Kind::kTexts, "OPTION", "taken for compatibility", "", {}, Offer::kNothing, true},        \
-      {"sysctl", "", Kind::kTexts, "NAME=VALUE", "kernel parameter of the container's namespaces"},                 \
-      {"tmpfs", "", Kind::kTexts, "DIR[:OPTIONS]", "mount a tmpfs"},                                                \
-      {"tty", "t", Kind::kBool, "", "give the program a terminal"},                                                 \
-      {"ulimit", "", Kind::kTexts, "NAME=SOFT[:HARD]", "limit of a process"},                                       \
-      {"user", "u", Kind::kText, "USER[:GROUP]", "user to run as, by name or number"},                              \
-      {"userns", "", Kind::kText, "MODE", "user namespace: host"},                                                  \
-      {"uts", "", Kind::kText, "MODE", "UTS namespace: host"},                                                      \
-      {"volume", "v", Kind::kTexts, "[SOURCE:]DIR[:OPTIONS]", "mount a volume or a folder of the host"},            \
-      {"volume-driver", "", Kind::kText, "DRIVER", "driver of volumes made for it"},                                \
-      {"volumes-from", "", Kind::kTexts, "CONTAINER[:ro]", "mount the volumes of another container"},               \
-      {"workdir", "w", Kind::kText, "DIR", "working directory"}
-
-constexpr Flag kCreateFlags[] = {PROA_CREATE_FLAGS};
-constexpr Flag kRunFlags[] = {
+constexpr Flag kRunOwnFlags[] = {
     {"detach", "d", Kind::kBool, "", "run in the background and print the id"},
-    {"detach-keys", "", Kind::kText, "KEYS", "keys that leave the container running", "ctrl-p,ctrl-q"},
+    kDetachKeys,
     {"sig-proxy", "", Kind::kBool, "", "pass signals on to the program", "true"},
-    PROA_CREATE_FLAGS};
-#undef PROA_CREATE_FLAGS
+};
+constexpr auto kRunFlags = joined(kRunOwnFlags, kCreateFlags);
 
 constexpr Argument kImageAndCommand[] = {
     {"IMAGE", "image to run; with --rootfs left out", false},
@@ -539,77 +429,8 @@ constexpr const Command* kContainerCommands[] = {
     &kAttach, &kCommit, &kCp,      &kCreate, &kDiff, &kExec,  &kInspect, &kKill, &kLogs, &kLs,      &kPause,  &kPort,
     &kPrune,  &kRename, &kRestart, &kRm,     &kRun,  &kStart, &kStats,   &kStop, &kTop,  &kUnpause, &kUpdate, &kWait};
 
-// --- volumes
-
-constexpr Flag kVolumeCreateFlags[] = {
-    {"driver", "d", Kind::kText, "DRIVER", "only local", "local"},
-    {"label", "", Kind::kTexts, "NAME=VALUE", "label of the volume"},
-    {"opt", "o", Kind::kTexts, "NAME=VALUE", "type, device and o: what is mounted there, as for mount(8)"},
-};
-constexpr Argument kNewVolume[] = {{"VOLUME", "its name; one is made up without", false}};
-constexpr Example kVolumeCreateExamples[] = {
-    {"{program} data", "make a volume"},
-    {"{program} -o type=tmpfs -o device=tmpfs -o o=size=100m scratch", "one in memory"}};
-constexpr Command kVolumeCreate{
-    .name = "create",
-    .summary = "Make a volume",
-    .description = "Prints its name. One that is there already is left as it is.",
-    .flags = kVolumeCreateFlags,
-    .arguments = kNewVolume,
-    .examples = kVolumeCreateExamples,
-    .handler = volume_create,
-};
-constexpr Flag kVolumeLsFlags[] = {kFilter, kFormat, kOutput, {"quiet", "q", Kind::kBool, "", "show names only"}};
-constexpr Example kVolumeLsExamples[] = {{"{program} -f dangling=true", "those that no container uses"}};
-constexpr Command kVolumeLs{
-    .name = "ls",
-    .summary = "List volumes",
-    .description = "Filters: dangling, driver, label, name.",
-    .flags = kVolumeLsFlags,
-    .examples = kVolumeLsExamples,
-    .handler = volume_ls,
-};
-constexpr Argument kVolumes[] = {{"VOLUME", "its name", true, true}};
-constexpr Flag kVolumeInspectFlags[] = {
-    {"format", "f", Kind::kText, "TEMPLATE", "json, or a Go template for each volume"},
-    {"output", "o", Kind::kText, "FORMAT", "json or yaml", "json", kDocuments},
-};
-constexpr Example kVolumeInspectExamples[] = {{"{program} -f '{{.Mountpoint}}' data", "where its files are"}};
-constexpr Command kVolumeInspect{
-    .name = "inspect",
-    .summary = "Show everything about volumes",
-    .description = "Prints an array with one object for each.",
-    .flags = kVolumeInspectFlags,
-    .arguments = kVolumes,
-    .examples = kVolumeInspectExamples,
-    .handler = volume_inspect,
-};
-constexpr Flag kVolumeRmFlags[] = {{"force", "f", Kind::kBool, "", "missing ones are no error"}};
-constexpr Example kVolumeRmExamples[] = {{"{program} data", "remove a volume with its files"}};
-constexpr Command kVolumeRm{
-    .name = "rm",
-    .summary = "Remove volumes",
-    .description = "Removes volumes that no container has.",
-    .flags = kVolumeRmFlags,
-    .arguments = kVolumes,
-    .examples = kVolumeRmExamples,
-    .handler = volume_rm,
-};
-constexpr Flag kVolumePruneFlags[] = {{"all", "a", Kind::kBool, "", "those with a name too"}, kPruneFilter, kForce};
-constexpr Example kVolumePruneExamples[] = {{"{program} -f", "remove unused anonymous volumes without asking"}};
-constexpr Command kVolumePrune{
-    .name = "prune",
-    .summary = "Remove volumes that no container has",
-    .description = "Asks first, and tells how much space was won.",
-    .flags = kVolumePruneFlags,
-    .examples = kVolumePruneExamples,
-    .handler = volume_prune,
-};
-constexpr const Command* kVolumeCommands[] = {&kVolumeCreate, &kVolumeInspect, &kVolumeLs, &kVolumePrune, &kVolumeRm};
-
 constexpr Example kContainerExamples[] = {{"{program} ls -a", "all containers"},
                                           {"{program} prune", "remove those that ended"}};
-constexpr Example kVolumeExamples[] = {{"{program} create data", "make a volume"}, {"{program} ls", "list them"}};
 
 }  // namespace containers
 
@@ -621,13 +442,6 @@ constinit const Command kContainerRoot{
     .description = "The same commands are there without the word 'container'.",
     .examples = kContainerExamples,
     .commands = kContainerCommands,
-};
-constinit const Command kVolumeRoot{
-    .name = "volume",
-    .summary = "Volumes: files that outlive containers",
-    .description = "Volumes are folders with a name that containers mount.",
-    .examples = kVolumeExamples,
-    .commands = kVolumeCommands,
 };
 
 }  // namespace proa::cli

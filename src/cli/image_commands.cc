@@ -16,6 +16,7 @@
 #include "cli/image_documents.h"
 #include "cli/print.h"
 #include "cli/template.h"
+#include "engine/records.h"
 #include "kernel/file.h"
 #include "oci/image/images.h"
 #include "oci/image/reference.h"
@@ -193,11 +194,38 @@ Result<int> image_tag(const Invocation& in) {
   return 0;
 }
 
+namespace {
+
+// Image id to the id of a container made from it.
+Result<std::map<std::string, std::string>> images_in_use(const im::Images& images) {
+  const std::string& store = images.store().root();
+  std::map<std::string, std::string> out;
+  const engine::Records records({.data = store.substr(0, store.rfind('/')), .run = {}});
+  for (const engine::Container& container : TRY(records.all()))
+    if (!container.resolved.image_id.empty()) out.emplace(container.resolved.image_id, container.id);
+  return out;
+}
+
+// A name more or less does no harm; an image that a container needs is not to go.
+Result<> check_unused(const im::Images& images, const std::string& name) {
+  const auto users = TRY(images_in_use(images));
+  const auto image = images.find(name);
+  const auto user = image ? users.find(image->id.text()) : users.end();
+  if (user == users.end() || (image->names.size() > 1 && !image->id.hex().starts_with(name))) return {};
+  return fail("conflict: unable to remove ", name, " (must be forced) - container ", short_id(user->second),
+              " is using it")
+      .hint("remove the container, or use --force: the container keeps its files, but cannot be committed");
+}
+
+}  // namespace
+
 Result<int> image_rm(const Invocation& in) {
   const im::Images images = TRY(open_images(in));
   int status = 0;
   for (const std::string& name : in.arguments()) {
-    const auto removed = images.remove(name, {.force = in.on("force"), .no_prune = in.on("no-prune")});
+    const auto unused = in.on("force") ? Result<>() : check_unused(images, name);
+    const auto removed = unused ? images.remove(name, {.force = in.on("force"), .no_prune = in.on("no-prune")})
+                                : Result<im::Removed>(std::unexpected(unused.error()));
     if (removed) {
       TRY(show_removed(*removed));
       continue;
@@ -214,13 +242,16 @@ Result<int> image_rm(const Invocation& in) {
 Result<int> image_prune(const Invocation& in) {
   const bool all = in.on("all");
   if (!in.on("force")) {
-    const bool sure =
-        TRY(confirmed(all ? "This will remove all images." : "This will remove all images without a name."));
+    const bool sure = TRY(confirmed(all ? "This will remove all images that no container uses."
+                                        : "This will remove all images without a name."));
     if (!sure) return 0;
   }
   const im::Images images = TRY(open_images(in));
   const im::ListFilter filter = TRY(filter_of(in));
-  const im::Removed removed = TRY(images.prune({.all = all, .filter = filter, .in_use = {}}));
+  const auto users = TRY(images_in_use(images));
+  const im::Removed removed = TRY(images.prune({.all = all, .filter = filter, .in_use = [&](const im::Image& image) {
+                                                  return users.contains(image.id.text());
+                                                }}));
   if (!removed.untagged.empty() || !removed.deleted.empty()) {
     TRY(print_text("Deleted Images:\n"));
     TRY(show_removed(removed));

@@ -130,7 +130,7 @@ constexpr Example kPruneExamples[] = {
 constexpr Command kPrune{
     .name = "prune",
     .summary = "Remove images that are not used",
-    .description = "Removes images without a name, and all content that no image needs.",
+    .description = "Removes images without a name that no container uses, and all content that no image needs.",
     .flags = kPruneFlags,
     .examples = kPruneExamples,
     .handler = image_prune,

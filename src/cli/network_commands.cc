@@ -158,16 +158,6 @@ Result<fabric::Ip> address(const Invocation& in, std::string_view flag) {
   return TRY_CTX(fabric::Ip::parse(text), "flag --", flag);
 }
 
-std::vector<std::pair<std::string, std::string>> links(const Invocation& in) {
-  std::vector<std::pair<std::string, std::string>> all;
-  for (const std::string& text : in.texts("link")) {
-    std::string_view alias = text;
-    const std::string container(cut(alias, ':'));
-    all.emplace_back(container, alias.empty() ? container : std::string(alias));
-  }
-  return all;
-}
-
 // A container of `proa runtime`, of which the engine knows nothing: its namespace is attached as it is.
 Result<> connect_of_runtime(const Invocation& in, Fabric& fabric) {
   fabric::AttachRequest request;
@@ -183,7 +173,7 @@ Result<> connect_of_runtime(const Invocation& in, Fabric& fabric) {
   request.ipv4 = TRY(address(in, "ip"));
   request.ipv6 = TRY(address(in, "ip6"));
   request.aliases = in.texts("alias");
-  request.links = links(in);
+  for (const std::string& link : in.texts("link")) request.links.push_back(TRY(engine::parse_link(link)));
   request.gateway_priority = static_cast<int>(in.integer("gw-priority").value_or(0));
   TRY(fabric.attach(request));
   return {};

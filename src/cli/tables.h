@@ -17,8 +17,9 @@ extern const Command kPull, kPush, kList, kRmi, kSave, kLoad, kImport, kHistory,
 }  // namespace images
 extern const Command kLogin, kLogout;
 
-// `proa container`, `proa volume`, and what Docker has without these words.
+// `proa container`, `proa sandbox`, `proa volume`, and what Docker has without these words.
 extern const Command kContainerRoot;
+extern const Command kSandboxRoot;
 extern const Command kVolumeRoot;
 namespace containers {
 extern const Command kRun, kCreate, kStart, kAttach, kExec, kPs, kLogs, kStop, kRestart, kKill, kPause, kUnpause, kRm,

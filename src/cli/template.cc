@@ -20,7 +20,20 @@ constexpr int kDeepest = 32;
 // --- words of an action
 
 struct Token {
-  enum class Kind : uint8_t { kWord, kField, kVariable, kText, kNumber, kPipe, kOpen, kClose, kAssign, kComma, kEnd };
+  enum class Kind : uint8_t {
+    kWord,
+    kField,
+    kFieldOf,
+    kVariable,
+    kText,
+    kNumber,
+    kPipe,
+    kOpen,
+    kClose,
+    kAssign,
+    kComma,
+    kEnd
+  };
   Kind kind = Kind::kEnd;
   std::string text;
 };
@@ -58,7 +71,9 @@ Result<std::vector<Token>> tokens_of(std::string_view text) {
     } else if (c == '"' || c == '`') {
       out.push_back({Kind::kText, TRY(quoted(text, at))});
     } else if (c == '.') {
-      out.push_back({Kind::kField, take([](char each) { return word_char(each) || each == '.'; })});
+      // (index .A 0).B: the field of what the parentheses give.
+      const Kind kind = at > 0 && text[at - 1] == ')' ? Kind::kFieldOf : Kind::kField;
+      out.push_back({kind, take([](char each) { return word_char(each) || each == '.'; })});
     } else if (c == '$') {
       out.push_back({Kind::kVariable, take([](char each) { return word_char(each) || each == '.'; })});
     } else if (c == '|' || c == '(' || c == ')' || c == ',') {
@@ -83,7 +98,7 @@ Result<std::vector<Token>> tokens_of(std::string_view text) {
 // --- expressions
 
 struct Expression {
-  enum class Kind : uint8_t { kConstant, kField, kVariable, kCall } kind = Kind::kConstant;
+  enum class Kind : uint8_t { kConstant, kField, kVariable, kFieldOf, kCall } kind = Kind::kConstant;
   bj::value constant;
   std::string name;  // of a variable or function
   std::vector<std::string> path;
@@ -178,7 +193,12 @@ class ExpressionParser {
         out = TRY(pipeline());
         if (next().kind != Kind::kClose) return fail("format: ) is missing");
         ++at_;
-        return out;
+        if (next().kind != Kind::kFieldOf) return out;
+        Expression field;
+        field.kind = Expression::Kind::kFieldOf;
+        field.path = path_of(tokens_[at_++].text);
+        field.arguments.push_back(std::move(out));
+        return field;
       }
       default: return fail("format: a value is missing");
     }
@@ -398,6 +418,10 @@ class Renderer {
         const auto known = variables_.find(expression.name.substr(1));
         if (known == variables_.end()) return fail("format: there is no variable ", expression.name);
         return walk(known->second, expression.path);
+      }
+      case Expression::Kind::kFieldOf: {
+        const bj::value whole = TRY(evaluate(expression.arguments.front(), dot));
+        return walk(whole, expression.path);
       }
       case Expression::Kind::kCall: break;
     }

@@ -10,7 +10,7 @@ namespace proa::cli {
 namespace {
 
 const char* const kDocument = R"({"Name":"web","Size":7,"Tags":["a","b"],"Labels":{"k":"v"},"Empty":[],"None":null,
-                                  "Config":{"Env":["A=1"]}})";
+                                  "Config":{"Env":["A=1"]},"Pairs":[{"A":1},{"A":2}]})";
 
 std::string render(std::string_view text) {
   const auto document = *json::parse(kDocument);
@@ -34,6 +34,7 @@ TEST(Template, ShowsAsGoDoes) {
       {"{{range $k, $v := .Labels}}{{$k}}={{$v}}{{end}}", "k=v"},
       {"{{if .Empty}}a{{else if eq .Size 7}}b{{else}}c{{end}}", "b"},
       {"{{with .Config}}{{.Env}}{{end}}", "[A=1]"},
+      {"{{(index .Pairs 0).A}} {{json (index .Pairs 1).A}}", "1 2"},
       {"{{len .Tags}}{{len .Name}}", "23"},
       {"{{join .Tags \", \"}}", "a, b"},
       {"{{upper .Name}}{{title .Name}}", "WEBWeb"},

@@ -91,7 +91,7 @@ void visit(V& v, T& t) {
   v("pidMode", t.pid_mode), v("ipcMode", t.ipc_mode), v("utsMode", t.uts_mode), v("usernsMode", t.userns_mode);
   v("cgroupnsMode", t.cgroupns_mode), v("cgroupParent", t.cgroup_parent), v("readOnly", t.read_only);
   v("init", t.init), v("groupAdd", t.group_add), v("oomScoreAdj", t.oom_score_adj), v("resources", t.resources);
-  v("sandbox", t.sandbox);
+  v("sandbox", t.sandbox), v("shared", t.shared);
 }
 template <typename V, typename T>
   requires std::same_as<std::remove_const_t<T>, Resolved>

@@ -131,8 +131,11 @@ struct ContainerConfig {
   Strings group_add;
   std::optional<int64_t> oom_score_adj;
   ResourceConfig resources;
-  // The sandbox to join: the id of the container that holds the network, IPC and UTS namespaces.
+  // The sandbox to be part of: its id. The modes above then name its holder.
   std::string sandbox;
+  // Not empty: this is the holder of a sandbox, and these of its namespaces (net, ipc, uts, pid) are for its
+  // containers.
+  Strings shared;
 };
 
 // What the image says, and what came of it and the config.

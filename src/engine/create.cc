@@ -37,7 +37,7 @@ HealthConfig merge_health(const HealthConfig& image, const HealthConfig& given) 
 }
 
 Result<> check(const ContainerConfig& config) {
-  if (config.image.empty() == config.rootfs.empty())
+  if (config.shared.empty() && config.image.empty() == config.rootfs.empty())
     return fail("exactly one of an image and a root file system is needed");
   const RestartPolicy& restart = config.restart;
   if (restart.name != "no" && config.auto_remove)
@@ -115,7 +115,9 @@ Result<Resolved> Engine::resolve(const ContainerConfig& config, const std::strin
                                  std::vector<std::string>& warnings) {
   Resolved out;
   ImageFacts image;
-  if (!config.image.empty()) {
+  if (!config.shared.empty()) {
+    image.entrypoint = {"/pause"};
+  } else if (!config.image.empty()) {
     image = TRY(images_.find(config.image, config.platform));
     out.image_id = image.id;
     out.image_name = image.name;
@@ -218,10 +220,24 @@ Result<> Engine::fill_volumes(const std::vector<MountConfig>& mounts, const Cont
   return {};
 }
 
+// Whose namespaces it joins must be there; the host name comes with the network, as in Docker.
+Result<> Engine::check_joined(ContainerConfig& config) {
+  for (const std::string* mode : {&config.network_mode, &config.pid_mode, &config.ipc_mode, &config.uts_mode}) {
+    if (!mode->starts_with("container:")) continue;
+    const std::string id = TRY(records_.resolve(std::string_view(*mode).substr(10)));
+    if (mode == &config.network_mode && config.hostname.empty()) {
+      const Container other = TRY(records_.load(id));
+      config.hostname = other.config.hostname, config.domainname = other.config.domainname;
+    }
+  }
+  return {};
+}
+
 Result<Created> Engine::create(ContainerConfig config, std::string name) {
   if (!name.empty())
     if (const auto valid = check_name(name, "container name"); !valid || name.size() < 2)
       return fail("Invalid container name (", name, "), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed");
+  TRY(join_sandbox(config));
   if (config.network_mode.empty() || config.network_mode == "default") config.network_mode = "bridge";
   if (network_kind(config.network_mode) == NetworkKind::kNamed && config.networks.empty())
     config.networks.push_back({.name = config.network_mode});
@@ -234,10 +250,8 @@ Result<Created> Engine::create(ContainerConfig config, std::string name) {
                       .resolved = {},
                       .state = {}};
   Created out{.id = container.id, .name = {}, .warnings = {}};
+  TRY(check_joined(container.config));
   if (container.config.hostname.empty()) container.config.hostname = short_id(container.id);
-  for (const std::string* mode :
-       {&container.config.network_mode, &container.config.pid_mode, &container.config.ipc_mode})
-    if (mode->starts_with("container:")) TRY(records_.resolve(std::string_view(*mode).substr(10)));
   container.resolved = TRY(resolve(container.config, container.id, out.warnings));
 
   TRY(name_volumes(container.resolved));
@@ -271,6 +285,12 @@ Result<Created> Engine::create(ContainerConfig config, std::string name) {
     TRY_CTX(records_.resolve(source.substr(0, source.find(':'))), "--volumes-from");  // still there?
   TRY(make_volumes(container.config, container.id, container.resolved));
   TRY(fill_volumes(container.resolved.mounts, container));
+  // A sandbox that is removed takes those along that it sees; after that nobody joins.
+  std::optional<Locked> sandbox;
+  if (!container.config.sandbox.empty()) {
+    sandbox.emplace(TRY_CTX(records_.lock(container.config.sandbox), "sandbox"));
+    if (status_of(TRY(sandbox->load()).state) == Status::kRemoving) return fail("the sandbox is being removed");
+  }
   TRY(locked.save_state(container.state));
   undo.dismiss();
   tell(container, "create");

@@ -31,6 +31,9 @@
 
 namespace proa::engine {
 
+struct SpecInput;
+struct NamespaceChoice;
+
 struct Created {
   std::string id, name;
   std::vector<std::string> warnings;
@@ -71,6 +74,12 @@ struct UpdateRequest {
 struct Process {
   std::vector<std::string> titles;
   std::vector<std::vector<std::string>> rows;
+};
+
+// Containers that share namespaces.
+struct Sandbox {
+  Container holder;  // has the sandbox's id, name, networks and state
+  std::vector<Container> containers;
 };
 
 struct StatsSample {
@@ -119,8 +128,22 @@ class Engine {
   // Volume to the id of a container that has it.
   Result<StringMap> volume_users() const;
 
+  // --- sandboxes: namespaces that several containers share, held by a process of ours. Names and ids are unique among
+  // containers and sandboxes. `config.shared` says which namespaces (net, ipc and uts when empty); a container joins
+  // by `config.sandbox`. Most of what is done with a container can be done with a sandbox by its id or name, too.
+  Result<Created> create_sandbox(ContainerConfig config, const std::string& name);
+  Result<> start_sandbox(const std::string& sandbox);
+  // Its containers are stopped first.
+  Result<> stop_sandbox(const std::string& sandbox, const StopOptions& options = {});
+  // `force`: with its containers, running or not.
+  Result<> remove_sandbox(const std::string& sandbox, bool force);
+  // ENOENT: "No such sandbox: ...".
+  Result<Sandbox> inspect_sandbox(const std::string& sandbox);
+  Result<std::vector<Sandbox>> sandboxes();
+
   // --- looking. What died unseen is set right first.
   Result<Container> inspect(const std::string& container);
+  // Without the holders of sandboxes.
   Result<std::vector<Container>> list();
   Health health(const Container& container) const;
   Result<Process> top(const std::string& container, const std::vector<std::string>& ps_args);
@@ -151,11 +174,31 @@ class Engine {
   Result<> resolve_mounts(const ContainerConfig& config, const Strings& image_volumes, Resolved& to);
   Result<> name_volumes(Resolved& resolved);
   Result<> make_volumes(const ContainerConfig& config, const std::string& id, Resolved& resolved);
+  Result<> check_joined(ContainerConfig& config);
   Result<> fill_volumes(const std::vector<MountConfig>& fresh, const Container& container);
+
+  // A container that is to be changed: nobody else changes it until `locked` ends.
+  struct Held {
+    Locked locked;
+    Container container;
+  };
+  // By name or id, what died unseen set right.
+  Result<Held> hold(const std::string& reference);
+
+  Result<std::vector<Container>> list_all();
+  Result<Container> holder_of(const std::string& reference);
+  Result<std::vector<Container>> members_of(const std::string& id);
+  Result<> join_sandbox(ContainerConfig& config);
 
   Result<> start_locked(const Locked& locked, Container& container, const StartOptions& options);
   Result<> launch(const Locked& locked, Container& container, const StartOptions& options);
-  Result<int64_t> running_pid(const std::string& mode, const char* flag);
+  Result<> choose_namespaces(const Locked& locked, const Container& container, SpecInput& input);
+  Result<NamespaceChoice> choose_namespace(const std::string& mode, const char* what);
+  Result<> find_sources(const Container& container, SpecInput& input);
+  Result<Fd> open_launch_root(const Container& container, const std::string& path);
+  Result<> set_going(const Locked& locked, Container& container, const StartOptions& options);
+  // `what` of it is to be joined: an error if it does not run.
+  Result<Container> running(const std::string& reference, const char* what);
   // Sets right what dead commands left undone. True: something changed.
   Result<bool> reconcile(const Locked& locked, Container& container);
   Result<bool> take_up(const Locked& locked, Container& container);

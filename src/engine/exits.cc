@@ -58,8 +58,9 @@ bool removes_itself(const Container& container) {
 Result<> Engine::release(const Locked&, Container& container) {
   auto removed = runtime::remove({.root = folders_.runtime()}, container.id, true);
   if (!removed) log::debug("remove ", container.id, ": ", removed.error().message());
-  // Where no mount namespace of the shim's own ended with it.
-  (void)::umount2((folders_.bundle(container.id) + "/rootfs").c_str(), MNT_DETACH);
+  // For the exit command, which is in the shim's mount namespace, and where the shim has none of its own.
+  for (const char* point : {"/rootfs", "/shm"})
+    (void)::umount2((folders_.bundle(container.id) + point).c_str(), MNT_DETACH);
   if (network_kind(container.config.network_mode) == NetworkKind::kNamed)
     if (const auto detached = networks_.detach(container); !detached)
       log::warning("detach ", container.name, " from its networks: ", detached.error().message());
@@ -216,6 +217,7 @@ Result<Engine::Settled> Engine::settle(const std::string& id, bool wait) {
   }
   Settled out{.container = TRY(locked->load()), .removed = false};
   TRY(reconcile(*locked, *out.container));
+  if (!out.container->config.shared.empty()) return out;  // removed with its containers only
   const bool itself = removes_itself(*out.container);
   if (itself || status_of(out.container->state) == Status::kRemoving) {
     Container removed = *out.container;
@@ -264,7 +266,12 @@ Result<> Engine::remove_dead_bundles() {
 
 Result<> Engine::clean_up() {
   std::vector<std::string> dead;
-  for (const std::string& id : TRY(records_.ids(&dead))) (void)settle(id, false);
+  for (const std::string& id : TRY(records_.ids(&dead))) {
+    const auto settled = settle(id, false);
+    if (!settled || settled->removed || !settled->container) continue;
+    const Container& left = *settled->container;
+    if (!left.config.shared.empty() && status_of(left.state) == Status::kRemoving) (void)remove_sandbox(id, true);
+  }
   for (const std::string& id : dead) TRY(bury(id));
   TRY(records_.release_dead_names());
   TRY(remove_dead_bundles());

@@ -32,6 +32,14 @@ bool ends_program(int signal) { return signal == SIGKILL; }
 
 }  // namespace
 
+Result<Engine::Held> Engine::hold(const std::string& reference) {
+  const std::string id = TRY(records_.resolve(reference));
+  Held held{.locked = TRY(records_.lock(id)), .container = {}};
+  held.container = TRY(held.locked.load());
+  TRY(reconcile(held.locked, held.container));
+  return held;
+}
+
 int64_t stop_timeout(const Container& container) { return container.config.stop_timeout.value_or(kDefaultStop); }
 
 Result<> Engine::signal_locked(const Container& container, int signal) {
@@ -54,10 +62,8 @@ Result<bool> Engine::await_exit(const std::string& id, int64_t pid, int64_t time
 }
 
 Result<> Engine::stop(const std::string& reference, const StopOptions& options) {
-  const std::string id = TRY(records_.resolve(reference));
-  Locked locked = TRY(records_.lock(id));
-  Container container = TRY(locked.load());
-  TRY(reconcile(locked, container));
+  auto [locked, container] = TRY(hold(reference));
+  const std::string id = container.id;
   if (!is_running(container.state)) return {};
   container.state.stopped_by_user = true;
   const bool waiting = status_of(container.state) == Status::kRestarting;
@@ -87,11 +93,9 @@ Result<> Engine::stop(const std::string& reference, const StopOptions& options) 
 }
 
 Result<> Engine::kill(const std::string& reference, const std::string& signal_name) {
-  const std::string id = TRY(records_.resolve(reference));
   const int signal = TRY_CTX(kernel::parse_signal(signal_name.empty() ? "KILL" : signal_name), "Invalid signal");
-  Locked locked = TRY(records_.lock(id));
-  Container container = TRY(locked.load());
-  TRY(reconcile(locked, container));
+  auto [locked, container] = TRY(hold(reference));
+  const std::string id = container.id;
   if (status_of(container.state) == Status::kRestarting && ends_program(signal)) {
     container.state.stopped_by_user = true;
     container.state.status = status_word(Status::kExited);
@@ -116,9 +120,7 @@ Result<> Engine::restart(const std::string& reference, const StopOptions& option
   if (TRY(records_.load(id)).config.auto_remove) {
     // It would be gone before it could start again.
     engaged = TRY(engage(id));
-    Locked locked = TRY(records_.lock(id));
-    Container container = TRY(locked.load());
-    TRY(reconcile(locked, container));
+    auto [locked, container] = TRY(hold(id));
     if (is_running(container.state)) TRY(begin(locked, container, "restart"));
   }
   TRY(stop(id, options));
@@ -137,10 +139,8 @@ Result<> Engine::begin(const Locked& locked, Container& container, const char* p
 Result<> Engine::pause(const std::string& container) { return pause_for(container, ""); }
 
 Result<> Engine::pause_for(const std::string& reference, const char* pending) {
-  const std::string id = TRY(records_.resolve(reference));
-  Locked locked = TRY(records_.lock(id));
-  Container container = TRY(locked.load());
-  TRY(reconcile(locked, container));
+  auto [locked, container] = TRY(hold(reference));
+  const std::string id = container.id;
   if (status_of(container.state) == Status::kPaused) return fail("Container ", id, " is already paused");
   if (status_of(container.state) != Status::kRunning) return fail("Container ", id, " is not running");
   TRY(begin(locked, container, "pause"));
@@ -153,10 +153,8 @@ Result<> Engine::pause_for(const std::string& reference, const char* pending) {
 }
 
 Result<> Engine::unpause(const std::string& reference) {
-  const std::string id = TRY(records_.resolve(reference));
-  Locked locked = TRY(records_.lock(id));
-  Container container = TRY(locked.load());
-  TRY(reconcile(locked, container));
+  auto [locked, container] = TRY(hold(reference));
+  const std::string id = container.id;
   if (status_of(container.state) != Status::kPaused) return fail("Container ", id, " is not paused");
   TRY(begin(locked, container, "unpause"));
   TRY(runtime::resume({.root = folders_.runtime()}, id));
@@ -168,27 +166,23 @@ Result<> Engine::unpause(const std::string& reference) {
 }
 
 Result<> Engine::rename(const std::string& reference, const std::string& name) {
-  const std::string id = TRY(records_.resolve(reference));
   if (const auto valid = check_name(name, "container name"); !valid || name.size() < 2)
     return fail("Invalid container name (", name, "), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed");
-  Locked locked = TRY(records_.lock(id));
-  Container container = TRY(locked.load());
+  auto [locked, container] = TRY(hold(reference));
   if (container.name == name) return fail("Renaming a container with the same name as its current name");
-  TRY(records_.claim_name(name, id));
+  TRY(records_.claim_name(name, container.id));
   const std::string old = std::exchange(container.name, name);
   TRY(locked.save_config(container));
   if (is_running(container.state) && network_kind(container.config.network_mode) == NetworkKind::kNamed)
     TRY(networks_.rename(container));
-  TRY(records_.release_name(old, id));
+  TRY(records_.release_name(old, container.id));
   tell(container, "rename", {{"oldName", "/" + old}});
   return {};
 }
 
 Result<std::vector<std::string>> Engine::update(const std::string& reference, const UpdateRequest& request) {
-  const std::string id = TRY(records_.resolve(reference));
-  Locked locked = TRY(records_.lock(id));
-  Container container = TRY(locked.load());
-  TRY(reconcile(locked, container));
+  auto [locked, container] = TRY(hold(reference));
+  const std::string id = container.id;
   std::vector<std::string> warnings;
   ResourceConfig& r = container.config.resources;
   const auto set = [](auto& field, const auto& value) {
@@ -219,10 +213,7 @@ Result<std::vector<std::string>> Engine::update(const std::string& reference, co
 
 Result<> Engine::connect(const std::string& reference, const NetworkConfig& network, const Strings& links,
                          int gateway_priority) {
-  const std::string id = TRY(records_.resolve(reference));
-  Locked locked = TRY(records_.lock(id));
-  Container container = TRY(locked.load());
-  TRY(reconcile(locked, container));
+  auto [locked, container] = TRY(hold(reference));
   ContainerConfig& config = container.config;
   if (network_kind(config.network_mode) == NetworkKind::kHost ||
       network_kind(config.network_mode) == NetworkKind::kContainer)
@@ -243,10 +234,8 @@ Result<> Engine::connect(const std::string& reference, const NetworkConfig& netw
 }
 
 Result<> Engine::disconnect(const std::string& reference, const std::string& network) {
-  const std::string id = TRY(records_.resolve(reference));
-  Locked locked = TRY(records_.lock(id));
-  Container container = TRY(locked.load());
-  TRY(reconcile(locked, container));
+  auto [locked, container] = TRY(hold(reference));
+  const std::string id = container.id;
   ContainerConfig& config = container.config;
   const size_t had = config.networks.size();
   std::erase_if(config.networks, [&](const NetworkConfig& n) { return n.name == network; });
@@ -282,10 +271,10 @@ Result<> Engine::remove_locked(Locked& locked, Container& container, bool volume
 }
 
 Result<> Engine::remove(const std::string& reference, const RemoveOptions& options) {
-  const std::string id = TRY(records_.resolve(reference));
-  Locked locked = TRY(records_.lock(id));
-  Container container = TRY(locked.load());
-  TRY(reconcile(locked, container));
+  auto [locked, container] = TRY(hold(reference));
+  const std::string id = container.id;
+  if (!container.config.shared.empty())
+    return fail(container.name, " is a sandbox").hint(cat("`proa sandbox rm ", container.name, "` removes it"));
   if (is_running(container.state)) {
     if (!options.force)
       return fail("cannot remove container \"", container.name, "\": container is ", container.state.status,
@@ -308,30 +297,37 @@ Result<> Engine::remove(const std::string& reference, const RemoveOptions& optio
 
 Result<int> Engine::wait(const std::string& reference, WaitFor condition) {
   const std::string id = TRY(records_.resolve(reference));
+  // One that removes itself is gone before its record could be read: its shim tells.
+  auto ending = shim_wait(folders_.shim(id));
   const auto [container, removed] = TRY(look(id));
   int code = static_cast<int>(container->state.exit_code);
   if (removed || (condition == WaitFor::kNotRunning && !is_running(container->state))) return code;
   Fd watch(::inotify_init1(IN_CLOEXEC));
   if (!watch) return fail_errno(errno, "inotify");
-  const std::string folder = folders_.container(id);
-  if (::inotify_add_watch(watch.get(), folder.c_str(), IN_MOVED_TO | IN_MOVE_SELF | IN_DELETE_SELF) < 0) return code;
-  const std::string seen = container->state.finished_at;
-  for (;;) {
-    auto looked = look(id);
-    if (!looked) return code;  // removed
+  const std::string folder = folders_.container(id), seen = container->state.finished_at;
+  (void)::inotify_add_watch(watch.get(), folder.c_str(), IN_MOVED_TO | IN_MOVE_SELF | IN_DELETE_SELF);
+  for (std::optional<ExitRecord> told;;) {
+    const auto looked = look(id);
+    if (!looked) {  // removed
+      if (ending) told = awaited_record(*ending);
+      return told ? static_cast<int>(told->exit_code) : code;
+    }
     const State& now = looked->container->state;
     code = static_cast<int>(now.exit_code);
     if (looked->removed) return code;
     const bool ended = !is_running(now);
     if (condition == WaitFor::kNotRunning && ended) return code;
     if (condition == WaitFor::kNextExit && ended && now.finished_at != seen) return code;
-    auto shim = kernel::pidfd_open(static_cast<pid_t>(std::max<int64_t>(now.shim, 1)));
-    std::array<pollfd, 2> waits = {pollfd{watch.get(), POLLIN, 0},
-                                   pollfd{now.shim != 0 && shim ? shim->get() : -1, POLLIN, 0}};
+    std::array<pollfd, 2> waits = {pollfd{watch.get(), POLLIN, 0}, pollfd{ending ? ending->get() : -1, POLLIN, 0}};
     ::poll(waits.data(), waits.size(), 1000);
     std::array<char, 4096> ignored;
     if ((waits[0].revents & POLLIN) != 0) [[maybe_unused]]
       const ssize_t got = ::read(watch.get(), ignored.data(), ignored.size());
+    if (waits[1].revents != 0) {
+      told = awaited_record(*ending);
+      ending = fail("told");
+    }
+    if (!ending) ending = shim_wait(folders_.shim(id));  // of the next run
   }
 }
 
@@ -355,9 +351,16 @@ Result<Engine::Settled> Engine::look(const std::string& id) {
 }
 
 Result<std::vector<Container>> Engine::list() {
+  std::vector<Container> out = TRY(list_all());
+  std::erase_if(out, [](const Container& c) { return !c.config.shared.empty(); });
+  return out;
+}
+
+Result<std::vector<Container>> Engine::list_all() {
   std::vector<std::string> dead;
   std::vector<Container> out = TRY(records_.all(&dead));
-  for (const std::string& id : dead) TRY(bury(id));
+  for (const std::string& id : dead)
+    if (const auto buried = bury(id); !buried) log::warning("remains of ", id, ": ", buried.error().message());
   for (Container& container : out) {
     if (status_of(container.state) == Status::kRestarting) revive(container);
     if (!unsettled(container)) continue;

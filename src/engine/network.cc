@@ -112,7 +112,18 @@ NetworkKind network_kind(const std::string& mode) {
   return NetworkKind::kNamed;
 }
 
+Result<std::pair<std::string, std::string>> parse_link(const std::string& text) {
+  const size_t colon = text.find(':');
+  std::string target = text.substr(0, colon);
+  std::string alias = colon == std::string::npos ? target : text.substr(colon + 1);
+  if (target.starts_with('/')) target.erase(0, 1);
+  if (target.empty() || alias.empty() || alias.find(':') != std::string::npos)
+    return fail("bad format for links: ", text).hint("--link CONTAINER or --link CONTAINER:ALIAS");
+  return std::pair(std::move(target), std::move(alias));
+}
+
 Result<> Networks::check(const ContainerConfig& config) const {
+  for (const std::string& link : config.links) TRY(parse_link(link));
   if (network_kind(config.network_mode) != NetworkKind::kNamed) return {};
   const fabric::Fabric fabric = TRY(open_fabric(folders_));
   for (const NetworkConfig& wanted : config.networks) {
@@ -147,11 +158,7 @@ Result<std::vector<Fd>> attach_one(fabric::Fabric& fabric, Container& c, const N
                                 .dns = dns_settings(c.config),
                                 .gateway_priority = gateway_priority};
   if (wanted.name != fabric::kDefaultNetwork) request.aliases.emplace_back(short_id(c.id));
-  for (const std::string& link : c.config.links) {
-    const size_t colon = link.find(':');
-    const std::string target = link.substr(0, colon);
-    request.links.emplace_back(target, colon == std::string::npos ? target : link.substr(colon + 1));
-  }
+  for (const std::string& link : c.config.links) request.links.push_back(TRY(parse_link(link)));
   if (first) request.ports = TRY(port_requests(c));
   fabric::Attachment made = TRY(fabric.attach(request));
   c.state.networks.push_back(to_attachment(made.endpoint));

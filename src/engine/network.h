@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -36,6 +37,10 @@ class Networks {
  private:
   const Folders folders_;
 };
+
+// "NAME[:ALIAS]" of --link: the container, and what it is to be called, which is its name if nothing else is said.
+// An empty part is an error.
+Result<std::pair<std::string, std::string>> parse_link(const std::string& text);
 
 Result<> write_network_files(const Container& container, const std::string& folder);
 

@@ -282,6 +282,18 @@ Result<> shim_hold(const std::string& state, const std::vector<Fd>& descriptors)
   return {};
 }
 
+Result<Fd> shim_wait(const std::string& state) {
+  Fd socket = TRY(kernel::connect_unix(state + "/ctl.sock"));
+  TRY(kernel::write_all(socket.get(), "wait\n"));
+  return socket;
+}
+
+std::optional<ExitRecord> awaited_record(const Fd& connection) {
+  const auto line = read_line(connection.get());
+  auto record = line ? parse_exit_record(*line) : Result<ExitRecord>(fail("no record"));
+  return record ? std::optional(*std::move(record)) : std::nullopt;
+}
+
 Result<std::string> shim_command(const std::string& state, const std::string& line) {
   Fd socket = TRY(kernel::connect_unix(state + "/ctl.sock"));
   TRY(kernel::write_all(socket.get(), line + "\n"));

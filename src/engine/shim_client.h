@@ -56,6 +56,10 @@ bool await_shim_gone(const std::string& state, int timeout_ms);
 // `line` as attach.sock takes it: "attach stdin stdout stderr exit".
 Result<Fd> shim_attach(const std::string& state, const std::string& line);
 // One command on ctl.sock; its one-line answer, an error if that is one.
+// A connection that brings the exit record as a line when the container has ended: to be asked for before it may have.
+Result<Fd> shim_wait(const std::string& state);
+// What it brought; unset: nothing, the shim was killed.
+std::optional<ExitRecord> awaited_record(const Fd& connection);
 Result<std::string> shim_command(const std::string& state, const std::string& line);
 
 // Runs `arguments` with our environment for a shim, in the background, as nobody's child.

@@ -240,6 +240,7 @@ Result<bj::array> mounts(const SpecInput& in, bj::array standard) {
     for (const char* name : {"hosts", "hostname", "resolv.conf"})
       out.push_back(bind_file(cat(in.folder, "/", name), cat("/etc/", name).c_str(), false));
   if (c.config.init) out.push_back(bind_file(in.init, kInitPath, true));
+  if (!c.config.shared.empty()) out.push_back(bind_file(in.init, "/pause", true));
   for (size_t i = 0; i < c.resolved.mounts.size(); ++i) {
     const MountConfig& mount = c.resolved.mounts[i];
     out.push_back({{"destination", mount.target},

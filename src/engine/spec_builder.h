@@ -20,7 +20,7 @@ struct SpecInput {
   std::string root_path;      // as the runtime finds it
   std::string folder;         // of hosts, hostname and resolv.conf; empty: none are mounted
   std::string shared_memory;  // where /dev/shm of ipc.join_pid is
-  std::string init;           // program for --init on the host
+  std::string init;           // proa-shim on the host: for --init, and what a sandbox's holder runs
   NamespaceChoice network, pid, ipc, uts, cgroup;
   // Where volumes are on the host, one for each of resolved.mounts.
   std::vector<std::string> mount_sources;

@@ -159,19 +159,19 @@ Result<int> ensure_bridge(kernel::Netlink& route, const Network& network, bool& 
   return TRY_CTX(make_bridge(route, network), "make bridge ", network.bridge);
 }
 
-Result<int> ensure_entry(kernel::Netlink& route, bool& made) {
+Result<int> ensure_entry(kernel::Netlink& route, const Names& names, bool& made) {
   made = false;
-  const std::string out(kEntryOut), in(kEntryIn);
+  const std::string &out = names.entry_out, &in = names.entry_in;
   if (const auto link = TRY(kernel::find_link(route, out)); link && link->up()) return link->index;
   made = true;
   TRY(kernel::delete_link(route, out));
   Message pair = kernel::add_veth_message({.name = out, .mac = kEntryMac, .arp = false},
                                           {.name = in, .mac = kEntryMac, .arp = false, .up = false}, kEntryMtu);
-  TRY_CTX(route.request(pair), "make device ", kEntryOut);
+  TRY_CTX(route.request(pair), "make device ", out);
   const int inner = TRY(index_of(route, in));
   // Clients are routed elsewhere than here: a strict reverse path check would drop them. The loose one
   // wants some address on the device (192.0.0.8 stands for none, RFC 7600).
-  TRY(write_sysctl(cat("ipv4/conf/", kEntryIn, "/rp_filter"), "2"));
+  TRY(write_sysctl(cat("ipv4/conf/", in, "/rp_filter"), "2"));
   kernel::Address address = interface_address(inner, TRY(Ip::parse("192.0.0.8")), 32);
   address.scope = RT_SCOPE_HOST;
   TRY(kernel::add_address(route, address));
@@ -179,7 +179,9 @@ Result<int> ensure_entry(kernel::Netlink& route, bool& made) {
   return index_of(route, out);
 }
 
-Result<> remove_entry(kernel::Netlink& route) { return kernel::delete_link(route, kEntryOut); }
+Result<> remove_entry(kernel::Netlink& route, const Names& names) {
+  return kernel::delete_link(route, names.entry_out);
+}
 
 Result<> enable_forwarding(bool ipv6) {
   if (!read_sysctl("ipv4/ip_forward").starts_with('1')) TRY(write_sysctl("ipv4/ip_forward", "1"));
@@ -215,8 +217,16 @@ Result<> adopt(kernel::Netlink& route, const Network& network, int bridge_index,
   return {};
 }
 
-Result<> remove_strays(kernel::Netlink& route, const std::vector<Endpoint>& endpoints) {
-  for (const kernel::Link& link : TRY(kernel::list_links(route))) {
+Result<> remove_strays(kernel::Netlink& route, const std::vector<Network>& networks,
+                       const std::vector<Endpoint>& endpoints) {
+  const std::vector<kernel::Link> links = TRY(kernel::list_links(route));
+  const auto is_bridge = [&](int index) {
+    return std::ranges::any_of(links, [&](const kernel::Link& link) {
+      return link.index == index && std::ranges::find(networks, link.name, &Network::bridge) != networks.end();
+    });
+  };
+  for (const kernel::Link& link : links) {
+    if (link.master != 0 && !is_bridge(link.master)) continue;
     const bool ours = link.kind == "veth" && link.name.starts_with(kHostPrefix) &&
                       link.name.size() == kHostPrefix.size() + 12 &&
                       link.name.find_first_not_of("0123456789abcdef", kHostPrefix.size()) == std::string::npos;

@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "fabric/fabric.h"
+#include "fabric/names.h"
 #include "kernel/link_make.h"
 #include "kernel/netlink.h"
 
@@ -13,9 +14,9 @@ inline constexpr std::string_view kHostPrefix = "pv";
 
 // Index of the network's bridge, made with its addresses when missing; `made` says so.
 Result<int> ensure_bridge(kernel::Netlink& route, const Network& network, bool& made);
-// Index of kEntryOut, made with its other end when missing; `made` says so.
-Result<int> ensure_entry(kernel::Netlink& route, bool& made);
-Result<> remove_entry(kernel::Netlink& route);
+// Index of Names::entry_out, made with its other end when missing; `made` says so.
+Result<int> ensure_entry(kernel::Netlink& route, const Names& names, bool& made);
+Result<> remove_entry(kernel::Netlink& route, const Names& names);
 // Switches on what routes packets between devices, for IPv4 and when asked for IPv6; hosts that take
 // their own IPv6 routes from router advertisements go on doing so.
 Result<> enable_forwarding(bool ipv6);
@@ -29,8 +30,10 @@ Result<> wire(kernel::Netlink& route, const Network& network, int bridge_index, 
 // passed over.
 Result<> adopt(kernel::Netlink& route, const Network& network, int bridge_index,
                const std::vector<Endpoint>& endpoints);
-// Devices of endpoints that no record tells of: what a killed attach() or a quick detach_all() left.
-Result<> remove_strays(kernel::Netlink& route, const std::vector<Endpoint>& endpoints);
+// Devices of endpoints that no record tells of, on bridges of these networks or none: what a killed attach() or a
+// quick detach_all() left.
+Result<> remove_strays(kernel::Netlink& route, const std::vector<Network>& networks,
+                       const std::vector<Endpoint>& endpoints);
 // Points the namespace's default routes at the endpoint's gateways; absent ones are left alone.
 Result<> set_default_route(int netns_fd, const Endpoint& endpoint);
 

@@ -54,6 +54,7 @@ class Change {
 
   const Store& store() const { return store_; }
   Kernel& kernel() { return kernel_; }
+  Firewall firewall() { return {kernel_.netfilter, options_.names}; }
 
   // The bridge, and the tables of the firewall if somebody flushed them.
   Result<int> prepare(const Network& network) {
@@ -64,11 +65,11 @@ class Change {
       const std::vector<Endpoint> endpoints = TRY(store_.endpoints());
       TRY(adopt(kernel_.route, network, bridge, endpoints));
     }
-    const int entry = TRY(ensure_entry(kernel_.route, made_entry));
-    if (made_entry || !TRY(firewall_present(kernel_.netfilter)))
+    const int entry = TRY(ensure_entry(kernel_.route, options_.names, made_entry));
+    if (made_entry || !TRY(firewall().present()))
       TRY(rewrite_firewall(entry));
     else if (made_bridge)
-      TRY(add_network_rules(kernel_.netfilter, network));
+      TRY(firewall().add_network(network));
     return bridge;
   }
 
@@ -76,12 +77,12 @@ class Change {
     const std::vector<Network> networks = TRY(store_.networks());
     std::vector<Endpoint> endpoints = TRY(store_.endpoints());
     std::erase_if(endpoints, [](const Endpoint& endpoint) { return !alive(endpoint); });
-    return write_firewall(kernel_.netfilter, networks, endpoints, entry);
+    return firewall().write(networks, endpoints, entry);
   }
 
   // Kernel first, record last: killed on the way, it is done again by whoever finds the record.
   Result<> take_away(const Endpoint& endpoint, Devices devices = Devices::kRemove) {
-    TRY(unpublish(kernel_.netfilter, endpoint));
+    TRY(firewall().unpublish(endpoint));
     if (devices == Devices::kRemove) TRY(kernel::delete_link(kernel_.route, endpoint.host_interface));
     if (const auto network = TRY(store_.network(endpoint.network)); network && network->id == endpoint.network_id)
       for (const Ip& ip : {endpoint.ipv4, endpoint.ipv6})
@@ -217,9 +218,9 @@ class Attaching {
   }
 
   Result<> publish_ports() {
-    Result<> done = publish(change_.kernel().netfilter, endpoint_);
+    Result<> done = change_.firewall().publish(endpoint_);
     if (!done && done.error().code() == EEXIST && TRY(change_.collect()) > 0)
-      done = publish(change_.kernel().netfilter, endpoint_);
+      done = change_.firewall().publish(endpoint_);
     if (done || done.error().code() != EEXIST) return done;
     return taken();
   }
@@ -293,11 +294,29 @@ Result<> take_away_remains(Change& change) {
 Result<> take_down(Change& change) {
   for (const Network& network : TRY(change.store().networks()))
     TRY(kernel::delete_link(change.kernel().route, network.bridge));
-  TRY(remove_entry(change.kernel().route));
-  return remove_firewall(change.kernel().netfilter);
+  TRY(remove_entry(change.kernel().route, change.options().names));
+  return change.firewall().remove();
 }
 
 }  // namespace
+
+Result<> Fabric::remove_network(std::string_view reference) {
+  Change change = TRY(Change::begin(options_));
+  const Network network = TRY(this->network(reference));
+  if (network.builtin()) return fail(network.name, " is a pre-defined network and cannot be removed");
+  const std::vector<Endpoint> attached = TRY(endpoints_on(network));
+  if (!attached.empty())
+    return fail_errno(EBUSY, "network ", network.name, " has active endpoints: ", attached.front().name,
+                      attached.size() > 1 ? cat(" and ", attached.size() - 1, " more") : std::string())
+        .hint("stop the containers, or disconnect them from the network");
+  if (TRY(change.store().endpoints()).empty()) {
+    TRY(take_down(change));
+  } else {
+    TRY(kernel::delete_link(change.kernel().route, network.bridge));
+    TRY(change.firewall().remove_network(network));
+  }
+  return change.store().remove_network(network);
+}
 
 Result<Attachment> Fabric::attach(const AttachRequest& request) {
   Change change = TRY(Change::begin(options_));
@@ -360,16 +379,17 @@ Result<> Fabric::converge() {
   Change change = TRY(Change::begin(options_));
   TRY(take_away_remains(change));
   const std::vector<Endpoint> endpoints = TRY(change.store().endpoints());
-  TRY(remove_strays(change.kernel().route, endpoints));
+  const std::vector<Network> networks = TRY(change.store().networks());
+  TRY(remove_strays(change.kernel().route, networks, endpoints));
   if (endpoints.empty()) return take_down(change);
-  for (const Network& network : TRY(change.store().networks())) {
+  for (const Network& network : networks) {
     const auto on_it = [&](const Endpoint& e) { return e.network_id == network.id; };
     if (std::ranges::none_of(endpoints, on_it)) continue;
     TRY(change.prepare(network));
     TRY_CTX(enable_forwarding(network.ipv6), "switch on forwarding");
   }
   bool made = false;
-  const int entry = TRY(ensure_entry(change.kernel().route, made));
+  const int entry = TRY(ensure_entry(change.kernel().route, options_.names, made));
   TRY(change.rewrite_firewall(entry));
   for (const Endpoint& endpoint : endpoints)
     if (endpoint.network != kDefaultNetwork) TRY(dns::serve(options_, endpoint));

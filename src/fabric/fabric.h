@@ -24,6 +24,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "fabric/address.h"
+#include "fabric/names.h"
 
 namespace proa::fabric {
 
@@ -147,6 +148,7 @@ struct Options {
   std::string state = "/var/lib/proa/network";  // networks: kept for good
   std::string run = "/run/proa/network";        // endpoints, leases: gone at the next boot, as they should be
   std::string resolver = "/proc/self/exe";      // the program whose __dns role answers names
+  Names names = {};                             // by open(), for `state`
 };
 
 // What becomes of a detached endpoint's devices. Taking them away waits some 20 ms for the kernel; a
@@ -163,7 +165,7 @@ class Fabric {
   Result<std::vector<Network>> networks() const;
   // By name, id or an id's unambiguous beginning. ENOENT when there is none.
   Result<Network> network(std::string_view reference) const;
-  // EBUSY while containers are attached.
+  // EBUSY while containers are attached. When nothing is attached anywhere, all rules and devices go with it.
   Result<> remove_network(std::string_view reference);
 
   Result<Attachment> attach(const AttachRequest& request);

@@ -18,7 +18,6 @@ using nft::Family;
 using nft::Rule;
 using nft::Value;
 
-constexpr std::string_view kTable = "proa";
 // Sets: devices of networks; pairs (device, device) of one network; of networks without inter-container
 // communication; devices of internal networks; devices whose traffic to the world is masqueraded.
 constexpr std::string_view kBridges = "bridges", kSame = "same", kNoIcc = "no-icc", kInternal = "internal",
@@ -71,13 +70,13 @@ Rule to_this_host() { return Rule().fib_destination_type(kKey).equal_number<uint
 // Writes the rules of one family.
 class Writer {
  public:
-  Writer(nft::Batch& batch, Family family, int entry_index)
-      : batch_(batch), family_(family), entry_index_(entry_index) {}
+  Writer(nft::Batch& batch, Family family, const Names& names, int entry_index)
+      : batch_(batch), family_(family), names_(names), entry_index_(entry_index) {}
 
   void write() {
-    batch_.add_table(family_, kTable);
+    batch_.add_table(family_, names_.table);
     sets();
-    batch_.add_chain(family_, kTable, kRulesChain);  // empty: says which version this is
+    batch_.add_chain(family_, names_.table, kRulesChain);  // empty: says which version this is
     guard();
     port_translation();
     entry();
@@ -87,32 +86,33 @@ class Writer {
 
  private:
   void base(std::string_view chain, std::string_view type, uint32_t hook, int priority) {
-    batch_.add_chain(family_, kTable, chain, nft::BaseChain{type, hook, priority, NF_ACCEPT});
+    batch_.add_chain(family_, names_.table, chain, nft::BaseChain{type, hook, priority, NF_ACCEPT});
     chain_ = chain;
   }
   void plain(std::string_view chain) {
-    batch_.add_chain(family_, kTable, chain);
+    batch_.add_chain(family_, names_.table, chain);
     chain_ = chain;
   }
-  void rule(const Rule& rule) { batch_.add_rule(family_, kTable, chain_, rule); }
+  void rule(const Rule& rule) { batch_.add_rule(family_, names_.table, chain_, rule); }
 
   void sets() {
     for (const std::string_view name : {kBridges, kInternal, kMasquerade})
-      batch_.add_set(family_, kTable, {.name = name, .key_types = {nft::kIfname}, .data_types = {}});
-    batch_.add_set(family_, kTable,
+      batch_.add_set(family_, names_.table, {.name = name, .key_types = {nft::kIfname}, .data_types = {}});
+    batch_.add_set(family_, names_.table,
                    {.name = kSubnets, .key_types = {address_type(family_)}, .data_types = {}, .intervals = true});
     for (const std::string_view name : {kSame, kNoIcc})
-      batch_.add_set(family_, kTable, {.name = name, .key_types = {nft::kIfname, nft::kIfname}, .data_types = {}});
+      batch_.add_set(family_, names_.table,
+                     {.name = name, .key_types = {nft::kIfname, nft::kIfname}, .data_types = {}});
     const nft::Type address = address_type(family_);
-    batch_.add_set(family_, kTable,
+    batch_.add_set(family_, names_.table,
                    {.name = kEntryPorts, .key_types = {nft::kInetProto, address, nft::kInetService}, .data_types = {}});
-    batch_.add_set(family_, kTable,
+    batch_.add_set(family_, names_.table,
                    {.name = kEntryPortsAny, .key_types = {nft::kInetProto, nft::kInetService}, .data_types = {}});
-    batch_.add_set(family_, kTable,
+    batch_.add_set(family_, names_.table,
                    {.name = kPorts,
                     .key_types = {nft::kInetProto, address, nft::kInetService},
                     .data_types = {address, nft::kInetService}});
-    batch_.add_set(family_, kTable,
+    batch_.add_set(family_, names_.table,
                    {.name = kPortsAny,
                     .key_types = {nft::kInetProto, nft::kInetService},
                     .data_types = {address, nft::kInetService}});
@@ -136,7 +136,7 @@ class Writer {
                .map(with_address ? kPorts : kPortsAny, kKey, kTarget)
                .destination_nat(family_, kTarget, kTarget + address_words(family_)));
     base("prerouting", "nat", NF_INET_PRE_ROUTING, kDestinationNat);
-    rule(Rule().input_name(kEntryIn).jump("publish").comment("let in by the host's own rules"));
+    rule(Rule().input_name(names_.entry_in).jump("publish").comment("let in by the host's own rules"));
     rule(from(kBridges).jump("publish"));
     base("output", "nat", NF_INET_LOCAL_OUT, kDestinationNat);
     if (!is_v4(family_)) {
@@ -162,8 +162,8 @@ class Writer {
              .duplicate(kKey, kKey + 4)
              .drop());
     base("input", "filter", NF_INET_LOCAL_IN, kAfterAll);
-    rule(Rule().input_name(kEntryIn).drop());  // published no longer
-    rule(Rule().input_name("lo").accept());    // the host's own are translated on their way out
+    rule(Rule().input_name(names_.entry_in).drop());  // published no longer
+    rule(Rule().input_name("lo").accept());           // the host's own are translated on their way out
     for (const bool with_address : {true, false}) {
       Rule published = state(kStateNew).fib_destination_type(kKey).equal_number<uint32_t>(kKey, RTN_LOCAL);
       rule(load_port_key(family_, std::move(published), with_address)
@@ -202,6 +202,7 @@ class Writer {
 
   nft::Batch& batch_;
   Family family_;
+  const Names& names_;
   int entry_index_;
   std::string_view chain_;
 };
@@ -233,8 +234,8 @@ SetElements elements_of(const Network& network, Family family) {
   return all;
 }
 
-void add_network(nft::Batch& batch, Family family, const Network& network) {
-  for (const auto& [set, elements] : elements_of(network, family)) batch.add_elements(family, kTable, set, elements);
+void add_elements(nft::Batch& batch, Family family, const std::string& table, const Network& network) {
+  for (const auto& [set, elements] : elements_of(network, family)) batch.add_elements(family, table, set, elements);
 }
 
 struct PortElements {
@@ -265,47 +266,47 @@ bool has_udp(const Endpoint& endpoint) {
 }
 
 // One element a transaction: whatever of it is there goes.
-void delete_each(kernel::Netlink& netfilter, Family family, std::string_view set, std::span<const Element> elements) {
+void delete_each(kernel::Netlink& netfilter, Family family, const std::string& table, std::string_view set,
+                 std::span<const Element> elements) {
   for (const Element& element : elements) {
     nft::Batch batch;
-    batch.delete_elements(family, kTable, set, {&element, 1});
+    batch.delete_elements(family, table, set, {&element, 1});
     static_cast<void>(batch.commit(netfilter));  // ENOENT: it is gone already
   }
 }
 
-Result<> delete_all(kernel::Netlink& netfilter, Family family, std::string_view set,
+Result<> delete_all(kernel::Netlink& netfilter, Family family, const std::string& table, std::string_view set,
                     const std::vector<Element>& elements) {
   if (elements.empty()) return {};
   nft::Batch batch;
-  batch.delete_elements(family, kTable, set, elements);
+  batch.delete_elements(family, table, set, elements);
   const Result<> done = batch.commit(netfilter);
   if (!done && done.error().code() != ENOENT) return done;
-  if (!done) delete_each(netfilter, family, set, elements);
+  if (!done) delete_each(netfilter, family, table, set, elements);
   return {};
 }
 
 }  // namespace
 
-Result<bool> firewall_present(kernel::Netlink& netfilter) {
+Result<bool> Firewall::present() {
   for (const Family family : kFamilies)
-    if (!TRY(nft::has_chain(netfilter, family, kTable, kRulesChain))) return false;
+    if (!TRY(nft::has_chain(netfilter_, family, names_.table, kRulesChain))) return false;
   return true;
 }
 
-Result<> write_firewall(kernel::Netlink& netfilter, std::span<const Network> networks,
-                        std::span<const Endpoint> endpoints, int entry_index) {
+Result<> Firewall::write(std::span<const Network> networks, std::span<const Endpoint> endpoints, int entry_index) {
   nft::Batch batch;
   for (const Family family : kFamilies) {
-    batch.destroy_table(family, kTable);
-    Writer(batch, family, entry_index).write();
+    batch.destroy_table(family, names_.table);
+    Writer(batch, family, names_, entry_index).write();
     for (const Network& network : networks)
-      if (network.driver == "bridge") add_network(batch, family, network);
+      if (network.driver == "bridge") add_elements(batch, family, names_.table, network);
     for (const Endpoint& endpoint : endpoints) {
       for (const auto& [set, elements] : port_elements(endpoint, family))
-        batch.add_elements(family, kTable, set, elements);
+        batch.add_elements(family, names_.table, set, elements);
     }
   }
-  Result<> done = batch.commit(netfilter);
+  Result<> done = batch.commit(netfilter_);
   // The only expression that comes in a module of its own.
   if (!done && (done.error().code() == ENOENT || done.error().code() == EOPNOTSUPP) &&
       done.error().message().contains("chain enter"))
@@ -313,44 +314,45 @@ Result<> write_firewall(kernel::Netlink& netfilter, std::span<const Network> net
   return done;
 }
 
-Result<> remove_firewall(kernel::Netlink& netfilter) {
+Result<> Firewall::remove() {
   nft::Batch batch;
-  for (const Family family : kFamilies) batch.destroy_table(family, kTable);
-  return batch.commit(netfilter);
+  for (const Family family : kFamilies) batch.destroy_table(family, names_.table);
+  return batch.commit(netfilter_);
 }
 
-Result<> add_network_rules(kernel::Netlink& netfilter, const Network& network) {
+Result<> Firewall::add_network(const Network& network) {
   nft::Batch batch;
-  for (const Family family : kFamilies) add_network(batch, family, network);
-  return batch.commit(netfilter);
+  for (const Family family : kFamilies) add_elements(batch, family, names_.table, network);
+  return batch.commit(netfilter_);
 }
 
-Result<> remove_network_rules(kernel::Netlink& netfilter, const Network& network) {
+Result<> Firewall::remove_network(const Network& network) {
   for (const Family family : kFamilies)
-    for (const auto& [set, elements] : elements_of(network, family)) TRY(delete_all(netfilter, family, set, elements));
+    for (const auto& [set, elements] : elements_of(network, family))
+      TRY(delete_all(netfilter_, family, names_.table, set, elements));
   return {};
 }
 
-Result<> publish(kernel::Netlink& netfilter, const Endpoint& endpoint) {
+Result<> Firewall::publish(const Endpoint& endpoint) {
   nft::Batch batch;
   for (const Family family : kFamilies) {
     for (const auto& [set, elements] : port_elements(endpoint, family))
-      batch.add_new_elements(family, kTable, set, elements);
+      batch.add_new_elements(family, names_.table, set, elements);
   }
   if (batch.empty()) return {};
-  TRY(batch.commit(netfilter));
-  return forget_flows(netfilter, endpoint);
+  TRY(batch.commit(netfilter_));
+  return forget_flows(endpoint);
 }
 
-Result<> unpublish(kernel::Netlink& netfilter, const Endpoint& endpoint) {
+Result<> Firewall::unpublish(const Endpoint& endpoint) {
   for (const Family family : kFamilies) {
     for (const auto& [set, elements] : port_elements(endpoint, family))
-      TRY(delete_all(netfilter, family, set, elements));
+      TRY(delete_all(netfilter_, family, names_.table, set, elements));
   }
-  return forget_flows(netfilter, endpoint);
+  return forget_flows(endpoint);
 }
 
-Result<> forget_flows(kernel::Netlink& netfilter, const Endpoint& endpoint) {
+Result<> Firewall::forget_flows(const Endpoint& endpoint) {
   if (!has_udp(endpoint)) return {};
   const auto ours = [&](const kernel::Connection& flow) {
     return std::ranges::any_of(endpoint.ports, [&](const Port& port) {
@@ -360,7 +362,7 @@ Result<> forget_flows(kernel::Netlink& netfilter, const Endpoint& endpoint) {
     });
   };
   for (const int family : {AF_INET, AF_INET6})
-    TRY(kernel::forget_connections(netfilter, static_cast<uint8_t>(family), ours));
+    TRY(kernel::forget_connections(netfilter_, static_cast<uint8_t>(family), ours));
   return {};
 }
 

@@ -108,6 +108,13 @@ Result<Network> make_network(const Store& store, const NetworkSpec& spec) {
   return network;
 }
 
+NetworkSpec default_network(const Names& names) {
+  NetworkSpec spec;
+  spec.name = kDefaultNetwork;
+  if (names.bridge != Names().bridge) spec.options.emplace("com.docker.network.bridge.name", names.bridge);
+  return spec;
+}
+
 Result<> check_spec(const NetworkSpec& spec) {
   TRY(check_name(spec.name, "network name"));
   if (spec.name.size() > kMostNetworkName) return fail("network name: longer than ", kMostNetworkName, " characters");
@@ -131,13 +138,13 @@ const Subnet* Network::subnet(int family) const {
 }
 
 Result<Fabric> Fabric::open(Options options) {
+  options.names = names_of(options.state);
   Fabric fabric(std::move(options));
   const Store store(fabric.options_);
   TRY(store.make_folders());
   if (TRY(store.network(kDefaultNetwork))) return fabric;
   const Fd lock = TRY(store.lock());
-  if (!TRY(store.network(kDefaultNetwork)))
-    TRY(make_network(store, {.name = std::string(kDefaultNetwork), .subnets = {}, .options = {}, .labels = {}}));
+  if (!TRY(store.network(kDefaultNetwork))) TRY(make_network(store, default_network(fabric.options_.names)));
   return fabric;
 }
 
@@ -167,23 +174,6 @@ Result<Network> Fabric::network(std::string_view reference) const {
   if (all.size() > 1)
     return fail("network ", reference, ": the id is ambiguous, ", all.size(), " networks begin with it");
   return std::move(all.front());
-}
-
-Result<> Fabric::remove_network(std::string_view reference) {
-  const Store store(options_);
-  const Fd lock = TRY(store.lock());
-  const Network network = TRY(this->network(reference));
-  if (network.builtin()) return fail(network.name, " is a pre-defined network and cannot be removed");
-  const std::vector<Endpoint> attached = TRY(endpoints_on(network));
-  if (!attached.empty())
-    return fail_errno(EBUSY, "network ", network.name, " has active endpoints: ", attached.front().name,
-                      attached.size() > 1 ? cat(" and ", attached.size() - 1, " more") : std::string())
-        .hint("stop the containers, or disconnect them from the network");
-  kernel::Netlink route = TRY(kernel::Netlink::open(NETLINK_ROUTE));
-  TRY(kernel::delete_link(route, network.bridge));
-  kernel::Netlink netfilter = TRY(kernel::Netlink::open(NETLINK_NETFILTER));
-  TRY(remove_network_rules(netfilter, network));
-  return store.remove_network(network);
 }
 
 }  // namespace proa::fabric

@@ -81,7 +81,8 @@ Result<> remove_children(int dirfd) {
   while (const dirent* entry = ::readdir(dir)) {
     if (std::strcmp(entry->d_name, ".") == 0 || std::strcmp(entry->d_name, "..") == 0) continue;
     if (entry->d_type == DT_DIR) {
-      auto child = open_at(copy, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+      // What is mounted there is somebody else's.
+      auto child = openat2_retrying(copy, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, RESOLVE_NO_XDEV);
       if (!child && child.error().code() == ENOENT) continue;
       if (!child) return std::unexpected(std::move(child).error());
       TRY(remove_children(child->get()));

@@ -30,7 +30,8 @@ Result<> make_dir_at(int dirfd, const char* path, mode_t mode);
 // mkdir -p on the host (never for container-controlled paths).
 Result<> make_dirs(const std::string& path, mode_t mode);
 Result<> unlink_at(int dirfd, const char* path, int flags = 0);
-// rm -r of a folder on the host, not crossing symlinks; a missing one is fine.
+// rm -r of a folder on the host, crossing no symlinks; a missing one is fine. EXDEV: something is mounted in it, and
+// is left alone.
 Result<> remove_tree(const std::string& path);
 // Names of a folder's entries as the kernel lists them, without those that begin with a dot; none when there is
 // no folder.

@@ -147,6 +147,7 @@ Result<Link> parse_link(const MessageView& message) {
       case IFLA_MTU: link.mtu = attribute->value<uint32_t>().value_or(0); break;
       case IFLA_ADDRESS: link.mac = to_vector(attribute->payload); break;
       case IFLA_STATS64: link.statistics = to_statistics(padded_statistics(attribute->payload)); break;
+      case IFLA_MASTER: link.master = attribute->value<int>().value_or(0); break;
       case IFLA_LINKINFO: link.kind = TRY(parse_kind(attribute->payload)); break;
       default: break;
     }

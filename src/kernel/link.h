@@ -27,6 +27,7 @@ struct Link {
   std::string kind;    // "veth", "dummy", ...; empty for hardware and loopback
   uint32_t flags = 0;  // IFF_*
   uint32_t mtu = 0;
+  int master = 0;  // index of the bridge it is a port of; 0: none
   std::vector<uint8_t> mac;
   LinkStatistics statistics;
 

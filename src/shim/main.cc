@@ -215,6 +215,8 @@ int main(int count, char** argv, char** env) {
   // docker-init -- PROGRAM ARG...: bound into containers under that name.
   if (count > 2 && std::string_view(argv[0]).ends_with("/docker-init") && std::string_view(argv[1]) == "--")
     run_init(argv + 2, env);
+  // The only program of a sandbox's holder.
+  if (count == 1 && std::string_view(argv[0]) == "/pause") hold_namespaces();
   static Options options;
   Result<> done = parse_options(argv, &options);
   if (done) {

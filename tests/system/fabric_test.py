@@ -206,12 +206,15 @@ class FabricTest(SystemTest):
                 pids.append(int(entry.parent.name))
         return pids
 
+    def devices(self):
+        links = [link["ifname"] for link in json.loads(command("ip", "-j", "link").stdout)]
+        return [name for name in links if name.startswith(("proa", "pr-", "pv", "pin"))]
+
     def check_all_gone(self):
         """Runs after all namespaces ended: nothing may be left once converge() has looked."""
         self.driver("converge")
         self.assertEqual([], self.ruleset())
-        links = [link["ifname"] for link in json.loads(command("ip", "-j", "link").stdout)]
-        self.assertEqual([], [name for name in links if name.startswith(("proa", "pr-", "pv"))])
+        self.assertEqual([], self.devices())
         until(lambda: not self.resolvers(), "the resolver to end")
         leases = [str(path) for path in (self.run_folder / "leases").glob("*/*")]
         self.assertEqual([], leases + [str(path) for path in (self.run_folder / "endpoints").glob("*")])
@@ -342,13 +345,45 @@ class Firewall(FabricTest):
 
     def test_removed_bridge_comes_back_with_its_containers(self):
         world = self.published()
-        command("ip", "link", "del", "proa0")
+        command("ip", "link", "del", next(name for name in self.devices() if name.startswith("proa0")))
         self.driver("converge")
         self.assertEqual("198.51.100.2", world.get("198.51.100.1", 8080))
 
     def test_warns_of_a_forward_policy(self):
         self.firewall(hook="forward", policy="drop")
         self.assertIn("table hostfw", self.driver("warnings").stdout)
+
+
+class SideBySide(FabricTest):
+    """Fabrics with folders of their own, on one host."""
+
+    def other(self, *argv):
+        return command(DRIVER, self.folder / "other", self.folder / "other-run", *argv).stdout
+
+    def test_two_leave_each_other_alone(self):
+        world = self.outside()
+        a, b = self.box("a", "bridge", "port=8080:80"), Space(self)
+        address = json.loads(self.other("attach", "b", "bridge", b.path, f"pid={b.pid}", "port=8081:80"))["ipv4"]
+        for box in (a, b):
+            box.serve(80)
+        self.assertEqual("172.18.0.2", address)
+        self.driver("converge")
+        self.other("converge")
+        self.assertEqual(["198.51.100.2"] * 2, [world.get("198.51.100.1", port) for port in (8080, 8081)])
+        self.assertEqual("TimeoutError", a.get(address, 80), "other networks see published ports only")
+        b.end()
+        self.other("converge")
+        self.assertEqual("198.51.100.2", world.get("198.51.100.1", 8080))
+        self.assertEqual("ConnectionRefusedError", world.get("198.51.100.1", 8081))
+
+    def test_the_last_network_takes_all_away(self):
+        self.driver("create", "one")
+        a = self.box("a", "one", "port=8080:80")
+        self.driver("detach", "a", "one")
+        a.end()
+        self.assertNotEqual([], self.devices())
+        self.driver("remove", "one")
+        self.assertEqual(([], []), (self.devices(), self.ruleset()))
 
 
 class Isolation(FabricTest):

@@ -23,8 +23,8 @@ namespace proa::oci::image {
 using detail::FileLock;
 
 namespace {
-
 constexpr size_t kLongestLease = 64u << 20;
+}
 
 class Collector {
  public:
@@ -45,6 +45,7 @@ class Collector {
       TRY(sweep_layers());
       TRY(sweep_unfinished("snapshots"));
       TRY(sweep_parts());
+      if (!options_.dry_run) TRY(store_.refresh_index());
     }
     if (!options_.dry_run) TRY(empty_trash());
     return std::move(done_);
@@ -174,8 +175,6 @@ class Collector {
   std::set<std::string, std::less<>> live_;
   Collected done_;
 };
-
-}  // namespace
 
 Result<Collected> Store::collect(const CollectOptions& options) const { return Collector(*this, options).run(); }
 

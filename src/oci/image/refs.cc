@@ -50,7 +50,7 @@ Result<std::optional<Ref>> read_ref(const Store& store, const std::string& path)
 }
 
 // For other tools: what is in refs/, as image-layout.md has it.
-Result<> write_index(const detail::StoreFolder& folder, const std::vector<Ref>& refs) {
+std::string index_text(const std::vector<Ref>& refs) {
   Index index;
   index.media_type = media::kIndex;
   for (const Ref& ref : refs) {
@@ -58,7 +58,11 @@ Result<> write_index(const detail::StoreFolder& folder, const std::vector<Ref>& 
     if (!ref.unnamed()) entry.annotations[std::string(kRefName)] = ref.name;
     index.manifests.push_back(std::move(entry));
   }
-  return detail::place_file(folder, "index.json", emit(index));
+  return emit(index);
+}
+
+Result<> write_index(const detail::StoreFolder& folder, const std::vector<Ref>& refs) {
+  return detail::place_file(folder, "index.json", index_text(refs));
 }
 
 bool points_to(const std::vector<Ref>& refs, const Digest& digest) {
@@ -89,12 +93,13 @@ Result<> Store::put_ref(const std::string& name, const Descriptor& target) const
   const auto write = [&](const std::string& key, const Descriptor& to) {
     return detail::place_file(*folder_, ref_path(key), to_text({key, to, format_rfc3339(Clock::system().wall())}));
   };
-  TRY(write(name, target));
-  // The image that lost its name is kept, the one that has a name now needs no stand-in.
+  // The image that loses its name is kept, and that before it does; the one that has a name now needs no stand-in.
   if (before && before->target.digest != target.digest) {
-    const std::vector<Ref> others = TRY(refs());
+    std::vector<Ref> others = TRY(refs());
+    std::erase_if(others, [&](const Ref& each) { return each.name == name; });
     if (!points_to(others, before->target.digest)) TRY(write(unnamed_ref(before->target.digest), before->target));
   }
+  TRY(write(name, target));
   if (!name.starts_with('@')) ::unlinkat(root_fd(), ref_path(unnamed_ref(target.digest)).c_str(), 0);
   TRY(detail::sync_folder(*folder_, "refs"));
   const std::vector<Ref> all = TRY(refs());
@@ -111,6 +116,12 @@ Result<bool> Store::remove_ref(std::string_view name, const Digest& expected) co
   const std::vector<Ref> all = TRY(refs());
   TRY(write_index(*folder_, all));
   return true;
+}
+
+Result<> Store::refresh_index() const {
+  const std::vector<Ref> all = TRY(refs());
+  const auto there = kernel::read_file_at(root_fd(), "index.json");
+  return there && *there == index_text(all) ? Result<>() : write_index(*folder_, all);
 }
 
 }  // namespace proa::oci::image

@@ -50,6 +50,7 @@ struct StoreFolder;
 }
 class Lease;
 class Ingest;
+class Collector;
 
 // A name and what it points to.
 struct Ref {
@@ -130,7 +131,10 @@ class Store {
  private:
   friend class Lease;
   friend class Ingest;
+  friend class Collector;
   explicit Store(std::shared_ptr<const detail::StoreFolder> folder) : folder_(std::move(folder)) {}
+  // index.json as refs/ is, where a command was killed between the two. Under the exclusive lock.
+  Result<> refresh_index() const;
   Result<Ingest> resume(const Lease& lease, const IngestOptions& options) const;
   std::shared_ptr<const detail::StoreFolder> folder_;
 };

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <thread>
 
+#include "kernel/file.h"
 #include "kernel/temp_folder_test.h"
 
 namespace proa::oci::image {
@@ -119,6 +120,18 @@ TEST_F(StoreTest, NamesMoveAndLeaveUnnamedImages) {
   EXPECT_EQ(parse_index(folder_.read("images/index.json"))->manifests.at(0).annotations.begin()->second,
             "docker.io/library/y:1");
   EXPECT_FALSE(store_.put_ref("z", Descriptor{.digest = Digest::of("absent")}));
+}
+
+TEST_F(StoreTest, CollectionsSetTheIndexRight) {
+  const Lease lease = *store_.lease();
+  image(lease, "layer", "docker.io/library/a:1");
+  const std::string path = folder_ / "images/index.json";
+  const std::string right = *kernel::read_file(path.c_str());
+  ASSERT_TRUE(kernel::replace_file(path, "{\"manifests\":[]}", 0644));  // as a killed command leaves it: an earlier one
+  ASSERT_TRUE(store_.collect({.dry_run = true}));
+  EXPECT_NE(*kernel::read_file(path.c_str()), right);
+  ASSERT_TRUE(store_.collect());
+  EXPECT_EQ(*kernel::read_file(path.c_str()), right);
 }
 
 TEST_F(StoreTest, CollectsWhatNothingReaches) {

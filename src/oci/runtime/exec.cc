@@ -216,13 +216,12 @@ Result<> open_cgroup(const ContainerState& state, const ExecOptions& options, Jo
 
 Result<Prepared> prepare(const Globals& globals, const std::string& id, const ExecOptions& options) {
   StateFolder folder = TRY(StateFolder::open(globals, id, false));
-  ContainerState state = TRY(folder.load());
+  auto [state, spec] = TRY(folder.load_whole());
   const Status status = TRY(current_status(folder, state));
   if (status == Status::kStopped || status == Status::kCreating)
     return fail("cannot exec in a ", status_name(status), " container");
   if (status == Status::kPaused && !options.ignore_paused)
     return fail("cannot exec in a paused container (use --ignore-paused to override)");
-  Spec spec = TRY(folder.load_config());
   if (state.traced || joins_processes(spec)) TRY(shield_program());
   Process process = TRY(read_process(spec, options));
   // From now on it may watch the next exec.

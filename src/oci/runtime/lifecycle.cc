@@ -24,12 +24,17 @@ struct Opened {
   ContainerState state;
 };
 
+// ENOENT: its maker is at it, or died, and no record is there yet.
+template <typename T>
+Result<T> of_container(const std::string& id, Result<T> loaded) {
+  if (!loaded && loaded.error().code() == ENOENT) return fail_errno(ENOENT, "container does not exist: ", id);
+  return loaded;
+}
+
 Result<Opened> open_container(const Globals& globals, const std::string& id, bool lock) {
   StateFolder folder = TRY(StateFolder::open(globals, id, lock));
-  auto state = folder.load();
-  if (!state && state.error().code() == ENOENT) return fail_errno(ENOENT, "container does not exist: ", id);
-  if (!state) return std::unexpected(std::move(state).error());
-  return Opened{std::move(folder), *std::move(state)};
+  ContainerState state = TRY(of_container(id, folder.load()));
+  return Opened{std::move(folder), std::move(state)};
 }
 
 bj::object describe(const ContainerState& state, Status status) {
@@ -107,9 +112,10 @@ Result<> create(const Globals& globals, const std::string& id, const CreateOptio
 }
 
 Result<> start(const Globals& globals, const std::string& id) {
-  Opened container = TRY(open_container(globals, id, true));
+  StateFolder folder = TRY(StateFolder::open(globals, id, true));
+  auto [state, spec] = TRY(of_container(id, folder.load_whole()));
+  const Opened container{std::move(folder), std::move(state)};
   const Status status = TRY(current_status(container.folder, container.state));
-  const Spec spec = TRY(container.folder.load_config());
   TRY(check_startable(container, status, spec));
   Fd connection = TRY(container.folder.connect());
   if (::write(connection.get(), "s", 1) != 1) return fail_errno(errno, "order the start");

@@ -281,6 +281,13 @@ Result<Spec> StateFolder::load_config() const {
   return TRY_CTX(parse_spec(record.config), path_, "/", kRecordFile);
 }
 
+Result<WholeRecord> StateFolder::load_whole() const {
+  const std::string text = TRY(kernel::read_file_at(dir_.get(), kRecordFile));
+  const Record record = TRY_CTX(read_record(text), path_, "/", kRecordFile);
+  return WholeRecord{.state = TRY_CTX(parse(record.state), path_, "/", kRecordFile),
+                     .spec = TRY_CTX(parse_spec(record.config), path_, "/", kRecordFile)};
+}
+
 Result<Fd> StateFolder::listen() const {
   Fd socket = TRY(unix_socket());
   const sockaddr_un address = socket_address(dir_.get());

@@ -48,6 +48,12 @@ struct ContainerState {
 Result<std::string> state_root(const Globals& globals);
 Result<> check_id(std::string_view id);
 
+// What a record holds.
+struct WholeRecord {
+  ContainerState state;
+  Spec spec;
+};
+
 // An open container folder.
 class StateFolder {
  public:
@@ -70,6 +76,8 @@ class StateFolder {
   Result<> finish(bool traced) const;
   Result<ContainerState> load() const;
   Result<Spec> load_config() const;
+  // Both, with the record read once.
+  Result<WholeRecord> load_whole() const;
 
   // Listens on start.sock; the container's process inherits the descriptor.
   Result<Fd> listen() const;

@@ -17,7 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from lib import bundle, runtime, sandbox  # noqa: E402
+from lib import bundle, image, runtime, sandbox  # noqa: E402
 from lib.case import SystemTest, command, main  # noqa: E402
 from lib.client import tool  # noqa: E402
 
@@ -513,11 +513,14 @@ class Crash(ImageTest):
         return False
 
     def check_whole(self, store):
+        if (store / "images/refs").exists():
+            image.check_store(store / "images")
         for name in self.image("ls", "-q", store=store).stdout.split():
             self.image("export", "-o", "/dev/null", name, store=store)
 
     def check_cleanable(self, store):
-        self.image("prune", "--force", store=store)
+        self.image("prune", "-f", store=store)
+        image.check_index(store / "images")
         # Parts of blobs are kept for a day, to go on from.
         for part in (store / "images/ingest").iterdir():
             self.assertRegex(part.name, "^sha256-")
@@ -526,7 +529,7 @@ class Crash(ImageTest):
         self.image("prune", "--all", "--force", store=store)
         self.assertEqual(([], []), (os.listdir(store / "images/blobs/sha256"), os.listdir(store / "images/layers")))
 
-    def at_every_call(self, *args, prepare=None):
+    def at_every_call(self, *args, prepare=None, check=lambda store: None):
         kills = 0
         for call in self.CALLS:
             for nth in range(1, 1000):
@@ -538,6 +541,7 @@ class Crash(ImageTest):
                     break
                 kills += 1
                 self.check_whole(store)
+                check(store)
                 self.image(*args, store=store, check=args[0] != "rm")
                 self.check_whole(store)
                 self.check_cleanable(store)
@@ -550,7 +554,13 @@ class Crash(ImageTest):
         self.at_every_call("create", "--from", "seed:1", self.folder / "files", "new", prepare=self.seed)
 
     def test_tag(self):
-        self.at_every_call("tag", "seed:1", "seed:2", prepare=self.seed)
+        self.at_every_call("tag", "seed:1", "new:1", prepare=self.seed)
+
+    def test_tag_of_another(self):
+        """The image that has the name until then is kept without one."""
+        def keeps_both(store):
+            self.assertEqual(2, len({line for line in self.image("ls", "-q", "--no-trunc", store=store).stdout.split()}))
+        self.at_every_call("tag", "seed:1", "seed:2", prepare=self.seed, check=keeps_both)
 
     def test_rm(self):
         self.at_every_call("rm", "seed:1", prepare=self.seed)

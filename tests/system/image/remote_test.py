@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from lib import bundle, runtime, sandbox  # noqa: E402
 from lib.case import SystemTest, command, main, until  # noqa: E402
 from lib.client import terminal, tool  # noqa: E402
-from lib.registry import Registry, Wire  # noqa: E402
+from lib.docker_registry import Registry, Wire  # noqa: E402
 
 
 class RemoteTest(SystemTest):

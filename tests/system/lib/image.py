@@ -51,3 +51,35 @@ def _add(archive, name, data):
     entry = tarfile.TarInfo(name)
     entry.size = len(data)
     archive.addfile(entry, io.BytesIO(data))
+
+
+def check_store(store):
+    """Every name leads to content that is there, whole and as its digest says; returns the names."""
+    store = Path(store)
+
+    def blob(descriptor):
+        data = (store / "blobs" / descriptor["digest"].replace(":", "/")).read_bytes()
+        assert hashlib.sha256(data).hexdigest() == descriptor["digest"].partition(":")[2], descriptor
+        assert len(data) == descriptor["size"], descriptor
+        return data
+
+    def walk(descriptor):
+        data = blob(descriptor)
+        if "manifest" not in descriptor["mediaType"] and "index" not in descriptor["mediaType"]:
+            return
+        document = json.loads(data)
+        for below in [*document.get("manifests", []), *([document["config"]] if "config" in document else []), *document.get("layers", [])]:
+            walk(below)
+
+    refs = [json.loads(file.read_text()) for file in (store / "refs").iterdir()]
+    for ref in refs:
+        walk(ref["target"])
+    return sorted(ref["name"] for ref in refs)
+
+
+def check_index(store):
+    """index.json, which other tools read, says what the names say."""
+    refs = [json.loads(file.read_text()) for file in (Path(store) / "refs").iterdir()]
+    index = json.loads((Path(store) / "index.json").read_text())
+    named = sorted(entry["digest"] for entry in index["manifests"])
+    assert named == sorted(ref["target"]["digest"] for ref in refs), (named, refs)

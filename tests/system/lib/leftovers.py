@@ -18,7 +18,8 @@ def _mounts():
     return found
 
 
-def _groups():
+def groups():
+    """Control groups; of the tree that is shared with the host those that nobody outside is in."""
     found = []
     for h in cgroups.hierarchies():
         for group in cgroups.groups_below(h.mount):
@@ -68,7 +69,7 @@ class Before:
         self._then = {_identity(item) for item in self._now()}
 
     def _now(self):
-        found = [*_mounts(), *_groups(), *_processes()]
+        found = [*_mounts(), *groups(), *_processes()]
         for folder in self._folders:
             found += _entries(folder)
         return found

@@ -133,8 +133,13 @@ class Sandbox:
 
     def _remove_shared(self):
         """Removes new groups of the shared v2 tree, if they are empty and stay so: another test may just be filling one."""
+        def inode(group):
+            try:
+                return group.stat().st_ino
+            except FileNotFoundError:
+                return None
         def empty():
-            return {g: g.stat().st_ino for mount, before in self._shared.items() for g in cgroups.groups_below(mount)
+            return {g: inode(g) for mount, before in self._shared.items() for g in cgroups.groups_below(mount)
                     if g not in before and not cgroups.members(g)}
         found = empty()
         if not found:
