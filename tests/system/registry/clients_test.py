@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from lib import bundle, image, runtime, sandbox  # noqa: E402
 from lib.case import SystemTest, command, main, until  # noqa: E402
 from lib.client import tool  # noqa: E402
-from lib.own_registry import MANIFEST, Registry  # noqa: E402
+from lib.registry import MANIFEST, Registry  # noqa: E402
 
 
 class ClientsTest(SystemTest):

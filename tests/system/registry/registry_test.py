@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from lib import runtime  # noqa: E402
 from lib.case import SystemTest, command, main, until  # noqa: E402
-from lib.own_registry import INDEX, MANIFEST, Registry, digest_of  # noqa: E402
+from lib.registry import INDEX, MANIFEST, Registry, digest_of  # noqa: E402
 
 
 def data_of(seed, size):
