@@ -62,8 +62,7 @@ class EngineTest(SystemTest):
         return str(self.run_folder).encode() in words or b"\0__exited\0" in words
 
     def ignored_leftover(self, item):
-        # The group that all containers are in stays.
-        return item.startswith("state ") or item.startswith("cgroup ") and item.endswith("/proa")
+        return super().ignored_leftover(item) or item.startswith("state ")
 
     def proa(self, *args, **kwargs):
         kwargs.setdefault("env", self.env)

@@ -45,9 +45,8 @@ class RemoteTest(SystemTest):
             self.env.pop(name, None)
 
     def ignored_leftover(self, item):
-        # The group that all containers are in stays, and podman's folder of locks.
-        return (item.startswith(("state ", "file /run/containers")) or
-                item.startswith("cgroup ") and item.endswith("/proa"))
+        # podman's folder of locks stays.
+        return super().ignored_leftover(item) or item.startswith(("state ", "file /run/containers"))
 
     def serve(self, **kwargs):
         registry = Registry(self.folder / f"registry-{len(os.listdir(self.folder))}", **kwargs)
