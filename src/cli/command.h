@@ -61,7 +61,7 @@ struct Command {
   std::string_view description;  // paragraphs for its help
   std::span<const Flag> flags = {};
   std::span<const Argument> arguments = {};
-  std::span<const Example> examples = {};  // {program} stands for the program's name
+  std::span<const Example> examples = {};  // {command}: this one's line; {program}: that of the group it is in
   std::span<const Command* const> commands = {};
   Handler handler = nullptr;
   // After this many arguments the rest is taken as it stands, dashes and all; 0: never.

@@ -31,10 +31,10 @@ constexpr Argument kImageAndCommand[] = {
     {"COMMAND", "program and its arguments, in place of the image's", false, true},
 };
 constexpr Example kRunExamples[] = {
-    {"{program} --rm alpine echo hello", "run a program and remove the container"},
-    {"{program} -it alpine", "a shell on a terminal"},
-    {"{program} -d --name web -p 8080:80 nginx", "a server in the background, on port 8080"},
-    {"{program} --rm --network none --rootfs /srv/root /bin/sh -c 'id'", "on a folder, without an image"},
+    {"{command} --rm alpine echo hello", "run a program and remove the container"},
+    {"{command} -it alpine", "a shell on a terminal"},
+    {"{command} -d --name web -p 8080:80 nginx", "a server in the background, on port 8080"},
+    {"{command} --rm --network none --rootfs /srv/root /bin/sh -c 'id'", "on a folder, without an image"},
 };
 constinit const Command kRun{
     .name = "run",
@@ -49,7 +49,7 @@ constinit const Command kRun{
     .verbatim_after = 1,
     .error_status = 125,
 };
-constexpr Example kCreateExamples[] = {{"{program} --name web nginx", "make a container to be started later"}};
+constexpr Example kCreateExamples[] = {{"{command} --name web nginx", "make a container to be started later"}};
 constinit const Command kCreate{
     .name = "create",
     .summary = "Make a container without starting it",
@@ -67,7 +67,7 @@ constexpr Flag kStartFlags[] = {
     kDetachKeys,
     {"interactive", "i", Kind::kBool, "", "attach to its standard input"},
 };
-constexpr Example kStartExamples[] = {{"{program} web", "start container web"}};
+constexpr Example kStartExamples[] = {{"{command} web", "start container web"}};
 constinit const Command kStart{
     .name = "start",
     .summary = "Start containers that do not run",
@@ -83,7 +83,7 @@ constexpr Flag kAttachFlags[] = {
     {"no-stdin", "", Kind::kBool, "", "do not attach standard input"},
     {"sig-proxy", "", Kind::kBool, "", "pass signals on to the program", "true"},
 };
-constexpr Example kAttachExamples[] = {{"{program} web", "see what web prints from now on"}};
+constexpr Example kAttachExamples[] = {{"{command} web", "see what web prints from now on"}};
 constinit const Command kAttach{
     .name = "attach",
     .summary = "Attach to a running container",
@@ -109,8 +109,8 @@ constexpr Argument kExecArguments[] = {
     {"CONTAINER", "name, id, or the beginning of an id", true, false, Offer::kName},
     {"COMMAND", "program and its arguments", true, true},
 };
-constexpr Example kExecExamples[] = {{"{program} -it web sh", "a shell in container web"},
-                                     {"{program} web cat /etc/hosts", "one program"}};
+constexpr Example kExecExamples[] = {{"{command} -it web sh", "a shell in container web"},
+                                     {"{command} web cat /etc/hosts", "one program"}};
 constinit const Command kExec{
     .name = "exec",
     .summary = "Run a program in a running container",
@@ -125,7 +125,7 @@ constinit const Command kExec{
 // --- changes
 
 constexpr Flag kStopFlags[] = {kStopSignal, kStopTime, kStopTimeout};
-constexpr Example kStopExamples[] = {{"{program} -t 30 web", "give web half a minute to end"}};
+constexpr Example kStopExamples[] = {{"{command} -t 30 web", "give web half a minute to end"}};
 constinit const Command kStop{
     .name = "stop",
     .summary = "Stop running containers",
@@ -135,7 +135,7 @@ constinit const Command kStop{
     .examples = kStopExamples,
     .handler = container_stop,
 };
-constexpr Example kRestartExamples[] = {{"{program} web", "stop and start web"}};
+constexpr Example kRestartExamples[] = {{"{command} web", "stop and start web"}};
 constinit const Command kRestart{
     .name = "restart",
     .summary = "Stop and start containers",
@@ -146,7 +146,7 @@ constinit const Command kRestart{
     .handler = container_restart,
 };
 constexpr Flag kKillFlags[] = {{"signal", "s", Kind::kText, "SIGNAL", "signal to send", "KILL", {}, Offer::kSignal}};
-constexpr Example kKillExamples[] = {{"{program} -s HUP web", "have web read its configuration again"}};
+constexpr Example kKillExamples[] = {{"{command} -s HUP web", "have web read its configuration again"}};
 constinit const Command kKill{
     .name = "kill",
     .summary = "Send a signal to running containers",
@@ -156,7 +156,7 @@ constinit const Command kKill{
     .examples = kKillExamples,
     .handler = container_kill,
 };
-constexpr Example kPauseExamples[] = {{"{program} web", "freeze all processes of web"}};
+constexpr Example kPauseExamples[] = {{"{command} web", "freeze all processes of web"}};
 constinit const Command kPause{
     .name = "pause",
     .summary = "Freeze containers",
@@ -165,7 +165,7 @@ constinit const Command kPause{
     .examples = kPauseExamples,
     .handler = container_pause,
 };
-constexpr Example kUnpauseExamples[] = {{"{program} web", "let web go on"}};
+constexpr Example kUnpauseExamples[] = {{"{command} web", "let web go on"}};
 constinit const Command kUnpause{
     .name = "unpause",
     .summary = "Let frozen containers go on",
@@ -179,8 +179,8 @@ constexpr Flag kRmFlags[] = {
     {"link", "l", Kind::kBool, "", "taken for compatibility", "", {}, Offer::kNothing, true},
     {"volumes", "v", Kind::kBool, "", "remove their anonymous volumes too"},
 };
-constexpr Example kRmExamples[] = {{"{program} web", "remove container web"},
-                                   {"{program} -f web", "... even if it runs"}};
+constexpr Example kRmExamples[] = {{"{command} web", "remove container web"},
+                                   {"{command} -f web", "... even if it runs"}};
 constinit const Command kRm{
     .name = "rm",
     .summary = "Remove containers",
@@ -190,7 +190,7 @@ constinit const Command kRm{
     .examples = kRmExamples,
     .handler = container_rm,
 };
-constexpr Example kWaitExamples[] = {{"{program} web", "print web's exit status when it has ended"}};
+constexpr Example kWaitExamples[] = {{"{command} web", "print web's exit status when it has ended"}};
 constinit const Command kWait{
     .name = "wait",
     .summary = "Wait for containers to end",
@@ -203,7 +203,7 @@ constexpr Argument kRenameArguments[] = {
     {"CONTAINER", "name, id, or the beginning of an id", true, false, Offer::kName},
     {"NAME", "the new name"},
 };
-constexpr Example kRenameExamples[] = {{"{program} web shop", "web is called shop from now on"}};
+constexpr Example kRenameExamples[] = {{"{command} web shop", "web is called shop from now on"}};
 constinit const Command kRename{
     .name = "rename",
     .summary = "Rename a container",
@@ -228,7 +228,7 @@ constexpr Flag kUpdateFlags[] = {
     {"pids-limit", "", Kind::kInteger, "N", "most processes; -1: no limit"},
     {"restart", "", Kind::kText, "POLICY", "no, always, unless-stopped or on-failure[:N]"},
 };
-constexpr Example kUpdateExamples[] = {{"{program} -m 512m --cpus 1 web", "limit web from now on"}};
+constexpr Example kUpdateExamples[] = {{"{command} -m 512m --cpus 1 web", "limit web from now on"}};
 constinit const Command kUpdate{
     .name = "update",
     .summary = "Change limits and restart policies of containers",
@@ -239,7 +239,7 @@ constinit const Command kUpdate{
     .handler = container_update,
 };
 constexpr Flag kPruneFlags[] = {kPruneFilter, kForce};
-constexpr Example kPruneExamples[] = {{"{program} -f", "remove them without asking"}};
+constexpr Example kPruneExamples[] = {{"{command} -f", "remove them without asking"}};
 constexpr Command kPrune{
     .name = "prune",
     .summary = "Remove all containers that do not run",
@@ -259,7 +259,7 @@ constexpr Argument kCommitArguments[] = {
     {"NAME", "the image's name", false},
 };
 constexpr Example kCommitExamples[] = {
-    {"{program} -m 'with tools' web web:tools", "make an image of what web has become"}};
+    {"{command} -m 'with tools' web web:tools", "make an image of what web has become"}};
 constinit const Command kCommit{
     .name = "commit",
     .summary = "Make an image of a container's changes",
@@ -284,9 +284,9 @@ constexpr Flag kLsFlags[] = {
     {"size", "s", Kind::kBool, "", "show how much they wrote"},
 };
 constexpr Example kLsExamples[] = {
-    {"{program} -a", "all containers, the newest first"},
-    {"{program} -q -f status=exited", "ids of those that ended"},
-    {"{program} --format '{{.Names}} {{.Status}}'", "in a form of choice"},
+    {"{command} -a", "all containers, the newest first"},
+    {"{command} -q -f status=exited", "ids of those that ended"},
+    {"{command} --format '{{.Names}} {{.Status}}'", "in a form of choice"},
 };
 constexpr Command list_command(std::string_view name) {
   return {.name = name,
@@ -314,7 +314,7 @@ constexpr Flag kContainerInspectFlags[] = {
     {"type", "", Kind::kText, "TYPE", "only containers are looked for", "container", kObjectTypes, Offer::kNothing,
      true},
 };
-constexpr Example kInspectExamples[] = {{"{program} -f '{{.State.Status}}' web", "the state of web"}};
+constexpr Example kInspectExamples[] = {{"{command} -f '{{.State.Status}}' web", "the state of web"}};
 constexpr Argument kObjects[] = {{"NAME", "name, id, or the beginning of an id", true, true, Offer::kName}};
 constinit const Command kInspect{
     .name = "inspect",
@@ -345,7 +345,7 @@ constexpr Flag kLogsFlags[] = {
     {"timestamps", "t", Kind::kBool, "", "with the time of each line"},
     {"until", "", Kind::kText, "TIME", "up to a time"},
 };
-constexpr Example kLogsExamples[] = {{"{program} -f --tail 10 web", "the last lines of web, and those to come"}};
+constexpr Example kLogsExamples[] = {{"{command} -f --tail 10 web", "the last lines of web, and those to come"}};
 constinit const Command kLogs{
     .name = "logs",
     .summary = "Show what a container printed",
@@ -359,7 +359,7 @@ constexpr Argument kTopArguments[] = {
     {"CONTAINER", "name, id, or the beginning of an id", true, false, Offer::kName},
     {"OPTION", "for ps(1)", false, true},
 };
-constexpr Example kTopExamples[] = {{"{program} web -o pid,args", "its processes and their arguments"}};
+constexpr Example kTopExamples[] = {{"{command} web -o pid,args", "its processes and their arguments"}};
 constinit const Command kTop{
     .name = "top",
     .summary = "List the processes of a container",
@@ -377,7 +377,7 @@ constexpr Flag kStatsFlags[] = {
 };
 constexpr Argument kSomeContainers[] = {
     {"CONTAINER", "name, id, or the beginning of an id", false, true, Offer::kName}};
-constexpr Example kStatsExamples[] = {{"{program} --no-stream", "what all containers use at the moment"}};
+constexpr Example kStatsExamples[] = {{"{command} --no-stream", "what all containers use at the moment"}};
 constinit const Command kStats{
     .name = "stats",
     .summary = "Show what containers use",
@@ -391,7 +391,7 @@ constexpr Argument kPortArguments[] = {
     {"CONTAINER", "name, id, or the beginning of an id", true, false, Offer::kName},
     {"PORT[/PROTOCOL]", "of the container", false},
 };
-constexpr Example kPortExamples[] = {{"{program} web 80", "where port 80 of web is published"}};
+constexpr Example kPortExamples[] = {{"{command} web 80", "where port 80 of web is published"}};
 constinit const Command kPort{
     .name = "port",
     .summary = "List published ports",
@@ -400,7 +400,7 @@ constinit const Command kPort{
     .examples = kPortExamples,
     .handler = container_port,
 };
-constexpr Example kDiffExamples[] = {{"{program} web", "what web changed in its image's files"}};
+constexpr Example kDiffExamples[] = {{"{command} web", "what web changed in its image's files"}};
 constinit const Command kDiff{
     .name = "diff",
     .summary = "List what a container changed",
@@ -418,8 +418,8 @@ constexpr Argument kCpArguments[] = {
     {"SOURCE", "CONTAINER:PATH, a path of the host, or - for a tar archive on stdin", true, false, Offer::kFile},
     {"TARGET", "CONTAINER:PATH, a path of the host, or - for a tar archive on stdout", true, false, Offer::kFile},
 };
-constexpr Example kCpExamples[] = {{"{program} web:/etc/nginx .", "copy a folder out"},
-                                   {"{program} site.conf web:/etc/nginx/conf.d/", "copy a file in"}};
+constexpr Example kCpExamples[] = {{"{command} web:/etc/nginx .", "copy a folder out"},
+                                   {"{command} site.conf web:/etc/nginx/conf.d/", "copy a file in"}};
 constinit const Command kCp{
     .name = "cp",
     .summary = "Copy files into and out of containers",
@@ -431,7 +431,7 @@ constinit const Command kCp{
 };
 constexpr Flag kExportFlags[] = {
     {"output", "o", Kind::kText, "FILE", "write to FILE instead of stdout", "", {}, Offer::kFile}};
-constexpr Example kExportExamples[] = {{"{program} -o web.tar web", "all files of web in one archive"}};
+constexpr Example kExportExamples[] = {{"{command} -o web.tar web", "all files of web in one archive"}};
 constinit const Command kExport{
     .name = "export",
     .summary = "Write a container's files as a tar archive",
@@ -447,7 +447,7 @@ constexpr Flag kEventsFlags[] = {
     {"since", "", Kind::kText, "TIME", "from a time on"},
     {"until", "", Kind::kText, "TIME", "up to a time, then end"},
 };
-constexpr Example kEventsExamples[] = {{"{program} --since 1h --until 0s", "what happened in the last hour"}};
+constexpr Example kEventsExamples[] = {{"{command} --since 1h --until 0s", "what happened in the last hour"}};
 constinit const Command kEvents{
     .name = "events",
     .summary = "Show what happens",

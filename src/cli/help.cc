@@ -22,14 +22,18 @@ std::string group_line(std::string_view program, Path path) {
   return line_of(program, path);
 }
 
-std::string filled(std::string_view text, std::string_view program) {
-  static constexpr std::string_view kMark = "{program}";
+std::string filled(std::string_view text, std::string_view mark, std::string_view value) {
   std::string out;
-  for (size_t at = text.find(kMark); at != std::string_view::npos; at = text.find(kMark)) {
-    out.append(text.substr(0, at)).append(program);
-    text.remove_prefix(at + kMark.size());
+  for (size_t at = text.find(mark); at != std::string_view::npos; at = text.find(mark)) {
+    out.append(text.substr(0, at)).append(value);
+    text.remove_prefix(at + mark.size());
   }
   return out.append(text);
+}
+
+// The line of an example of the path's command.
+std::string example_line(const Example& example, std::string_view program, const Path& path) {
+  return filled(filled(example.line, "{program}", group_line(program, path)), "{command}", line_of(program, path));
 }
 
 // Breaks at spaces; lines after the first begin with `indent` spaces.
@@ -141,13 +145,13 @@ void markdown_command(std::string& out, std::string_view program, const Path& pa
   const Command& command = *path.back();
   out += cat("\n", std::string(std::min<size_t>(path.size() + 1, 6), '#'), " ", line_of(program, path), "\n\n",
              command.summary, ".\n\n    ", usage(program, path), "\n\n",
-             filled(command.description, group_line(program, path)), "\n");
+             filled(command.description, "{program}", group_line(program, path)), "\n");
   if (!command.arguments.empty()) out += "\n";
   for (const Argument& argument : command.arguments) out += cat("- `", argument.name, "`: ", argument.help, "\n");
   markdown_flags(out, command);
   if (!command.examples.empty()) out += "\nExamples:\n\n";
   for (const Example& example : command.examples)
-    out += cat("    # ", example.what, "\n    ", filled(example.line, group_line(program, path)), "\n");
+    out += cat("    # ", example.what, "\n    ", example_line(example, program, path), "\n");
   for (const Command* below : command.commands) {
     Path deeper = path;
     deeper.push_back(below);
@@ -161,7 +165,7 @@ std::string help_text(std::string_view program, const Path& path) {
   const Command& command = *path.back();
   const std::string group = group_line(program, path);
   std::string out = cat(command.summary, "\n\nUsage: ", usage(program, path), "\n");
-  if (!command.description.empty()) out += cat("\n", wrapped(filled(command.description, group), 0), "\n");
+  if (!command.description.empty()) out += cat("\n", wrapped(filled(command.description, "{program}", group), 0), "\n");
   std::vector<Row> rows;
   for (const Command* below : command.commands) rows.push_back({std::string(below->name), std::string(below->summary)});
   if (!rows.empty()) out += cat("\nCommands:\n", columns(rows));
@@ -174,7 +178,7 @@ std::string help_text(std::string_view program, const Path& path) {
   out += cat("\nFlags:\n", columns(rows), global_section(path));
   if (!command.examples.empty()) out += "\nExamples:\n";
   for (const Example& example : command.examples)
-    out += cat("  # ", example.what, "\n  ", filled(example.line, group), "\n");
+    out += cat("  # ", example.what, "\n  ", example_line(example, program, path), "\n");
   if (!command.commands.empty()) out += cat("\n'", line_of(program, path), " help COMMAND' explains a command.\n");
   return out;
 }

@@ -54,9 +54,9 @@ constexpr Flag kLsFlags[] = {
 };
 constexpr Argument kLsArguments[] = {{"REPOSITORY[:TAG]", "only images of this name; * and ? stand for others", false}};
 constexpr Example kLsExamples[] = {
-    {"{program} ls", "all images, the newest first"},
-    {"{program} ls -f dangling=true -q", "ids of those without a name"},
-    {"{program} ls --format '{{.Repository}}:{{.Tag}} {{.Size}}'", "in a form of choice"},
+    {"{command}", "all images, the newest first"},
+    {"{command} -f dangling=true -q", "ids of those without a name"},
+    {"{command} --format '{{.Repository}}:{{.Tag}} {{.Size}}'", "in a form of choice"},
 };
 constexpr Command kLs{
     .name = "ls",
@@ -106,8 +106,8 @@ constexpr Flag kRmFlags[] = {
     {"no-prune", "", Kind::kBool, "", "leave the content for a later 'prune'"},
 };
 constexpr Example kRmExamples[] = {
-    {"{program} rm web:1", "remove a name, and the image if it was the last"},
-    {"{program} rm -f 4f53cda18c2b", "remove an image with all its names"},
+    {"{command} web:1", "remove a name, and the image if it was the last"},
+    {"{command} -f 4f53cda18c2b", "remove an image with all its names"},
 };
 constexpr Command kRm{
     .name = "rm",
@@ -318,21 +318,12 @@ constexpr Command kHelp{
 };
 
 // As Docker has them without the word 'image'.
-constexpr Command renamed(Command command, std::string_view name, std::span<const Example> examples) {
+constexpr Command renamed(Command command, std::string_view name) {
   command.name = name;
-  command.examples = examples;
   return command;
 }
-constexpr Example kImagesExamples[] = {
-    {"{program} images", "all images, the newest first"},
-    {"{program} images -f dangling=true -q", "ids of those without a name"},
-};
-constexpr Command kList = renamed(kLs, "images", kImagesExamples);
-constexpr Example kRmiExamples[] = {
-    {"{program} rmi web:1", "remove a name, and the image if it was the last"},
-    {"{program} rmi -f 4f53cda18c2b", "remove an image with all its names"},
-};
-constexpr Command kRmi = renamed(kRm, "rmi", kRmiExamples);
+constexpr Command kList = renamed(kLs, "images");
+constexpr Command kRmi = renamed(kRm, "rmi");
 
 constexpr const Command* kCommands[] = {&kLs,   &kPull,   &kPush,   &kInspect, &kTag,  &kRm,   &kPrune,  &kSave,
                                         &kLoad, &kImport, &kExport, &kHistory, &kTree, &kDiff, &kCreate, &kHelp};

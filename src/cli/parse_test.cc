@@ -11,6 +11,7 @@
 namespace proa::cli {
 namespace {
 
+using testing::AnyOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -183,7 +184,12 @@ void check_command(const Command& command, std::set<const Command*>& seen) {
     EXPECT_EQ(flag.value_name.empty(), flag.kind == Kind::kBool) << command.name << " --" << flag.name;
     EXPECT_FALSE(flag.help.empty()) << command.name << " --" << flag.name;
   }
-  for (const Example& example : command.examples) EXPECT_THAT(std::string(example.line), HasSubstr("{program}"));
+  bool shown = !command.commands.empty();
+  for (const Example& example : command.examples) {
+    EXPECT_THAT(std::string(example.line), AnyOf(HasSubstr("{command}"), HasSubstr("{program} ")));
+    shown |= example.line.contains("{command}") || example.line.contains(cat(" ", command.name));
+  }
+  EXPECT_TRUE(shown) << command.name << " is in none of its examples";
   for (const Command* below : command.commands) check_command(*below, seen);
 }
 
@@ -201,7 +207,7 @@ TEST(Help, ShowsEverythingAboutACommand) {
   EXPECT_THAT(text, HasSubstr("  -a, --all "));
   EXPECT_THAT(text, HasSubstr("  proa runtime kill web KILL\n"));
   EXPECT_THAT(text, HasSubstr("--systemd-cgroup"));
-  EXPECT_THAT(text, testing::Not(HasSubstr("{program}")));
+  EXPECT_THAT(text, testing::Not(AnyOf(HasSubstr("{program}"), HasSubstr("{command}"))));
   EXPECT_EQ(help_text("proa-runtime", {&kRuntimeRoot}).find("proa runtime"), std::string::npos);
 }
 

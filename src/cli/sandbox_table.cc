@@ -23,8 +23,8 @@ constexpr auto kTaken = containers::of_create(kFromCreate);
 constexpr auto kCreateFlags = containers::joined(kOwnFlags, kTaken);
 constexpr Argument kNew[] = {{"NAME", "its name; one is made up without", false}};
 constexpr Example kCreateExamples[] = {
-    {"{program} -p 8080:80 web", "make a sandbox and start it; its containers share the port"},
-    {"{program} --share net,ipc,uts,pid jobs", "... whose containers see each other's processes"},
+    {"{command} -p 8080:80 web", "make a sandbox and start it; its containers share the port"},
+    {"{command} --share net,ipc,uts,pid jobs", "... whose containers see each other's processes"},
 };
 constexpr Command kCreate{
     .name = "create",
@@ -41,7 +41,7 @@ constexpr Command kCreate{
 
 constexpr Argument kSandboxes[] = {{"SANDBOX", "name, id, or the beginning of an id", true, true}};
 constexpr Flag kLsFlags[] = {kFormat, kNoTrunc, kOutput, {"quiet", "q", Kind::kBool, "", "show ids only"}};
-constexpr Example kLsExamples[] = {{"{program}", "all sandboxes, the newest first"}};
+constexpr Example kLsExamples[] = {{"{command}", "all sandboxes, the newest first"}};
 constexpr Command kLs{
     .name = "ls",
     .summary = "List sandboxes",
@@ -54,7 +54,7 @@ constexpr Flag kInspectFlags[] = {
     {"format", "f", Kind::kText, "TEMPLATE", "json, or a Go template for each sandbox"},
     {"output", "o", Kind::kText, "FORMAT", "json or yaml", "json", kDocuments},
 };
-constexpr Example kInspectExamples[] = {{"{program} -f '{{.State}}' web", "whether web is running"}};
+constexpr Example kInspectExamples[] = {{"{command} -f '{{.State}}' web", "whether web is running"}};
 constexpr Command kInspect{
     .name = "inspect",
     .summary = "Show everything about sandboxes",
@@ -64,7 +64,7 @@ constexpr Command kInspect{
     .examples = kInspectExamples,
     .handler = sandbox_inspect,
 };
-constexpr Example kStartExamples[] = {{"{program} web", "hold web's namespaces again"}};
+constexpr Example kStartExamples[] = {{"{command} web", "hold web's namespaces again"}};
 constexpr Command kStart{
     .name = "start",
     .summary = "Start sandboxes",
@@ -75,7 +75,7 @@ constexpr Command kStart{
 };
 constexpr Flag kStopFlags[] = {
     {"time", "t", Kind::kInteger, "SECONDS", "seconds until a container is killed; -1: never"}};
-constexpr Example kStopExamples[] = {{"{program} web", "stop web's containers, then web"}};
+constexpr Example kStopExamples[] = {{"{command} web", "stop web's containers, then web"}};
 constexpr Command kStop{
     .name = "stop",
     .summary = "Stop sandboxes and their containers",
@@ -86,7 +86,7 @@ constexpr Command kStop{
     .handler = sandbox_stop,
 };
 constexpr Flag kRmFlags[] = {{"force", "f", Kind::kBool, "", "stop it, and remove its containers with it"}};
-constexpr Example kRmExamples[] = {{"{program} -f web", "remove web with all its containers"}};
+constexpr Example kRmExamples[] = {{"{command} -f web", "remove web with all its containers"}};
 constexpr Command kRm{
     .name = "rm",
     .summary = "Remove sandboxes",

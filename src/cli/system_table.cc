@@ -7,8 +7,8 @@ namespace proa::cli {
 namespace {
 
 constexpr Flag kDfFlags[] = {kFormat, kOutput, {"verbose", "v", Kind::kBool, "", "each object by itself"}};
-constexpr Example kDfExamples[] = {{"{program}", "what images, containers and volumes take"},
-                                   {"{program} -v", "... each by itself"}};
+constexpr Example kDfExamples[] = {{"{command}", "what images, containers and volumes take"},
+                                   {"{command} -v", "... each by itself"}};
 constexpr Command kDf{
     .name = "df",
     .summary = "Show what is used on the disk",
@@ -23,8 +23,8 @@ constexpr Flag kPruneFlags[] = {
     kForce,
     {"volumes", "", Kind::kBool, "", "anonymous volumes that no container has, too"},
 };
-constexpr Example kPruneExamples[] = {{"{program} -f", "remove what is not used, without asking"},
-                                      {"{program} -a --volumes", "... as much as there is"}};
+constexpr Example kPruneExamples[] = {{"{command} -f", "remove what is not used, without asking"},
+                                      {"{command} -a --volumes", "... as much as there is"}};
 constexpr Command kPrune{
     .name = "prune",
     .summary = "Remove what is not used",
@@ -37,8 +37,8 @@ constexpr Flag kBootFlags[] = {
     {"print-unit", "", Kind::kBool, "", "print a systemd unit that calls this at each boot"},
 };
 constexpr Example kBootExamples[] = {
-    {"{program} --print-unit >/etc/systemd/system/proa.service", "have it called: then 'systemctl enable proa'"},
-    {"{program}", "start what is to run, if it was not done since the boot"},
+    {"{command} --print-unit >/etc/systemd/system/proa.service", "have it called: then 'systemctl enable proa'"},
+    {"{command}", "start what is to run, if it was not done since the boot"},
 };
 constexpr Command kBoot{
     .name = "boot",
@@ -61,8 +61,8 @@ constexpr Flag kInfoFlags[] = {
     {"format", "f", Kind::kText, "TEMPLATE", "json, or a Go template"},
     kOutput,
 };
-constexpr Example kInfoExamples[] = {{"{program}", "numbers of containers and images, and what the host is"},
-                                     {"{program} -f '{{.Driver}}'", "one of them"}};
+constexpr Example kInfoExamples[] = {{"{command}", "numbers of containers and images, and what the host is"},
+                                     {"{command} -f '{{.Driver}}'", "one of them"}};
 constinit const Command kInfo{
     .name = "info",
     .summary = "Show what there is on this host",

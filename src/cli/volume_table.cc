@@ -13,8 +13,8 @@ constexpr Flag kVolumeCreateFlags[] = {
 };
 constexpr Argument kNewVolume[] = {{"VOLUME", "its name; one is made up without", false}};
 constexpr Example kVolumeCreateExamples[] = {
-    {"{program} data", "make a volume"},
-    {"{program} -o type=tmpfs -o device=tmpfs -o o=size=100m scratch", "one in memory"}};
+    {"{command} data", "make a volume"},
+    {"{command} -o type=tmpfs -o device=tmpfs -o o=size=100m scratch", "one in memory"}};
 constexpr Command kVolumeCreate{
     .name = "create",
     .summary = "Make a volume",
@@ -25,7 +25,7 @@ constexpr Command kVolumeCreate{
     .handler = volume_create,
 };
 constexpr Flag kVolumeLsFlags[] = {kFilter, kFormat, kOutput, {"quiet", "q", Kind::kBool, "", "show names only"}};
-constexpr Example kVolumeLsExamples[] = {{"{program} -f dangling=true", "those that no container uses"}};
+constexpr Example kVolumeLsExamples[] = {{"{command} -f dangling=true", "those that no container uses"}};
 constexpr Command kVolumeLs{
     .name = "ls",
     .summary = "List volumes",
@@ -39,7 +39,7 @@ constexpr Flag kVolumeInspectFlags[] = {
     {"format", "f", Kind::kText, "TEMPLATE", "json, or a Go template for each volume"},
     {"output", "o", Kind::kText, "FORMAT", "json or yaml", "json", kDocuments},
 };
-constexpr Example kVolumeInspectExamples[] = {{"{program} -f '{{.Mountpoint}}' data", "where its files are"}};
+constexpr Example kVolumeInspectExamples[] = {{"{command} -f '{{.Mountpoint}}' data", "where its files are"}};
 constexpr Command kVolumeInspect{
     .name = "inspect",
     .summary = "Show everything about volumes",
@@ -50,7 +50,7 @@ constexpr Command kVolumeInspect{
     .handler = volume_inspect,
 };
 constexpr Flag kVolumeRmFlags[] = {{"force", "f", Kind::kBool, "", "missing ones are no error"}};
-constexpr Example kVolumeRmExamples[] = {{"{program} data", "remove a volume with its files"}};
+constexpr Example kVolumeRmExamples[] = {{"{command} data", "remove a volume with its files"}};
 constexpr Command kVolumeRm{
     .name = "rm",
     .summary = "Remove volumes",
@@ -61,7 +61,7 @@ constexpr Command kVolumeRm{
     .handler = volume_rm,
 };
 constexpr Flag kVolumePruneFlags[] = {{"all", "a", Kind::kBool, "", "those with a name too"}, kPruneFilter, kForce};
-constexpr Example kVolumePruneExamples[] = {{"{program} -f", "remove unused anonymous volumes without asking"}};
+constexpr Example kVolumePruneExamples[] = {{"{command} -f", "remove unused anonymous volumes without asking"}};
 constexpr Command kVolumePrune{
     .name = "prune",
     .summary = "Remove volumes that no container has",
