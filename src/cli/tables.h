@@ -21,6 +21,9 @@ extern const Command kRun, kCreate, kStart, kAttach, kExec, kPs, kLogs, kStop, k
     kWait, kTop, kStats, kInspect, kCp, kDiff, kCommit, kRename, kUpdate, kPort, kEvents;
 }  // namespace containers
 
+// `proa cluster`.
+extern const Command kClusterRoot;
+
 // `proa network`.
 extern const Command kNetworkRoot;
 

@@ -199,17 +199,19 @@ void Cache::apply(RecordPtr record) {
   index_.push(std::move(record));
 }
 
-void Cache::publish(Revision revision) {
-  {
-    const std::lock_guard lock(history_mutex_);
-    for (RecordPtr& record : applied_) {
-      const Record* previous = record->previous_.load(std::memory_order_relaxed);
-      if (previous) history_bytes_ += previous->footprint();
-      if (previous && previous->deleted()) previous = nullptr;
-      history_.push_back({std::move(record), previous});
-    }
+void Cache::enter_history() {
+  const std::lock_guard lock(history_mutex_);
+  for (RecordPtr& record : applied_) {
+    const Record* previous = record->previous_.load(std::memory_order_relaxed);
+    if (previous) history_bytes_ += previous->footprint();
+    if (previous && previous->deleted()) previous = nullptr;
+    history_.push_back({std::move(record), previous});
   }
   applied_.clear();
+}
+
+void Cache::publish(Revision revision) {
+  enter_history();
   hub_.set_written(revision);
   if (options_.own_thread) {
     {
@@ -221,6 +223,18 @@ void Cache::publish(Revision revision) {
     published_.store(revision, std::memory_order_release);
     while (tell_some()) continue;
   }
+}
+
+void Cache::jump(Revision revision, const Error& why) {
+  {
+    const auto lock = hub_.hold();
+    enter_history();
+    published_.store(revision, std::memory_order_release);
+    compact(revision);
+    hub_.set_written(revision);
+    hub_.set_told(revision);
+  }
+  hub_.end_all(why);
 }
 
 void Cache::undo() {

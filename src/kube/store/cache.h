@@ -74,6 +74,8 @@ class Cache {
   // Not visible before publish(). Revisions never fall.
   void apply(RecordPtr record);
   void publish(Revision revision);
+  // Instead of publish() where changes were missed: ends all watches with this error, and the past.
+  void jump(Revision revision, const Error& why);
   // Takes back what was applied and not published.
   void undo();
   // Fills an empty cache: what is applied next is told to nobody.
@@ -97,6 +99,7 @@ class Cache {
   };
 
   Result<Revision> check(Revision at) const;
+  void enter_history();
   RangeResult collect(const Range& range, Revision at) const;
   std::vector<Event> backlog(const WatchRequest& request, Revision upto) const;
   // One portion; false when nothing was left to tell.

@@ -58,6 +58,16 @@ Result<> Machine::check_leases(const std::vector<Operation>& operations) const {
   return {};
 }
 
+Result<> Machine::check_changes(const std::vector<Operation>& operations) const {
+  auto changes = static_cast<int64_t>(operations.size());
+  for (const Operation& operation : operations)
+    if (const auto* gone = std::get_if<Delete>(&operation); gone && !gone->end.empty())
+      changes += cache_.newest_range({.key = gone->key, .end = gone->end, .count_only = true}).count;
+  if (changes > Journal::kMostChanges)
+    return fail_as(Code::kTooLarge, "a transaction of ", changes, " changes; at most ", Journal::kMostChanges);
+  return {};
+}
+
 Result<TxnResult> Machine::txn(Txn txn) {
   TRY(check_usable());
   TRY(check_txn(txn));
@@ -69,6 +79,7 @@ Result<TxnResult> Machine::txn(Txn txn) {
   for (const Operation& operation : operations)
     if (const auto* range = std::get_if<Range>(&operation); range && range->revision != 0)
       TRY(cache_.range({.key = range->key, .end = range->end, .revision = range->revision, .limit = 1}));
+  TRY(check_changes(operations));
   order_ = 0;
   result.results.reserve(operations.size());
   for (Operation& operation : operations) result.results.push_back(apply(operation));
@@ -111,11 +122,6 @@ OperationResult Machine::apply_delete(const Delete& gone) {
   OperationResult result;
   result.records = cache_.newest_range({.key = gone.key, .end = gone.end}).records;
   result.count = static_cast<int64_t>(result.records.size());
-  if (order_ + result.records.size() > Journal::kMostChanges) {
-    failed_ = Error(cat("a deletion of ", result.count, " keys at once; at most ", Journal::kMostChanges),
-                    static_cast<int>(Code::kTooLarge));
-    return result;
-  }
   for (const RecordPtr& record : result.records) remove(*record);
   return result;
 }
@@ -278,7 +284,10 @@ void Machine::take_back() {
   const LeaseBook before = std::exchange(leases_, {});
   if (journal_) {
     const MonotonicTime now = clock_.monotonic();
-    note(journal_->load_leases([&](LeaseId id, int64_t ttl) { leases_.grant(id, ttl, now); }));
+    note(journal_->load_leases([&](LeaseId id, int64_t ttl) {
+      const LeaseBook::Entry* const known = before.find(id);
+      leases_.grant(id, ttl, known ? known->deadline - std::chrono::seconds(ttl) : now);
+    }));
     for (const RecordPtr& record : cache_.newest_range({.key = {}, .end = std::string(kToTheEnd)}).records)
       leases_.attach(*record);
     const int code = failed_->code();

@@ -43,6 +43,7 @@ class Machine {
   void enter(RecordPtr record, const Record* previous);
   RangeResult search(const Range& range) const;
   Result<> check_leases(const std::vector<Operation>& operations) const;
+  Result<> check_changes(const std::vector<Operation>& operations) const;
   Result<> check_usable() const;
   void remove_lease(LeaseId id);
   void sample_history(MonotonicTime now);

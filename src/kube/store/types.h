@@ -93,6 +93,6 @@ struct Event {
 
 // The bounds etcd has by default, so that a cluster can move to it.
 inline constexpr size_t kMostOperations = 128;
-inline constexpr size_t kMostTxnBytes = 3 << 19;  // 1.5 MiB
+inline constexpr size_t kMostTxnBytes = 3u << 19;  // 1.5 MiB
 
 }  // namespace proa::kube::store
