@@ -66,7 +66,7 @@ void check_log(Store& store, const Log& written, size_t acknowledged, uint32_t s
 
 TEST(Durability, PowerFailuresAtAnyWriteLoseNothing) {
   const TempFolder folder;
-  for (uint32_t seed = 0; seed < 150; ++seed) {
+  for (uint32_t seed = 0; seed < 60; ++seed) {
     std::mt19937 random(seed);
     MemoryDisk disk(cat("disk", seed));
     Log written;

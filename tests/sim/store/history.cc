@@ -43,9 +43,15 @@ std::string History::summary() const {
              " events");
 }
 
+History::State History::first_state() const {
+  State state;
+  for (const Change& change : base_) state[change.key] = change;
+  return state;
+}
+
 // The changes themselves count versions and revisions right.
 void History::check_truth(std::vector<std::string>& wrong) const {
-  State state;
+  State state = first_state();
   Revision last = 0;
   for (const Change& change : truth_) {
     if (change.revision < last) wrong.push_back(cat("revision ", change.revision, " after ", last));
@@ -74,7 +80,8 @@ const Change* History::at(const std::string& key, Revision revision) const {
   static thread_local const History* known = nullptr;
   if (known != this) {
     by_key.clear();
-    for (const Change& change : truth_) by_key[change.key].push_back(&change);
+    for (const auto* changes : {&base_, &truth_})
+      for (const Change& change : *changes) by_key[change.key].push_back(&change);
     known = this;
   }
   const auto& changes = by_key[key];
@@ -113,16 +120,16 @@ void History::check_operations(Revision upto, std::vector<std::string>& wrong) c
     }
     if (call.kind == Call::kList && call.revision <= upto) {
       std::vector<std::pair<std::string, Revision>> expected;
-      State state;
+      State state = first_state();
       for (const Change& change : truth_) {
         if (change.revision > call.revision) break;
-        if (!change.key.starts_with(call.key)) continue;
         if (change.deleted)
           state.erase(change.key);
         else
           state[change.key] = change;
       }
-      for (const auto& [key, change] : state) expected.emplace_back(key, change.revision);
+      for (const auto& [key, change] : state)
+        if (key.starts_with(call.key)) expected.emplace_back(key, change.revision);
       if (expected != call.listed) say("was listed at ", call.revision, " as it never was");
     }
   }

@@ -49,6 +49,8 @@ class History {
   uint64_t now() { return clock_.fetch_add(1); }
   void add(std::vector<Call> operations);
   void add(Stretch stretch);
+  // What was there before the first change.
+  void begin_with(const Change& change) { base_.push_back(change); }
   void collect(const Change& change) { truth_.push_back(change); }  // by one thread, read when it has ended
 
   // Every contradiction, in words; none: the history is right.
@@ -57,6 +59,7 @@ class History {
 
  private:
   using State = std::map<std::string, Change>;
+  State first_state() const;
   void check_truth(std::vector<std::string>& wrong) const;
   void check_operations(Revision upto, std::vector<std::string>& wrong) const;
   void check_order(std::vector<std::string>& wrong) const;
@@ -67,6 +70,7 @@ class History {
   std::mutex mutex_;
   std::vector<Call> operations_;
   std::vector<Stretch> stretches_;
+  std::vector<Change> base_;
   std::vector<Change> truth_;
 };
 

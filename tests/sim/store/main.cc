@@ -216,6 +216,9 @@ void Run::phase(int number) {
   if (number == 0) {
     collected_ = collected_now_ = fresh();
     for (Watcher& watcher : watchers_) watcher.last = collected_;
+    Range before = Range::of_prefix(kPrefix);
+    before.revision = collected_;
+    for (const RecordPtr& record : store_->range(before).value().records) history_.begin_with(change_of(*record));
   }
   phase_end_ = 0;
   std::vector<std::jthread> followers;
