@@ -31,6 +31,12 @@ bool is_word(char c) { return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A'
 
 }  // namespace
 
+Result<uint64_t> random_number() {
+  uint64_t number = 0;
+  TRY(fill_random(reinterpret_cast<unsigned char*>(&number), sizeof number));
+  return number;
+}
+
 Result<std::string> random_hex(size_t bytes) {
   std::string raw(bytes, '\0'), out;
   TRY(fill_random(reinterpret_cast<unsigned char*>(raw.data()), bytes));

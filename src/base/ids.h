@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -11,6 +12,7 @@ namespace proa {
 
 // `bytes` random bytes as lower-case hex. Fails only if getrandom(2) does.
 Result<std::string> random_hex(size_t bytes);
+Result<uint64_t> random_number();
 // 64 hex digits: the id of a container, image, network. Never all decimal digits in the first
 // twelve, so that a short id is not read as a number.
 Result<std::string> random_id();

@@ -30,6 +30,9 @@ extern const Command kRun, kCreate, kStart, kAttach, kExec, kPs, kLogs, kStop, k
 // `proa registry`.
 extern const Command kRegistryRoot;
 
+// `proa cluster`.
+extern const Command kClusterRoot;
+
 // `proa network`.
 extern const Command kNetworkRoot;
 

@@ -246,6 +246,11 @@ Task<Result<Answer>> attempt(std::shared_ptr<Client::State> state, ClientRequest
   const std::string key = connection_key(request.url, socket_path);
   if (state->cancelled) co_return fail_errno(ECANCELED, "request");
   auto connection = CO_TRY(co_await state->acquire(request.url, socket_path, fresh, !request.upgrade.empty()));
+  if (request.keep_sending && !connection.http2) {
+    state->give_back(key, std::move(connection.stream), connection.to_proxy);
+    co_return fail("the server does not speak HTTP/2");
+  }
+  if (request.sent) *request.sent = true;
   const bool reused = connection.reused;
   bool unanswered = false;
   auto answer = connection.http2 ? co_await exchange_http2(std::move(connection.http2), request, unanswered)
@@ -327,6 +332,19 @@ Task<Result<std::string>> ClientResponse::read_all(size_t limit) {
       co_return fail_errno(EMSGSIZE, "response body of more than ", limit, " bytes");
     body.append(piece);
   }
+}
+
+Task<Result<>> ClientResponse::write(std::string_view piece) {
+  if (!exchange_) co_return fail("the connection was taken from this response");
+  Loop* const home = Loop::current();
+  co_await exchange_->loop().enter();
+  auto written = co_await exchange_->write_body(piece);
+  if (home) co_await home->enter();
+  co_return written;
+}
+
+void ClientResponse::cancel() {
+  if (exchange_) exchange_->cancel();
 }
 
 const Headers& ClientResponse::trailers() const { return exchange_->trailers(); }

@@ -52,6 +52,10 @@ struct ClientRequest {
   std::string target;                      // path and query in place of the URL's
   // Asks for another protocol on this connection: status 101 and take_stream() follow if the server agrees.
   std::string upgrade;
+  // HTTP/2 only: the body goes on after the answer's head, by ClientResponse::write; `body` is its beginning.
+  bool keep_sending = false;
+  // Set once a connection was there to take the request: from then on the server may have got it.
+  bool* sent = nullptr;
   // Until the head of the answer; in place of the client's own. 0: for ever.
   std::optional<Duration> response_timeout;
 };
@@ -76,6 +80,11 @@ class ClientResponse {
   Task<Result<std::string>> read_all(size_t limit = 4 << 20);
   // After the end of the body.
   const Headers& trailers() const;
+
+  // More of the request's body (keep_sending). Waits while the server takes none.
+  Task<Result<>> write(std::string_view piece);
+  // Ends a read under way with an error, and the exchange. On the client's loop.
+  void cancel();
 
   // The connection itself, after status 101 or for raw protocols after 200: whatever follows the head, both ways.
   // HTTP/1.1 only. On the client's loop.

@@ -17,6 +17,8 @@ class ClientExchange {
   virtual Task<Result<std::string_view>> read_body() = 0;
   virtual const Headers& trailers() const = 0;
   virtual Result<std::unique_ptr<Stream>> take_stream() = 0;
+  virtual Task<Result<>> write_body(std::string_view) { co_return fail("the request has been sent to its end"); }
+  virtual void cancel() {}
 
  private:
   Loop& loop_;

@@ -106,6 +106,10 @@ class Http2ClientExchange final : public ClientExchange {
   }
   Task<Result<std::string_view>> read_body() override { return stream_->read_body(client_->options().body_timeout); }
   const Headers& trailers() const override { return stream_->trailers; }
+  Task<Result<>> write_body(std::string_view piece) override { co_return co_await stream_->send(piece); }
+  void cancel() override {
+    if (!stream_->closed()) stream_->reset(Http2Connection::kCancel);
+  }
   Result<std::unique_ptr<Stream>> take_stream() override { return fail("an HTTP/2 connection cannot be taken over"); }
 
  private:
@@ -147,7 +151,7 @@ std::shared_ptr<ClientStream> Http2Client::open(const ClientRequest& request) {
   const bool expects_body = request.method == "POST" || request.method == "PUT" || request.method == "PATCH";
   if (request.source && request.content_length)
     headers.add("content-length", cat(*request.content_length));
-  else if (!request.source && (!request.body.empty() || expects_body))
+  else if (!request.source && !request.keep_sending && (!request.body.empty() || expects_body))
     headers.add("content-length", cat(request.body.size()));
   const bool is_unix = request.url.scheme == "unix";
   const std::string target = !request.target.empty() ? request.target : is_unix ? "/" : request.url.target();
@@ -158,7 +162,7 @@ std::shared_ptr<ClientStream> Http2Client::open(const ClientRequest& request) {
                        {":scheme", this->stream().tls() ? "https" : "http"},
                        {":authority", authority},
                        {":path", target}},
-                      headers, request.body, !request.source);
+                      headers, request.body, !request.source && !request.keep_sending);
   if (stream->id() > 0) adopt(stream, stream->id());
   return stream;
 }

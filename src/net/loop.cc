@@ -5,11 +5,11 @@
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <csignal>
 #include <deque>
 #include <thread>
 
 #include "base/log.h"
+#include "base/thread.h"
 #include "net/descriptor.h"
 
 namespace proa::net {
@@ -41,15 +41,6 @@ Detached run_detached(Task<> task) {
   } catch (const std::exception& e) {
     log::error("unexpected exception in a task: ", e.what());
   }
-}
-
-// Threads of ours take no signals: they are the main thread's.
-std::thread start_thread(std::function<void()> body) {
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  const Defer restore([&] { pthread_sigmask(SIG_SETMASK, &before, nullptr); });
-  return std::thread(std::move(body));
 }
 
 }  // namespace
