@@ -40,6 +40,7 @@ set(PROA_USES_shim "")
 # Before main: depends on nothing, and only programs link it.
 set(PROA_USES_start "")
 set(PROA_USES_engine fabric oci kernel base)
+set(PROA_USES_kube net kernel base)
 set(PROA_USES_cli engine fabric oci kernel base)
 
 # Short-lived roles are paid for by the page: these modules are built for size.
