@@ -4,7 +4,7 @@
 
 #include "base/error.h"
 #include "kube/codec/conform.h"
-#include "kube/codec/quantity.h"
+#include "net/base64.h"
 
 namespace proa::kube {
 namespace {
@@ -248,8 +248,14 @@ void default_priority_level(Arena& arena, Value& level) {
 }
 
 void default_secret(Arena& arena, Value& secret) {
-  // stringData is written only: it goes to data, in base64, by the request's handler.
-  if (secret.string("type").empty()) secret.set(arena, "type", Value::view("Opaque"));
+  // stringData is write-only: it goes over data.
+  const Value texts = secret.get("stringData");
+  if (texts.size() > 0) {
+    Value& data = secret.child(arena, "data");
+    for (const Member& member : texts.members())
+      data.set(arena, member.key, Value::text(arena, net::base64_encode(member.value.as_string())));
+  }
+  secret.erase("stringData");
 }
 
 struct Rule {

@@ -45,6 +45,7 @@ std::string aggregate(const std::vector<FieldError>& errors) {
     std::string message = error.message();
     if (std::ranges::find(messages, message) == messages.end()) messages.push_back(std::move(message));
   }
+  if (messages.empty()) return {};
   if (messages.size() == 1) return messages[0];
   std::string out = "[";
   for (const std::string& message : messages) out += cat(out.size() > 1 ? ", " : "", message);

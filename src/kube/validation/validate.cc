@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/error.h"
 #include "kube/validation/rules.h"
 
 namespace proa::kube {
@@ -48,6 +49,20 @@ std::vector<FieldError> united(Checks& structure, Checks& rules) {
 }
 
 }  // namespace
+
+ApiError invalid(std::string_view group, std::string_view kind, std::string_view name,
+                 const std::vector<FieldError>& errors) {
+  ApiError out;
+  out.code = 422;
+  out.reason = "Invalid";
+  out.group = group;
+  out.kind = kind;
+  out.name = name;
+  out.message = cat(kind, group.empty() ? "" : ".", group, " ", quoted(name), " is invalid: ", aggregate(errors));
+  for (const FieldError& error : errors)
+    out.causes.push_back({std::string(error.reason()), error.body(), error.field});
+  return out;
+}
 
 std::vector<FieldError> validate_create(const ResourceView& resource, const Value& object) {
   Checks structure, checks;

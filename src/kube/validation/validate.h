@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "kube/object/status.h"
 #include "kube/object/value.h"
 #include "kube/schema/table.h"
 #include "kube/validation/checks.h"
@@ -17,6 +18,10 @@ std::vector<FieldError> validate_create(const ResourceView& resource, const Valu
 // `old_object` is what is stored. With `subresource` "status" only the metadata is looked at.
 std::vector<FieldError> validate_update(const ResourceView& resource, const Value& object, const Value& old_object,
                                         std::string_view subresource = {});
+
+// The answer to a request with such an object: 422 Invalid, each error a cause. `kind` is "Deployment".
+ApiError invalid(std::string_view group, std::string_view kind, std::string_view name,
+                 const std::vector<FieldError>& errors);
 
 // The schema's rules alone, of any struct; used for CRDs' and embedded objects too.
 void validate_structure(TypeView type, const Spot& object);
