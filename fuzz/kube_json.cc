@@ -1,8 +1,7 @@
 // API objects as JSON: what is read prints and reads back as the same value, and conforming is final.
-#include "kube/object/json.h"
-
 #include "fuzz.h"
 #include "kube/codec/conform.h"
+#include "kube/object/json.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace proa::kube;

@@ -1,13 +1,15 @@
 // API objects as protobuf: whatever the bytes, an error or an object that survives a round trip.
-#include "kube/codec/protobuf.h"
-
 #include "fuzz.h"
 #include "kube/codec/conform.h"
+#include "kube/codec/protobuf.h"
 #include "kube/object/json.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace proa::kube;
-  static constexpr std::string_view kKinds[][3] = {{"", "v1", "Pod"}, {"apps", "v1", "Deployment"}, {"apiextensions.k8s.io", "v1", "CustomResourceDefinition"}, {"meta", "v1", "DeleteOptions"}};
+  static constexpr std::string_view kKinds[][3] = {{"", "v1", "Pod"},
+                                                   {"apps", "v1", "Deployment"},
+                                                   {"apiextensions.k8s.io", "v1", "CustomResourceDefinition"},
+                                                   {"meta", "v1", "DeleteOptions"}};
   if (size == 0) return 0;
   const auto& kind = kKinds[data[0] % std::size(kKinds)];
   const TypeView type = builtin().find_type(kind[0], kind[1], kind[2]);

@@ -1,8 +1,7 @@
 // API objects as YAML: what is read prints and reads back as the same value.
-#include "kube/object/yaml.h"
-
 #include "fuzz.h"
 #include "kube/object/json.h"
+#include "kube/object/yaml.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace proa::kube;

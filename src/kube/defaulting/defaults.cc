@@ -25,7 +25,8 @@ bool is_latest(std::string_view image) {
 
 void default_container(Arena& arena, Value& container) {
   if (container.string("imagePullPolicy").empty())
-    container.set(arena, "imagePullPolicy", Value::view(is_latest(container.string("image")) ? "Always" : "IfNotPresent"));
+    container.set(arena, "imagePullPolicy",
+                  Value::view(is_latest(container.string("image")) ? "Always" : "IfNotPresent"));
   // A limit without a request is the request.
   const Value limits = container.get({"resources", "limits"});
   if (limits.size() == 0) return;
@@ -37,18 +38,23 @@ void default_pod_spec(Arena& arena, Value& spec) {
   const bool host = spec.get("hostNetwork").as_bool();
   for (const std::string_view list : {"initContainers", "containers", "ephemeralContainers"})
     for (Value& container : spec.get(list).items()) {
-      if (list != "ephemeralContainers") default_container(arena, container);
+      if (list != "ephemeralContainers")
+        default_container(arena, container);
       else if (container.string("imagePullPolicy").empty())
-        container.set(arena, "imagePullPolicy", Value::view(is_latest(container.string("image")) ? "Always" : "IfNotPresent"));
+        container.set(arena, "imagePullPolicy",
+                      Value::view(is_latest(container.string("image")) ? "Always" : "IfNotPresent"));
       if (host)
-        for (Value& port : container.get("ports").items()) set_missing(arena, port, "hostPort", port.get("containerPort"));
+        for (Value& port : container.get("ports").items())
+          set_missing(arena, port, "hostPort", port.get("containerPort"));
     }
   for (Value& volume : spec.get("volumes").items())
     if (volume.size() == 1) volume.add(arena, "emptyDir", Value::object(arena));
   // The old name follows the new one.
   const Value account = spec.get("serviceAccountName");
-  if (!account.as_string().empty()) spec.set(arena, "serviceAccount", account);
-  else if (const Value old = spec.get("serviceAccount"); !old.as_string().empty()) spec.set(arena, "serviceAccountName", old);
+  if (!account.as_string().empty())
+    spec.set(arena, "serviceAccount", account);
+  else if (const Value old = spec.get("serviceAccount"); !old.as_string().empty())
+    spec.set(arena, "serviceAccountName", old);
 }
 
 void default_template(Arena& arena, Value& object, std::initializer_list<std::string_view> path) {
@@ -64,14 +70,17 @@ void default_service(Arena& arena, Value& service) {
   const std::string_view type = spec.string("type");
   for (Value& port : spec.get("ports").items()) {
     const Value target = port.get("targetPort");
-    const bool unset = target.is_null() || (target.is_int() && target.as_int() == 0) || (target.is_string() && target.as_string().empty());
+    const bool unset = target.is_null() || (target.is_int() && target.as_int() == 0) ||
+                       (target.is_string() && target.as_string().empty());
     if (unset) port.set(arena, "targetPort", port.get("port"));
   }
   if (spec.string("sessionAffinity") == "ClientIP")
-    set_missing(arena, spec.child(arena, "sessionAffinityConfig").child(arena, "clientIP"), "timeoutSeconds", Value::integer(10800));
-  const bool external = type == "NodePort" || type == "LoadBalancer" ||
-                        (type == "ClusterIP" && spec.get("externalIPs").size() > 0);
-  if (external && spec.string("externalTrafficPolicy").empty()) spec.set(arena, "externalTrafficPolicy", Value::view("Cluster"));
+    set_missing(arena, spec.child(arena, "sessionAffinityConfig").child(arena, "clientIP"), "timeoutSeconds",
+                Value::integer(10800));
+  const bool external =
+      type == "NodePort" || type == "LoadBalancer" || (type == "ClusterIP" && spec.get("externalIPs").size() > 0);
+  if (external && spec.string("externalTrafficPolicy").empty())
+    spec.set(arena, "externalTrafficPolicy", Value::view("Cluster"));
   if (type != "ExternalName") set_missing(arena, spec, "internalTrafficPolicy", Value::view("Cluster"));
   if (type == "LoadBalancer") set_missing(arena, spec, "allocateLoadBalancerNodePorts", Value::boolean(true));
 }
@@ -96,14 +105,16 @@ void default_controller(Arena& arena, Value& controller) {
 void default_node(Arena& arena, Value& node) {
   Value& status = node.child(arena, "status");
   const Value capacity = status.get("capacity");
-  if (capacity.size() > 0 && status.get("allocatable").size() == 0) status.set(arena, "allocatable", clone_shape(arena, capacity));
+  if (capacity.size() > 0 && status.get("allocatable").size() == 0)
+    status.set(arena, "allocatable", clone_shape(arena, capacity));
 }
 
 void default_limit_range(Arena& arena, Value& range) {
   for (Value& limit : range.get({"spec", "limits"}).items()) {
     if (limit.string("type") != "Container") continue;
     // max → default → defaultRequest ← min
-    for (const auto& [from, to] : {std::pair("max", "default"), std::pair("default", "defaultRequest"), std::pair("min", "defaultRequest")}) {
+    for (const auto& [from, to] :
+         {std::pair("max", "default"), std::pair("default", "defaultRequest"), std::pair("min", "defaultRequest")}) {
       const Value source = limit.get(from);
       if (source.size() == 0) continue;
       Value& target = limit.child(arena, to);
@@ -159,7 +170,8 @@ void default_job_spec(Arena& arena, Value& spec) {
 void default_job(Arena& arena, Value& job) {
   const Value labels = job.get({"spec", "template", "metadata", "labels"});
   Value& metadata = job.child(arena, "metadata");
-  if (labels.size() > 0 && metadata.get("labels").size() == 0) metadata.set(arena, "labels", clone_shape(arena, labels));
+  if (labels.size() > 0 && metadata.get("labels").size() == 0)
+    metadata.set(arena, "labels", clone_shape(arena, labels));
   default_job_spec(arena, job.child(arena, "spec"));
 }
 
@@ -230,7 +242,8 @@ void default_definition(Arena& arena, Value& definition) {
   const std::string_view kind = names.string("kind");
   if (names.string("singular").empty()) {
     std::string singular(kind);
-    std::ranges::transform(singular, singular.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+    std::ranges::transform(singular, singular.begin(),
+                           [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
     names.set(arena, "singular", Value::text(arena, singular));
   }
   if (names.string("listKind").empty() && !kind.empty())

@@ -6,7 +6,8 @@ namespace proa::kube {
 namespace {
 
 // "deployments.apps" names a resource and its group.
-ApiError about(int code, std::string_view reason, std::string_view resource, std::string_view name, std::string message) {
+ApiError about(int code, std::string_view reason, std::string_view resource, std::string_view name,
+               std::string message) {
   ApiError out;
   out.code = code;
   out.reason = reason;
@@ -71,9 +72,9 @@ ApiError already_exists(std::string_view resource, std::string_view name) {
 }
 
 ApiError conflict(std::string_view resource, std::string_view name, std::string_view why) {
-  if (why.empty())
-    why = "the object has been modified; please apply your changes to the latest version and try again";
-  return about(409, "Conflict", resource, name, cat("Operation cannot be fulfilled on ", resource, " \"", name, "\": ", why));
+  if (why.empty()) why = "the object has been modified; please apply your changes to the latest version and try again";
+  return about(409, "Conflict", resource, name,
+               cat("Operation cannot be fulfilled on ", resource, " \"", name, "\": ", why));
 }
 
 ApiError forbidden(std::string_view resource, std::string_view name, std::string_view why) {
@@ -86,7 +87,8 @@ ApiError unauthorized() { return plain(401, "Unauthorized", "Unauthorized"); }
 ApiError bad_request(std::string_view why) { return plain(400, "BadRequest", why); }
 
 ApiError method_not_supported(std::string_view resource, std::string_view verb) {
-  return about(405, "MethodNotAllowed", resource, "", cat(verb, " is not supported on resources of kind \"", resource, "\""));
+  return about(405, "MethodNotAllowed", resource, "",
+               cat(verb, " is not supported on resources of kind \"", resource, "\""));
 }
 
 ApiError not_acceptable(std::string_view why) { return plain(406, "NotAcceptable", why); }

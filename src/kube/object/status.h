@@ -16,7 +16,7 @@ struct StatusCause {
 // What went wrong, for whom it may concern. A code of 0 is no error.
 struct ApiError {
   int code = 0;
-  std::string reason;   // "NotFound"
+  std::string reason;  // "NotFound"
   std::string message;
   // details; left out when all are empty.
   std::string name, group, kind, uid;

@@ -28,7 +28,9 @@ std::vector<Group> groups_of(std::span<const Table* const> tables) {
       at->versions.push_back(gv);
     }
   for (Group& group : out)
-    std::ranges::sort(group.versions, [](const GroupVersionView& a, const GroupVersionView& b) { return version_before(a.version(), b.version()); });
+    std::ranges::sort(group.versions, [](const GroupVersionView& a, const GroupVersionView& b) {
+      return version_before(a.version(), b.version());
+    });
   return out;
 }
 
@@ -137,7 +139,8 @@ void add_legacy(Arena& arena, Value& list, const ResourceView& resource) {
     const SubresourceView part = resource.subresource(i);
     const Body body = body_of(resource, part);
     const bool other = body.group != gv.group() || body.version != gv.version();
-    list.push(arena, legacy_resource(arena, cat(resource.plural(), "/", part.name), "", resource.namespaced(), body, other, part.verbs));
+    list.push(arena, legacy_resource(arena, cat(resource.plural(), "/", part.name), "", resource.namespaced(), body,
+                                     other, part.verbs));
   }
 }
 
@@ -201,7 +204,9 @@ std::string aggregated_discovery(std::span<const Table* const> tables, bool core
 std::string api_versions(std::string_view server_address) {
   std::string address;
   write_json_string(address, server_address);
-  return cat(R"({"kind":"APIVersions","versions":["v1"],"serverAddressByClientCIDRs":[{"clientCIDR":"0.0.0.0/0","serverAddress":)", address, "}]}");
+  return cat(
+      R"({"kind":"APIVersions","versions":["v1"],"serverAddressByClientCIDRs":[{"clientCIDR":"0.0.0.0/0","serverAddress":)",
+      address, "}]}");
 }
 
 std::string api_group_list(std::span<const Table* const> tables) {

@@ -13,8 +13,8 @@ namespace proa::kube {
 // priority. `version` is apidiscovery.k8s.io's: "v2" or "v2beta1".
 std::string aggregated_discovery(std::span<const Table* const> tables, bool core, std::string_view version);
 
-std::string api_versions(std::string_view server_address);                    // /api
-std::string api_group_list(std::span<const Table* const> tables);             // /apis
+std::string api_versions(std::string_view server_address);                            // /api
+std::string api_group_list(std::span<const Table* const> tables);                     // /apis
 std::string api_group(std::span<const Table* const> tables, std::string_view group);  // /apis/GROUP; empty if unknown
 // /api/v1 and /apis/GROUP/VERSION; empty if unknown.
 std::string api_resource_list(std::span<const Table* const> tables, std::string_view group, std::string_view version);

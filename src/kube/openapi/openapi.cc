@@ -97,7 +97,8 @@ class Generator {
     if (type.size() > 0 || type.is_kind()) {
       JsonObject properties(object.key("properties"));
       if (type.is_kind()) {
-        properties.raw("apiVersion", R"({"type":"string","description":"The group and version of this form of the object."})");
+        properties.raw("apiVersion",
+                       R"({"type":"string","description":"The group and version of this form of the object."})");
         properties.raw("kind", R"({"type":"string","description":"The kind of the object."})");
       }
       add_properties(properties, type, required);
@@ -131,8 +132,10 @@ class Generator {
   void add_reference(JsonObject& schema, TypeView type, bool bare) {
     const std::string target = quoted_json(reference(type));
     // In v3 a reference stands alone, so others go beside an allOf.
-    if (v3_ && !bare) schema.raw("allOf", cat("[{\"$ref\":", target, "}]"));
-    else schema.raw("$ref", target);
+    if (v3_ && !bare)
+      schema.raw("allOf", cat("[{\"$ref\":", target, "}]"));
+    else
+      schema.raw("$ref", target);
   }
 
   void add_form(JsonObject& schema, NodeView node) {
@@ -159,18 +162,12 @@ class Generator {
         return schema.raw("oneOf", R"([{"type":"integer"},{"type":"string"}])");
       case Form::kRaw:
       case Form::kFields: return simple("object", "");
-      case Form::kStrings:
-        schema.text("type", "array");
-        return schema.raw("items", R"({"type":"string"})");
+      case Form::kStrings: schema.text("type", "array"); return schema.raw("items", R"({"type":"string"})");
       case Form::kStruct:
         if (named(node.type())) return add_reference(schema, node.type(), false);
         return members(schema, node.type());
-      case Form::kList:
-        schema.text("type", "array");
-        return nested(schema, "items", node.element());
-      case Form::kMap:
-        schema.text("type", "object");
-        return nested(schema, "additionalProperties", node.element());
+      case Form::kList: schema.text("type", "array"); return nested(schema, "items", node.element());
+      case Form::kMap: schema.text("type", "object"); return nested(schema, "additionalProperties", node.element());
       case Form::kAny:
       case Form::kSchemaOrBool:
       case Form::kSchemaOrList:
@@ -180,8 +177,10 @@ class Generator {
 
   void add_schema(JsonObject& schema, NodeView node) {
     add_form(schema, node);
-    if (node.has(NodeRecord::kSet)) schema.text("x-kubernetes-list-type", "set");
-    else if (node.has(NodeRecord::kKeyed)) schema.text("x-kubernetes-list-type", "map");
+    if (node.has(NodeRecord::kSet))
+      schema.text("x-kubernetes-list-type", "set");
+    else if (node.has(NodeRecord::kKeyed))
+      schema.text("x-kubernetes-list-type", "map");
     else if (node.has(NodeRecord::kAtomic))
       schema.text(node.is_list() ? "x-kubernetes-list-type" : "x-kubernetes-map-type", "atomic");
     if (node.has(NodeRecord::kPreserve)) schema.raw("x-kubernetes-preserve-unknown-fields", "true");
@@ -237,10 +236,12 @@ class Generator {
   void add_parameters(std::string& out, const ResourceView& resource, std::string_view action, bool item) {
     std::string list;
     const auto query = [&](std::string_view name, std::string_view type) {
-      list += cat(list.empty() ? "" : ",", "{\"name\":\"", name, "\",\"in\":\"query\",", v3_ ? "\"schema\":{" : "", "\"type\":\"", type, "\"", v3_ ? "}" : "", ",\"uniqueItems\":true}");
+      list += cat(list.empty() ? "" : ",", "{\"name\":\"", name, "\",\"in\":\"query\",", v3_ ? "\"schema\":{" : "",
+                  "\"type\":\"", type, "\"", v3_ ? "}" : "", ",\"uniqueItems\":true}");
     };
     const auto path = [&](std::string_view name) {
-      list += cat(list.empty() ? "" : ",", "{\"name\":\"", name, "\",\"in\":\"path\",\"required\":true,", v3_ ? "\"schema\":{" : "", "\"type\":\"string\"", v3_ ? "}" : "", ",\"uniqueItems\":true}");
+      list += cat(list.empty() ? "" : ",", "{\"name\":\"", name, "\",\"in\":\"path\",\"required\":true,",
+                  v3_ ? "\"schema\":{" : "", "\"type\":\"string\"", v3_ ? "}" : "", ",\"uniqueItems\":true}");
     };
     if (item) path("name");
     if (resource.namespaced()) path("namespace");
@@ -250,7 +251,9 @@ class Generator {
       if (action == "patch") query("force", "boolean");
     }
     if (action == "list" || action == "deletecollection") {
-      for (const std::string_view name : {"continue", "fieldSelector", "labelSelector", "resourceVersion", "resourceVersionMatch"}) query(name, "string");
+      for (const std::string_view name :
+           {"continue", "fieldSelector", "labelSelector", "resourceVersion", "resourceVersionMatch"})
+        query(name, "string");
       for (const std::string_view name : {"limit", "timeoutSeconds"}) query(name, "integer");
       query("sendInitialEvents", "boolean");
     }
@@ -262,14 +265,17 @@ class Generator {
       query("orphanDependents", "boolean");
       query("propagationPolicy", "string");
     }
-    const bool body = action == "post" || action == "put" || action == "patch" || action == "delete" || action == "deletecollection";
-    if (!v3_ && body) list += cat(",{\"name\":\"body\",\"in\":\"body\",\"schema\":", body_schema(resource, action), "}");
+    const bool body =
+        action == "post" || action == "put" || action == "patch" || action == "delete" || action == "deletecollection";
+    if (!v3_ && body)
+      list += cat(",{\"name\":\"body\",\"in\":\"body\",\"schema\":", body_schema(resource, action), "}");
     out += cat("[", list, "]");
   }
 
   std::string body_schema(const ResourceView& resource, std::string_view action) {
     if (action == "patch") return R"({"type":"object"})";
-    const TypeView type = action.starts_with("delete") ? builtin().find_type("meta", "v1", "DeleteOptions") : resource.type();
+    const TypeView type =
+        action.starts_with("delete") ? builtin().find_type("meta", "v1", "DeleteOptions") : resource.type();
     if (!named(type)) return R"({"type":"object"})";
     return cat("{\"$ref\":", quoted_json(reference(type)), "}");
   }
@@ -278,26 +284,41 @@ class Generator {
                      std::string_view subresource) {
     const GroupVersionView gv = resource.group_version();
     JsonObject object(item.key(operation.method));
-    object.raw("tags", cat("[", quoted_json(cat(gv.group().empty() ? "core" : gv.group().substr(0, gv.group().find('.')), "_", gv.version())), "]"));
-    object.text("operationId", cat(operation.prefix, camel(gv.group().empty() ? "core" : gv.group().substr(0, gv.group().find('.'))), camel(gv.version()),
-                                   resource.namespaced() ? "Namespaced" : "", resource.kind(), camel(subresource)));
+    object.raw("tags", cat("[",
+                           quoted_json(cat(gv.group().empty() ? "core" : gv.group().substr(0, gv.group().find('.')),
+                                           "_", gv.version())),
+                           "]"));
+    object.text(
+        "operationId",
+        cat(operation.prefix, camel(gv.group().empty() ? "core" : gv.group().substr(0, gv.group().find('.'))),
+            camel(gv.version()), resource.namespaced() ? "Namespaced" : "", resource.kind(), camel(subresource)));
     add_parameters(object.key("parameters"), resource, operation.action, single);
     const bool body = operation.action == "post" || operation.action == "put" || operation.action == "patch";
     if (v3_ && body) {
       const std::string schema = body_schema(resource, operation.action);
-      static constexpr std::string_view kPatches[] = {"application/apply-patch+yaml", "application/json-patch+json", "application/merge-patch+json", "application/strategic-merge-patch+json"};
+      static constexpr std::string_view kPatches[] = {"application/apply-patch+yaml", "application/json-patch+json",
+                                                      "application/merge-patch+json",
+                                                      "application/strategic-merge-patch+json"};
       std::string content;
       if (operation.action == "patch")
-        for (const std::string_view media : kPatches) content += cat(content.empty() ? "" : ",", quoted_json(media), ":{\"schema\":", schema, "}");
-      else content = cat("\"*/*\":{\"schema\":", schema, "}");
+        for (const std::string_view media : kPatches)
+          content += cat(content.empty() ? "" : ",", quoted_json(media), ":{\"schema\":", schema, "}");
+      else
+        content = cat("\"*/*\":{\"schema\":", schema, "}");
       object.raw("requestBody", cat("{\"content\":{", content, "},\"required\":true}"));
     }
-    if (!v3_) object.raw("produces", R"(["application/json","application/yaml","application/vnd.kubernetes.protobuf"])");
+    if (!v3_)
+      object.raw("produces", R"(["application/json","application/yaml","application/vnd.kubernetes.protobuf"])");
     const TypeView list = gv.find_type(cat(resource.kind(), "List"));
-    const TypeView answer = operation.action == "list" && list ? list : operation.action.starts_with("delete") ? builtin().find_type("meta", "v1", "Status") : resource.type();
-    const std::string schema = named(answer) ? cat("{\"$ref\":", quoted_json(reference(answer)), "}") : std::string(R"({"type":"object"})");
-    object.raw("responses", v3_ ? cat("{\"200\":{\"description\":\"OK\",\"content\":{\"application/json\":{\"schema\":", schema, "}}}}")
-                                : cat("{\"200\":{\"description\":\"OK\",\"schema\":", schema, "}}"));
+    const TypeView answer = operation.action == "list" && list       ? list
+                            : operation.action.starts_with("delete") ? builtin().find_type("meta", "v1", "Status")
+                                                                     : resource.type();
+    const std::string schema =
+        named(answer) ? cat("{\"$ref\":", quoted_json(reference(answer)), "}") : std::string(R"({"type":"object"})");
+    object.raw(
+        "responses",
+        v3_ ? cat("{\"200\":{\"description\":\"OK\",\"content\":{\"application/json\":{\"schema\":", schema, "}}}}")
+            : cat("{\"200\":{\"description\":\"OK\",\"schema\":", schema, "}}"));
     object.text("x-kubernetes-action", operation.action);
     JsonObject gvk(object.key("x-kubernetes-group-version-kind"));
     gvk.text("group", gv.group());
@@ -306,13 +327,24 @@ class Generator {
   }
 
   void add_resource(JsonObject& paths, const ResourceView& resource) {
-    static constexpr Operation kCollection[] = {{"get", "list", "list", kList}, {"post", "post", "create", kCreate}, {"delete", "deletecollection", "deleteCollection", kDeleteCollection}};
-    static constexpr Operation kItem[] = {{"get", "get", "read", kGet}, {"put", "put", "replace", kUpdate}, {"patch", "patch", "patch", kPatch}, {"delete", "delete", "delete", kDelete}};
-    static constexpr Operation kPart[] = {{"get", "get", "read", kGet}, {"put", "put", "replace", kUpdate}, {"patch", "patch", "patch", kPatch}, {"post", "post", "create", kCreate}};
+    static constexpr Operation kCollection[] = {{"get", "list", "list", kList},
+                                                {"post", "post", "create", kCreate},
+                                                {"delete", "deletecollection", "deleteCollection", kDeleteCollection}};
+    static constexpr Operation kItem[] = {{"get", "get", "read", kGet},
+                                          {"put", "put", "replace", kUpdate},
+                                          {"patch", "patch", "patch", kPatch},
+                                          {"delete", "delete", "delete", kDelete}};
+    static constexpr Operation kPart[] = {{"get", "get", "read", kGet},
+                                          {"put", "put", "replace", kUpdate},
+                                          {"patch", "patch", "patch", kPatch},
+                                          {"post", "post", "create", kCreate}};
     const GroupVersionView gv = resource.group_version();
-    const std::string base = cat("/", openapi_v3_path(gv.group(), gv.version()), "/", resource.namespaced() ? "namespaces/{namespace}/" : "", resource.plural());
-    const auto add = [&](const std::string& path, std::span<const Operation> operations, uint16_t verbs, bool single, std::string_view subresource) {
-      if (std::ranges::none_of(operations, [&](const Operation& operation) { return (operation.verb & verbs) != 0; })) return;
+    const std::string base = cat("/", openapi_v3_path(gv.group(), gv.version()), "/",
+                                 resource.namespaced() ? "namespaces/{namespace}/" : "", resource.plural());
+    const auto add = [&](const std::string& path, std::span<const Operation> operations, uint16_t verbs, bool single,
+                         std::string_view subresource) {
+      if (std::ranges::none_of(operations, [&](const Operation& operation) { return (operation.verb & verbs) != 0; }))
+        return;
       JsonObject item(paths.key(path));
       for (const Operation& operation : operations)
         if ((operation.verb & verbs) != 0) add_operation(item, resource, operation, single, subresource);
@@ -384,7 +416,9 @@ std::string openapi_v3_index(std::span<const OpenApiEntry> entries) {
     JsonObject document(out);
     JsonObject paths(document.key("paths"));
     for (const OpenApiEntry& entry : entries)
-      paths.raw(entry.path, cat("{\"serverRelativeURL\":", quoted_json(cat("/openapi/v3/", entry.path, "?hash=", entry.hash)), "}"));
+      paths.raw(
+          entry.path,
+          cat("{\"serverRelativeURL\":", quoted_json(cat("/openapi/v3/", entry.path, "?hash=", entry.hash)), "}"));
   }
   return out;
 }

@@ -75,8 +75,18 @@ Value make_table(Arena& arena, const ResourceView& resource, std::span<const Val
   };
   for (size_t i = 0; i < resource.column_count(); ++i) define(resource.column(i));
   if (resource.column_count() == 0) {
-    define({.name = "Name", .type = "string", .format = "name", .description = "Name of the object.", .source = "", .priority = 0});
-    define({.name = "Created At", .type = "date", .format = "", .description = "When the object was made.", .source = "", .priority = 0});
+    define({.name = "Name",
+            .type = "string",
+            .format = "name",
+            .description = "Name of the object.",
+            .source = "",
+            .priority = 0});
+    define({.name = "Created At",
+            .type = "date",
+            .format = "",
+            .description = "When the object was made.",
+            .source = "",
+            .priority = 0});
   }
   Value rows = Value::array(arena, objects.size());
   for (const Value& object : objects) {

@@ -26,7 +26,8 @@ std::string join(const std::vector<std::string>& parts, std::string_view between
 // At most `most`, then "+ 2 more...".
 std::string some(const std::vector<std::string>& parts, size_t most) {
   if (parts.size() <= most) return join(parts);
-  return cat(join({parts.begin(), parts.begin() + static_cast<ptrdiff_t>(most)}), " + ", parts.size() - most, " more...");
+  return cat(join({parts.begin(), parts.begin() + static_cast<ptrdiff_t>(most)}), " + ", parts.size() - most,
+             " more...");
 }
 
 std::string printed(const Value& value) {
@@ -66,12 +67,6 @@ struct PodState {
   std::string last_restart;
 };
 
-const Value* status_of(const Value& statuses, std::string_view name) {
-  for (const Value& status : statuses.items())
-    if (status.string("name") == name) return &status;
-  return nullptr;
-}
-
 bool restartable(const Value& spec, std::string_view name) {
   for (const Value& container : spec.get("initContainers").items())
     if (container.string("name") == name) return container.string("restartPolicy") == "Always";
@@ -99,7 +94,8 @@ bool initializing(const Value& pod, PodState& out) {
       if (status.get("ready").as_bool()) ++out.ready;
       continue;
     }
-    if (!terminated.is_null()) out.reason = exit_reason(terminated, "Init:");
+    if (!terminated.is_null())
+      out.reason = exit_reason(terminated, "Init:");
     else if (!waiting.string("reason").empty() && waiting.string("reason") != "PodInitializing")
       out.reason = cat("Init:", waiting.string("reason"));
     else
@@ -119,8 +115,10 @@ void running(const Value& pod, PodState& out) {
     if (last.as_string() > out.last_restart) out.last_restart = last.as_string();
     const Value terminated = status.get({"state", "terminated"});
     const std::string_view waiting = status.string({"state", "waiting", "reason"});
-    if (!waiting.empty()) out.reason = waiting;
-    else if (!terminated.is_null()) out.reason = exit_reason(terminated, "");
+    if (!waiting.empty())
+      out.reason = waiting;
+    else if (!terminated.is_null())
+      out.reason = exit_reason(terminated, "");
     else if (status.get("ready").as_bool() && !status.get({"state", "running"}).is_null()) {
       has_running = true;
       ++out.ready;
@@ -137,15 +135,18 @@ PodState pod_state(const Value& pod) {
   PodState out;
   out.reason = pod.string({"status", "phase"});
   if (const std::string_view reason = pod.string({"status", "reason"}); !reason.empty()) out.reason = reason;
-  if (const Value* scheduled = condition(pod, "PodScheduled"); scheduled != nullptr && scheduled->string("reason") == "SchedulingGated")
+  if (const Value* scheduled = condition(pod, "PodScheduled");
+      scheduled != nullptr && scheduled->string("reason") == "SchedulingGated")
     out.reason = "SchedulingGated";
   const Value* initialized = condition(pod, "Initialized");
   const bool held = initializing(pod, out);
   if (!held || (initialized != nullptr && initialized->string("status") == "True")) running(pod, out);
   const bool deleted = !pod.get({"metadata", "deletionTimestamp"}).is_null();
   const std::string_view phase = pod.string({"status", "phase"});
-  if (deleted && pod.string({"status", "reason"}) == "NodeLost") out.reason = "Unknown";
-  else if (deleted && phase != "Succeeded" && phase != "Failed") out.reason = "Terminating";
+  if (deleted && pod.string({"status", "reason"}) == "NodeLost")
+    out.reason = "Unknown";
+  else if (deleted && phase != "Succeeded" && phase != "Failed")
+    out.reason = "Terminating";
   return out;
 }
 
@@ -193,12 +194,17 @@ Value container_list(const Cell& cell, std::string_view field) {
 }
 Value container_names(const Cell& cell) { return container_list(cell, "name"); }
 Value container_images(const Cell& cell) { return container_list(cell, "image"); }
-Value template_labels(const Cell& cell) { return text(cell, labels_text(cell.object.get({"template", "metadata", "labels"}))); }
+Value template_labels(const Cell& cell) {
+  return text(cell, labels_text(cell.object.get({"template", "metadata", "labels"})));
+}
 Value selector_cell(const Cell& cell) { return text(cell, selector_text(cell.object.get({"spec", "selector"}))); }
 Value selector_map(const Cell& cell) { return text(cell, labels_text(cell.object.get({"spec", "selector"}))); }
-Value cron_selector(const Cell& cell) { return text(cell, selector_text(cell.object.get({"spec", "jobTemplate", "spec", "selector"}))); }
+Value cron_selector(const Cell& cell) {
+  return text(cell, selector_text(cell.object.get({"spec", "jobTemplate", "spec", "selector"})));
+}
 Value deployment_ready(const Cell& cell) {
-  return text(cell, cat(cell.object.get({"status", "readyReplicas"}).as_int(), "/", cell.object.get({"spec", "replicas"}).as_int()));
+  return text(cell, cat(cell.object.get({"status", "readyReplicas"}).as_int(), "/",
+                        cell.object.get({"spec", "replicas"}).as_int()));
 }
 Value daemonset_nodes(const Cell& cell) {
   return text(cell, labels_text(cell.object.get({"spec", "template", "spec", "nodeSelector"})));
@@ -228,8 +234,12 @@ Value job_duration(const Cell& cell) {
   const auto end = parse_time(cell.object.string({"status", "completionTime"}));
   return text(cell, human_duration((end ? end->seconds : cell.now) - start->seconds));
 }
-Value cron_suspend(const Cell& cell) { return text(cell, cell.object.get({"spec", "suspend"}).as_bool() ? "True" : "False"); }
-Value cron_active(const Cell& cell) { return Value::integer(static_cast<int64_t>(cell.object.get({"status", "active"}).size())); }
+Value cron_suspend(const Cell& cell) {
+  return text(cell, cell.object.get({"spec", "suspend"}).as_bool() ? "True" : "False");
+}
+Value cron_active(const Cell& cell) {
+  return Value::integer(static_cast<int64_t>(cell.object.get({"status", "active"}).size()));
+}
 Value cron_last(const Cell& cell) {
   const Value last = cell.object.get({"status", "lastScheduleTime"});
   return text(cell, last.is_null() ? std::string(kNone) : age(last, cell.now));
@@ -244,10 +254,12 @@ Value revision_owner(const Cell& cell) {
   for (const Value& owner : cell.object.get({"metadata", "ownerReferences"}).items()) {
     if (!owner.get("controller").as_bool()) continue;
     std::string kind(owner.string("kind"));
-    std::ranges::transform(kind, kind.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+    std::ranges::transform(kind, kind.begin(),
+                           [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
     const std::string_view version = owner.string("apiVersion");
     const size_t slash = version.find('/');
-    return text(cell, cat(kind, slash == std::string_view::npos ? "" : ".", version.substr(0, slash == std::string_view::npos ? 0 : slash), "/", owner.string("name")));
+    return text(cell, cat(kind, slash == std::string_view::npos ? "" : ".",
+                          version.substr(0, slash == std::string_view::npos ? 0 : slash), "/", owner.string("name")));
   }
   return text(cell, kNone);
 }
@@ -284,7 +296,8 @@ Value hpa_targets(const Cell& cell) {
   return text(cell, parts.empty() ? std::string(kNone) : some(parts, 2));
 }
 Value hpa_reference(const Cell& cell) {
-  return text(cell, cat(cell.object.string({"spec", "scaleTargetRef", "kind"}), "/", cell.object.string({"spec", "scaleTargetRef", "name"})));
+  return text(cell, cat(cell.object.string({"spec", "scaleTargetRef", "kind"}), "/",
+                        cell.object.string({"spec", "scaleTargetRef", "name"})));
 }
 Value hpa_min(const Cell& cell) {
   const Value least = cell.object.get({"spec", "minReplicas"});
@@ -328,7 +341,9 @@ Value ingress_hosts(const Cell& cell) {
   return text(cell, parts.empty() ? "*" : some(parts, 3));
 }
 Value ingress_address(const Cell& cell) { return text(cell, balancer_text(cell.object)); }
-Value ingress_ports(const Cell& cell) { return text(cell, cell.object.get({"spec", "tls"}).size() > 0 ? "80, 443" : "80"); }
+Value ingress_ports(const Cell& cell) {
+  return text(cell, cell.object.get({"spec", "tls"}).size() > 0 ? "80, 443" : "80");
+}
 Value ingress_class_parameters(const Cell& cell) {
   const Value reference = cell.object.get({"spec", "parameters"});
   if (reference.is_null()) return text(cell, kNone);
@@ -389,8 +404,10 @@ Value node_roles(const Cell& cell) {
   constexpr std::string_view kPrefix = "node-role.kubernetes.io/";
   std::vector<std::string> roles;
   for (const Member& label : cell.object.get({"metadata", "labels"}).members()) {
-    if (label.key.starts_with(kPrefix) && label.key.size() > kPrefix.size()) roles.emplace_back(label.key.substr(kPrefix.size()));
-    else if (label.key == "kubernetes.io/role" && !label.value.as_string().empty()) roles.emplace_back(label.value.as_string());
+    if (label.key.starts_with(kPrefix) && label.key.size() > kPrefix.size())
+      roles.emplace_back(label.key.substr(kPrefix.size()));
+    else if (label.key == "kubernetes.io/role" && !label.value.as_string().empty())
+      roles.emplace_back(label.value.as_string());
   }
   std::ranges::sort(roles);
   return or_none(cell, join(roles));
@@ -410,7 +427,8 @@ Value event_object_of(const Cell& cell) {
 Value event_object(const Cell& cell) {
   const Value about = event_object_of(cell);
   std::string kind(about.string("kind"));
-  std::ranges::transform(kind, kind.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+  std::ranges::transform(kind, kind.begin(),
+                         [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
   return text(cell, about.string("name").empty() ? kind : cat(kind, "/", about.string("name")));
 }
 Value event_subobject(const Cell& cell) { return text(cell, event_object_of(cell).string("fieldPath")); }
@@ -435,12 +453,16 @@ Value event_time(const Cell& cell, std::initializer_list<std::string_view> field
   return text(cell, "<unknown>");
 }
 Value event_last(const Cell& cell) {
-  if (const Value observed = cell.object.get({"series", "lastObservedTime"}); !observed.is_null()) return text(cell, age(observed, cell.now));
+  if (const Value observed = cell.object.get({"series", "lastObservedTime"}); !observed.is_null())
+    return text(cell, age(observed, cell.now));
   return event_time(cell, {"lastTimestamp", "deprecatedLastTimestamp", "eventTime", "firstTimestamp"});
 }
-Value event_first(const Cell& cell) { return event_time(cell, {"firstTimestamp", "deprecatedFirstTimestamp", "eventTime"}); }
+Value event_first(const Cell& cell) {
+  return event_time(cell, {"firstTimestamp", "deprecatedFirstTimestamp", "eventTime"});
+}
 Value event_count(const Cell& cell) {
-  for (const Value& count : {cell.object.get({"series", "count"}), cell.object.get("count"), cell.object.get("deprecatedCount")})
+  for (const Value& count :
+       {cell.object.get({"series", "count"}), cell.object.get("count"), cell.object.get("deprecatedCount")})
     if (count.as_int() > 0) return text(cell, cat(count.as_int()));
   return text(cell, "1");
 }
@@ -448,10 +470,12 @@ Value event_count(const Cell& cell) {
 // --- storage
 
 Value modes_of(const Cell& cell, const Value& list) {
-  static constexpr std::pair<std::string_view, std::string_view> kShort[] = {{"ReadWriteOnce", "RWO"}, {"ReadOnlyMany", "ROX"}, {"ReadWriteMany", "RWX"}, {"ReadWriteOncePod", "RWOP"}};
+  static constexpr std::pair<std::string_view, std::string_view> kShort[] = {
+      {"ReadWriteOnce", "RWO"}, {"ReadOnlyMany", "ROX"}, {"ReadWriteMany", "RWX"}, {"ReadWriteOncePod", "RWOP"}};
   std::vector<std::string> parts;
   for (const auto& [mode, name] : kShort)
-    if (std::ranges::any_of(list.items(), [&](const Value& item) { return item.as_string() == mode; })) parts.emplace_back(name);
+    if (std::ranges::any_of(list.items(), [&](const Value& item) { return item.as_string() == mode; }))
+      parts.emplace_back(name);
   return text(cell, join(parts));
 }
 Value pv_modes(const Cell& cell) { return modes_of(cell, cell.object.get({"spec", "accessModes"})); }
@@ -480,15 +504,19 @@ Value volume_mode(const Cell& cell) {
   const std::string_view mode = cell.object.string({"spec", "volumeMode"});
   return text(cell, mode.empty() ? "<unset>" : mode);
 }
-Value class_expansion(const Cell& cell) { return text(cell, cell.object.get("allowVolumeExpansion").as_bool() ? "true" : "false"); }
+Value class_expansion(const Cell& cell) {
+  return text(cell, cell.object.get("allowVolumeExpansion").as_bool() ? "true" : "false");
+}
 Value driver_tokens(const Cell& cell) {
   std::vector<std::string> parts;
-  for (const Value& token : cell.object.get({"spec", "tokenRequests"}).items()) parts.emplace_back(token.string("audience"));
+  for (const Value& token : cell.object.get({"spec", "tokenRequests"}).items())
+    parts.emplace_back(token.string("audience"));
   return text(cell, parts.empty() ? "<unset>" : join(parts));
 }
 Value driver_modes(const Cell& cell) {
   std::vector<std::string> parts;
-  for (const Value& mode : cell.object.get({"spec", "volumeLifecycleModes"}).items()) parts.emplace_back(mode.as_string());
+  for (const Value& mode : cell.object.get({"spec", "volumeLifecycleModes"}).items())
+    parts.emplace_back(mode.as_string());
   return text(cell, parts.empty() ? "<none>" : join(parts));
 }
 
@@ -496,7 +524,9 @@ Value driver_modes(const Cell& cell) {
 
 Value count(const Value& value) { return Value::integer(static_cast<int64_t>(value.size())); }
 Value count_data(const Cell& cell) { return text(cell, cat(cell.object.get("data").size())); }
-Value config_map_data(const Cell& cell) { return text(cell, cat(cell.object.get("data").size() + cell.object.get("binaryData").size())); }
+Value config_map_data(const Cell& cell) {
+  return text(cell, cat(cell.object.get("data").size() + cell.object.get("binaryData").size()));
+}
 Value count_secrets(const Cell& cell) { return text(cell, cat(cell.object.get("secrets").size())); }
 Value count_webhooks(const Cell& cell) { return count(cell.object.get("webhooks")); }
 Value count_validations(const Cell& cell) { return count(cell.object.get({"spec", "validations"})); }
@@ -534,7 +564,8 @@ Value binding_subjects(const Cell& cell, std::string_view kind) {
   std::vector<std::string> parts;
   for (const Value& subject : cell.object.get("subjects").items()) {
     if (subject.string("kind") != kind) continue;
-    parts.push_back(kind == "ServiceAccount" ? cat(subject.string("namespace"), "/", subject.string("name")) : std::string(subject.string("name")));
+    parts.push_back(kind == "ServiceAccount" ? cat(subject.string("namespace"), "/", subject.string("name"))
+                                             : std::string(subject.string("name")));
   }
   return text(cell, join(parts, ", "));
 }
@@ -563,7 +594,8 @@ Value policy_param_ref(const Cell& cell) {
   const Value reference = cell.object.get({"spec", "paramRef"});
   if (reference.is_null()) return text(cell, "<unset>");
   const std::string_view space = reference.string("namespace");
-  return text(cell, cat(space.empty() ? "*" : space, "/", reference.string("name").empty() ? "*" : reference.string("name")));
+  return text(cell,
+              cat(space.empty() ? "*" : space, "/", reference.string("name").empty() ? "*" : reference.string("name")));
 }
 Value flow_missing(const Cell& cell) {
   const Value* dangling = condition(cell.object, "Dangling");
@@ -576,7 +608,9 @@ Value level(const Cell& cell, std::initializer_list<std::string_view> path) {
 Value level_shares(const Cell& cell) { return level(cell, {"spec", "limited", "nominalConcurrencyShares"}); }
 Value level_queues(const Cell& cell) { return level(cell, {"spec", "limited", "limitResponse", "queuing", "queues"}); }
 Value level_hand(const Cell& cell) { return level(cell, {"spec", "limited", "limitResponse", "queuing", "handSize"}); }
-Value level_length(const Cell& cell) { return level(cell, {"spec", "limited", "limitResponse", "queuing", "queueLengthLimit"}); }
+Value level_length(const Cell& cell) {
+  return level(cell, {"spec", "limited", "limitResponse", "queuing", "queueLengthLimit"});
+}
 Value claim_state(const Cell& cell) {
   std::string out = cell.object.get({"status", "allocation"}).is_null() ? "pending" : "allocated";
   if (cell.object.get({"status", "reservedFor"}).size() > 0) out += ",reserved";
@@ -597,7 +631,9 @@ Value api_available(const Cell& cell) {
   if (available->string("status") == "True") return text(cell, "True");
   return text(cell, cat(available->string("status"), " (", available->string("reason"), ")"));
 }
-Value age_cell(const Cell& cell) { return text(cell, age(cell.object.get({"metadata", "creationTimestamp"}), cell.now)); }
+Value age_cell(const Cell& cell) {
+  return text(cell, age(cell.object.get({"metadata", "creationTimestamp"}), cell.now));
+}
 
 struct Named {
   std::string_view name;

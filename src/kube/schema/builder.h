@@ -44,6 +44,11 @@ class TableBuilder {
   void describe_type(uint16_t type, TextId description) { types_[type].description = description; }
   void set_fields(uint16_t type, const std::vector<FieldRecord>& fields);
   uint16_t node_of(uint16_t type) const { return types_[type].node; }
+  // Of a struct's node; that node becomes the type's own.
+  uint16_t type_of(uint16_t node) {
+    types_[nodes_[node].target].node = node;
+    return nodes_[node].target;
+  }
 
   // Types and resources that follow belong to this one.
   void begin_group_version(std::string_view group, std::string_view version, std::string_view package);

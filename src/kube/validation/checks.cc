@@ -14,11 +14,16 @@ struct TypeNames {
 
 // By FieldError::Type.
 constexpr TypeNames kNames[] = {
-    {"Required value", "FieldValueRequired"},    {"Invalid value", "FieldValueInvalid"},
-    {"Unsupported value", "FieldValueNotSupported"}, {"Duplicate value", "FieldValueDuplicate"},
-    {"Forbidden", "FieldValueForbidden"},        {"Too long", "FieldValueTooLong"},
-    {"Too many", "FieldValueTooMany"},           {"Not found", "FieldValueNotFound"},
-    {"Invalid value", "FieldValueTypeInvalid"},  {"Internal error", "InternalError"},
+    {"Required value", "FieldValueRequired"},
+    {"Invalid value", "FieldValueInvalid"},
+    {"Unsupported value", "FieldValueNotSupported"},
+    {"Duplicate value", "FieldValueDuplicate"},
+    {"Forbidden", "FieldValueForbidden"},
+    {"Too long", "FieldValueTooLong"},
+    {"Too many", "FieldValueTooMany"},
+    {"Not found", "FieldValueNotFound"},
+    {"Invalid value", "FieldValueTypeInvalid"},
+    {"Internal error", "InternalError"},
 };
 
 std::string printed(const Value& value) {
@@ -121,8 +126,10 @@ bool Spot::wants_text(std::string_view detail) const {
 
 bool Spot::one_of(std::initializer_list<std::string_view> supported) const {
   if (std::ranges::find(supported, text()) != supported.end()) return true;
-  if (text().empty() && std::ranges::find(supported, "") == supported.end()) required();
-  else unsupported(supported);
+  if (text().empty() && std::ranges::find(supported, "") == supported.end())
+    required();
+  else
+    unsupported(supported);
   return false;
 }
 

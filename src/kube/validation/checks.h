@@ -26,12 +26,12 @@ struct FieldError {
     kInternal
   };
   Type type = Type::kInvalid;
-  std::string field;   // "spec.containers[0].name"
-  std::string value;   // printed; empty if it is not shown
+  std::string field;  // "spec.containers[0].name"
+  std::string value;  // printed; empty if it is not shown
   std::string detail;
 
-  std::string body() const;     // without the field: "Invalid value: -1: must be ..."
-  std::string message() const;  // with it
+  std::string body() const;         // without the field: "Invalid value: -1: must be ..."
+  std::string message() const;      // with it
   std::string_view reason() const;  // of a Status cause: "FieldValueInvalid"
 };
 

@@ -14,16 +14,20 @@ namespace proa::kube {
 void check_port(const Spot& port) { port.invalid(port_number_faults(port.number())); }
 
 void check_port_or_name(const Spot& port) {
-  if (port.value().is_string()) port.invalid(port_name_faults(port.text()));
-  else check_port(port);
+  if (port.value().is_string())
+    port.invalid(port_name_faults(port.text()));
+  else
+    check_port(port);
 }
 
 void check_ip(const Spot& ip) { ip.invalid(ip_faults(ip.text())); }
 
 void check_count_or_percent(const Spot& value) {
   if (!value.present()) return;
-  if (value.value().is_string()) value.invalid(percent_faults(value.text()));
-  else value.not_negative();
+  if (value.value().is_string())
+    value.invalid(percent_faults(value.text()));
+  else
+    value.not_negative();
 }
 
 void check_quantities(const Spot& list) {
@@ -46,7 +50,9 @@ void check_resources(const Spot& resources) {
     const bool overcommit = member.key == "cpu" || member.key == "memory" || member.key == "ephemeral-storage";
     if (!most || !asked) continue;
     if (*asked > *most || (!overcommit && *asked != *most))
-      requests.with(member.value).invalid(cat("must be ", overcommit ? "less than or equal to " : "equal to ", member.key, " limit of ", limit->as_string()));
+      requests.with(member.value)
+          .invalid(cat("must be ", overcommit ? "less than or equal to " : "equal to ", member.key, " limit of ",
+                       limit->as_string()));
   }
 }
 
@@ -97,24 +103,29 @@ void check_claim_spec(const Spot& spec) {
   if (exclusive && modes.size() > 1) modes.forbidden("may not use ReadWriteOncePod with other access modes");
   const Spot storage = spec.at({"resources", "requests"}).key("storage");
   const auto size = Quantity::parse(storage.text());
-  if (!storage.present()) storage.required();
-  else if (size && (size->negative() || size->is_zero())) storage.invalid("must be greater than zero");
+  if (!storage.present())
+    storage.required();
+  else if (size && (size->negative() || size->is_zero()))
+    storage.invalid("must be greater than zero");
   validate_label_selector(spec["selector"]);
-  if (!spec["storageClassName"].empty()) spec["storageClassName"].invalid(dns_subdomain_faults(spec["storageClassName"].text()));
+  if (!spec["storageClassName"].empty())
+    spec["storageClassName"].invalid(dns_subdomain_faults(spec["storageClassName"].text()));
 }
 
 namespace {
 
 void check_pod(const Spot& pod, const Value& old_pod) {
   check_pod_spec(pod["spec"], false);
-  if (!old_pod.is_null()) check_pod_update(pod, old_pod);
+  if (!old_pod.is_null())
+    check_pod_update(pod, old_pod);
   else if (pod["spec"]["ephemeralContainers"].size() > 0)
     pod["spec"]["ephemeralContainers"].forbidden("cannot be set on create");
 }
 
 void check_immutable_data(const Spot& object, const Value& old_object) {
   if (!old_object.get("immutable").as_bool()) return;
-  if (!object["immutable"].value().as_bool()) object["immutable"].forbidden("field is immutable when `immutable` is set");
+  if (!object["immutable"].value().as_bool())
+    object["immutable"].forbidden("field is immutable when `immutable` is set");
   for (const std::string_view field : {"data", "binaryData"})
     if (!equal(object[field].value(), old_object.get(field)))
       object[field].forbidden("field is immutable when `immutable` is set");
@@ -166,7 +177,8 @@ void check_service_ports(const Spot& spec) {
     check_port(port["port"]);
     port["protocol"].one_of({"TCP", "UDP", "SCTP"});
     check_port_or_name(port["targetPort"]);
-    if (type == "ClusterIP" && port["nodePort"].number() != 0) port["nodePort"].forbidden("may not be used when `type` is 'ClusterIP'");
+    if (type == "ClusterIP" && port["nodePort"].number() != 0)
+      port["nodePort"].forbidden("may not be used when `type` is 'ClusterIP'");
     if (!numbers.insert(cat(port["protocol"].text(), "/", port["port"].number())).second)
       port.with(port.value()).duplicate();
   }
@@ -185,13 +197,16 @@ void check_service(const Spot& service, const Value& old_service) {
       spec["externalName"].invalid(dns_subdomain_faults(name));
     }
   }
-  if (type == "LoadBalancer" && spec["clusterIP"].text() == "None") spec["clusterIPs"].item(0).invalid("may not be set to 'None' for LoadBalancer services");
-  if (type == "NodePort" && spec["clusterIP"].text() == "None") spec["clusterIPs"].item(0).invalid("may not be set to 'None' for NodePort services");
+  if (type == "LoadBalancer" && spec["clusterIP"].text() == "None")
+    spec["clusterIPs"].item(0).invalid("may not be set to 'None' for LoadBalancer services");
+  if (type == "NodePort" && spec["clusterIP"].text() == "None")
+    spec["clusterIPs"].item(0).invalid("may not be set to 'None' for NodePort services");
   if (!spec["clusterIP"].empty() && spec["clusterIP"].text() != "None") check_ip(spec["clusterIP"]);
   validate_labels(spec["selector"]);
   spec["sessionAffinity"].one_of({"ClientIP", "None"});
   const Spot timeout = spec.at({"sessionAffinityConfig", "clientIP", "timeoutSeconds"});
-  if (spec["sessionAffinity"].text() == "ClientIP" && timeout.present() && (timeout.number() <= 0 || timeout.number() > 86400))
+  if (spec["sessionAffinity"].text() == "ClientIP" && timeout.present() &&
+      (timeout.number() <= 0 || timeout.number() > 86400))
     timeout.invalid("must be greater than 0 and less than 86400");
   if (spec["sessionAffinity"].text() == "None" && spec["sessionAffinityConfig"].present())
     spec["sessionAffinityConfig"].forbidden("must not be set when session affinity is None");
@@ -199,14 +214,16 @@ void check_service(const Spot& service, const Value& old_service) {
   const Spot ranges = spec["loadBalancerSourceRanges"];
   if (ranges.size() > 0 && type != "LoadBalancer") ranges.forbidden("may only be used when `type` is 'LoadBalancer'");
   for (size_t i = 0; i < ranges.size(); ++i)
-    if (!is_cidr(ranges.item(i).text())) ranges.item(i).invalid("must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)");
+    if (!is_cidr(ranges.item(i).text()))
+      ranges.item(i).invalid("must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)");
   const Spot external = spec["externalTrafficPolicy"];
   if (!external.empty() && type == "ClusterIP" && spec["externalIPs"].size() == 0)
     external.invalid("may only be set for externally-accessible services");
   if (old_service.is_null()) return;
   const bool same_kind = old_service.string({"spec", "type"}) != "ExternalName" && type != "ExternalName";
   const std::string_view old_ip = old_service.string({"spec", "clusterIP"});
-  if (same_kind && !old_ip.empty() && spec["clusterIP"].text() != old_ip) spec["clusterIP"].invalid("field is immutable");
+  if (same_kind && !old_ip.empty() && spec["clusterIP"].text() != old_ip)
+    spec["clusterIP"].invalid("field is immutable");
 }
 
 void check_namespace(const Spot& space, const Value&) {
@@ -227,11 +244,13 @@ void check_node(const Spot& node, const Value& old_node) {
     if (!seen.insert(cat(taint["key"].text(), ":", taint["effect"].text())).second) taint.duplicate();
   }
   for (size_t i = 0; i < spec["podCIDRs"].size(); ++i)
-    if (!is_cidr(spec["podCIDRs"].item(i).text())) spec["podCIDRs"].item(i).invalid("must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)");
+    if (!is_cidr(spec["podCIDRs"].item(i).text()))
+      spec["podCIDRs"].item(i).invalid("must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)");
   check_quantities(node["status"]["capacity"]);
   check_quantities(node["status"]["allocatable"]);
   for (const std::string_view field : {"providerID", "podCIDR"})
-    if (const Value old_value = old_node.get({"spec", field}); !old_value.as_string().empty() && !equal(spec[field].value(), old_value))
+    if (const Value old_value = old_node.get({"spec", field});
+        !old_value.as_string().empty() && !equal(spec[field].value(), old_value))
       spec[field].forbidden("node updates may not change " + std::string(field) + " except from \"\" to valid");
 }
 
@@ -261,14 +280,35 @@ void check_volume(const Spot& volume, const Value& old_volume) {
   if (spec["accessModes"].size() == 0) spec["accessModes"].required();
   for (size_t i = 0; i < spec["accessModes"].size(); ++i)
     spec["accessModes"].item(i).one_of({"ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"});
-  if (spec["capacity"].size() == 0) spec["capacity"].required();
-  else if (!spec["capacity"].key("storage").present()) spec["capacity"].unsupported({"storage"});
+  if (spec["capacity"].size() == 0)
+    spec["capacity"].required();
+  else if (!spec["capacity"].key("storage").present())
+    spec["capacity"].unsupported({"storage"});
   check_quantities(spec["capacity"]);
   spec["persistentVolumeReclaimPolicy"].one_of({"Delete", "Recycle", "Retain"});
   size_t sources = 0;
-  for (const std::string_view source : {"gcePersistentDisk", "awsElasticBlockStore", "hostPath", "glusterfs", "nfs", "rbd", "iscsi", "cinder",
-                                        "cephfs", "fc", "flocker", "flexVolume", "azureFile", "vsphereVolume", "quobyte", "azureDisk",
-                                        "photonPersistentDisk", "portworxVolume", "scaleIO", "local", "storageos", "csi"}) {
+  for (const std::string_view source : {"gcePersistentDisk",
+                                        "awsElasticBlockStore",
+                                        "hostPath",
+                                        "glusterfs",
+                                        "nfs",
+                                        "rbd",
+                                        "iscsi",
+                                        "cinder",
+                                        "cephfs",
+                                        "fc",
+                                        "flocker",
+                                        "flexVolume",
+                                        "azureFile",
+                                        "vsphereVolume",
+                                        "quobyte",
+                                        "azureDisk",
+                                        "photonPersistentDisk",
+                                        "portworxVolume",
+                                        "scaleIO",
+                                        "local",
+                                        "storageos",
+                                        "csi"}) {
     if (!spec[source].present()) continue;
     if (++sources > 1) spec[source].forbidden("may not specify more than 1 volume type");
     if (!old_volume.is_null() && !equal(spec[source].value(), old_volume.get({"spec", source})))
@@ -291,14 +331,21 @@ void check_limit_range(const Spot& range, const Value&) {
   for (size_t i = 0; i < limits.size(); ++i) {
     const Spot limit = limits.item(i);
     if (limit["type"].wants_text() && !types.insert(limit["type"].text()).second) limit["type"].duplicate();
-    for (const std::string_view list : {"max", "min", "default", "defaultRequest", "maxLimitRequestRatio"}) check_quantities(limit[list]);
+    for (const std::string_view list : {"max", "min", "default", "defaultRequest", "maxLimitRequestRatio"})
+      check_quantities(limit[list]);
     for (const Member& member : limit["min"].value().members()) {
       const auto least = Quantity::parse(member.value.as_string());
       for (const std::string_view list : {"max", "default", "defaultRequest"}) {
         const Value* other = limit[list].value().find(member.key);
         const auto amount = other == nullptr ? Result<Quantity>(fail("")) : Quantity::parse(other->as_string());
         if (least && amount && *least > *amount)
-          limit["min"].key(member.key).invalid(cat("min value ", member.value.as_string(), " is greater than ", list == "max" ? "max" : list == "default" ? "default" : "default request", " value ", other->as_string()));
+          limit["min"]
+              .key(member.key)
+              .invalid(cat("min value ", member.value.as_string(), " is greater than ",
+                           list == "max"       ? "max"
+                           : list == "default" ? "default"
+                                               : "default request",
+                           " value ", other->as_string()));
       }
     }
   }
@@ -306,8 +353,9 @@ void check_limit_range(const Spot& range, const Value&) {
 
 void check_quota(const Spot& quota, const Value& old_quota) {
   check_quantities(quota["spec"]["hard"]);
-  static constexpr std::initializer_list<std::string_view> kScopes = {"BestEffort", "CrossNamespacePodAffinity", "NotBestEffort",
-                                                                      "NotTerminating", "PriorityClass", "Terminating", "VolumeAttributesClass"};
+  static constexpr std::initializer_list<std::string_view> kScopes = {
+      "BestEffort",  "CrossNamespacePodAffinity", "NotBestEffort", "NotTerminating", "PriorityClass",
+      "Terminating", "VolumeAttributesClass"};
   const Spot scopes = quota["spec"]["scopes"];
   for (size_t i = 0; i < scopes.size(); ++i)
     if (std::ranges::find(kScopes, scopes.item(i).text()) == kScopes.end()) scopes.item(i).invalid("unsupported scope");
@@ -322,7 +370,8 @@ void check_endpoints(const Spot& endpoints, const Value&) {
     for (const std::string_view list : {"addresses", "notReadyAddresses"})
       for (size_t j = 0; j < subset[list].size(); ++j) {
         check_ip(subset[list].item(j)["ip"]);
-        if (!subset[list].item(j)["hostname"].empty()) subset[list].item(j)["hostname"].invalid(dns_label_faults(subset[list].item(j)["hostname"].text()));
+        if (!subset[list].item(j)["hostname"].empty())
+          subset[list].item(j)["hostname"].invalid(dns_label_faults(subset[list].item(j)["hostname"].text()));
       }
     for (size_t j = 0; j < subset["ports"].size(); ++j) {
       const Spot port = subset["ports"].item(j);

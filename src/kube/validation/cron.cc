@@ -23,7 +23,8 @@ constexpr Range kMinute = {"minute", 0, 59, ""}, kHour = {"hour", 0, 23, ""}, kD
 
 std::optional<unsigned> number_of(const Range& range, std::string_view word) {
   std::string lower(word);
-  std::ranges::transform(lower, lower.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+  std::ranges::transform(lower, lower.begin(),
+                         [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
   if (lower.size() == 3)
     for (size_t i = 0; i < range.names.size(); i += 3)
       if (range.names.substr(i, 3) == lower) return range.least + static_cast<unsigned>(i / 3);

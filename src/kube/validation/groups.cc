@@ -25,23 +25,31 @@ void check_backend(const Spot& backend) {
   if (service["name"].wants_text()) service["name"].invalid(dns1035_label_faults(service["name"].text()));
   const Spot port = service["port"];
   const bool named = !port["name"].empty(), numbered = port["number"].number() != 0;
-  if (named && numbered) port.invalid("cannot set both port name & port number");
-  else if (named) port["name"].invalid(port_name_faults(port["name"].text()));
-  else if (numbered) check_port(port["number"]);
-  else port.required("port name or number is required");
+  if (named && numbered)
+    port.invalid("cannot set both port name & port number");
+  else if (named)
+    port["name"].invalid(port_name_faults(port["name"].text()));
+  else if (numbered)
+    check_port(port["number"]);
+  else
+    port.required("port name or number is required");
 }
 
 void check_host(const Spot& host) {
   if (host.empty()) return;
-  if (ip_faults(host.text()).empty()) host.invalid("must be a DNS name, not an IP address");
-  else host.invalid(host.text().starts_with('*') ? wildcard_subdomain_faults(host.text()) : dns_subdomain_faults(host.text()));
+  if (ip_faults(host.text()).empty())
+    host.invalid("must be a DNS name, not an IP address");
+  else
+    host.invalid(host.text().starts_with('*') ? wildcard_subdomain_faults(host.text())
+                                              : dns_subdomain_faults(host.text()));
 }
 
 void check_ingress(const Spot& ingress, const Value&) {
   const Spot spec = ingress["spec"], rules = spec["rules"], fallback = spec["defaultBackend"];
   if (rules.size() == 0 && !fallback.present()) spec.invalid("either `defaultBackend` or `rules` must be specified");
   if (fallback.present()) check_backend(fallback);
-  if (spec["ingressClassName"].present()) spec["ingressClassName"].invalid(dns_subdomain_faults(spec["ingressClassName"].text()));
+  if (spec["ingressClassName"].present())
+    spec["ingressClassName"].invalid(dns_subdomain_faults(spec["ingressClassName"].text()));
   for (size_t i = 0; i < spec["tls"].size(); ++i)
     for (size_t j = 0; j < spec["tls"].item(i)["hosts"].size(); ++j) check_host(spec["tls"].item(i)["hosts"].item(j));
   for (size_t i = 0; i < rules.size(); ++i) {
@@ -51,12 +59,14 @@ void check_ingress(const Spot& ingress, const Value&) {
     if (paths.size() == 0) paths.required();
     for (size_t j = 0; j < paths.size(); ++j) {
       const Spot entry = paths.item(j), path = entry["path"], type = entry["pathType"];
-      if (!type.present()) type.required("pathType must be specified");
+      if (!type.present())
+        type.required("pathType must be specified");
       else if (type.one_of({"Exact", "ImplementationSpecific", "Prefix"})) {
         const bool strict = type.text() != "ImplementationSpecific";
         if ((strict || !path.empty()) && !path.text().starts_with('/')) path.invalid("must be an absolute path");
         for (const std::string_view bad : {"//", "/./", "/../", "%2f", "%2F"})
-          if (strict && path.text().find(bad) != std::string_view::npos) path.invalid(cat("must not contain '", bad, "'"));
+          if (strict && path.text().find(bad) != std::string_view::npos)
+            path.invalid(cat("must not contain '", bad, "'"));
       }
       check_backend(entry["backend"]);
     }
@@ -80,9 +90,11 @@ void check_peers(const Spot& peers) {
     if (!selects && !block.present()) peer.required("must specify a peer");
     if (selects && block.present()) peer.forbidden("may not specify both ipBlock and another peer");
     if (!block.present()) continue;
-    if (block["cidr"].wants_text() && !is_cidr(block["cidr"].text())) block["cidr"].invalid("must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)");
+    if (block["cidr"].wants_text() && !is_cidr(block["cidr"].text()))
+      block["cidr"].invalid("must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)");
     for (size_t j = 0; j < block["except"].size(); ++j)
-      if (!is_cidr(block["except"].item(j).text())) block["except"].item(j).invalid("must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)");
+      if (!is_cidr(block["except"].item(j).text()))
+        block["except"].item(j).invalid("must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)");
   }
 }
 
@@ -99,9 +111,12 @@ void check_network_policy(const Spot& policy, const Value&) {
         if (port["port"].present()) check_port_or_name(port["port"]);
         const Spot last = port["endPort"];
         if (!last.present()) continue;
-        if (!port["port"].present()) last.invalid("may not be specified when `port` is not specified");
-        else if (port["port"].value().is_string()) last.invalid("may not be specified when `port` is non-numeric");
-        else if (last.number() < port["port"].number()) last.invalid("must be greater than or equal to `port`");
+        if (!port["port"].present())
+          last.invalid("may not be specified when `port` is not specified");
+        else if (port["port"].value().is_string())
+          last.invalid("may not be specified when `port` is non-numeric");
+        else if (last.number() < port["port"].number())
+          last.invalid("must be greater than or equal to `port`");
       }
     }
   if (spec["policyTypes"].size() > 2) spec["policyTypes"].invalid("may not specify more than two policyTypes");
@@ -136,10 +151,13 @@ void check_cluster_role(const Spot& role, const Value&) {
 
 void check_role_binding(const Spot& binding, const Value& old_binding) {
   const Spot role = binding["roleRef"], subjects = binding["subjects"];
-  if (role["apiGroup"].text() != "rbac.authorization.k8s.io") role["apiGroup"].unsupported({"rbac.authorization.k8s.io"});
+  if (role["apiGroup"].text() != "rbac.authorization.k8s.io")
+    role["apiGroup"].unsupported({"rbac.authorization.k8s.io"});
   const bool cluster = binding["metadata"].value().string("namespace").empty();
-  if (cluster) role["kind"].one_of({"ClusterRole"});
-  else role["kind"].one_of({"ClusterRole", "Role"});
+  if (cluster)
+    role["kind"].one_of({"ClusterRole"});
+  else
+    role["kind"].one_of({"ClusterRole", "Role"});
   if (role["name"].wants_text()) role["name"].invalid(path_segment_faults(role["name"].text()));
   for (size_t i = 0; i < subjects.size(); ++i) {
     const Spot subject = subjects.item(i);
@@ -150,7 +168,8 @@ void check_role_binding(const Spot& binding, const Value& old_binding) {
       if (!subject["apiGroup"].empty()) subject["apiGroup"].unsupported({""});
       if (subject["namespace"].empty() && cluster) subject["namespace"].required();
     } else if (kind == "User" || kind == "Group") {
-      if (subject["apiGroup"].text() != "rbac.authorization.k8s.io") subject["apiGroup"].unsupported({"rbac.authorization.k8s.io"});
+      if (subject["apiGroup"].text() != "rbac.authorization.k8s.io")
+        subject["apiGroup"].unsupported({"rbac.authorization.k8s.io"});
     } else {
       subject["kind"].unsupported({"ServiceAccount", "User", "Group"});
     }
@@ -161,7 +180,8 @@ void check_role_binding(const Spot& binding, const Value& old_binding) {
 // --- storage
 
 void check_storage_class(const Spot& object, const Value& old_object) {
-  if (object["provisioner"].wants_text()) object["provisioner"].invalid(qualified_name_faults(object["provisioner"].text()));
+  if (object["provisioner"].wants_text())
+    object["provisioner"].invalid(qualified_name_faults(object["provisioner"].text()));
   object["reclaimPolicy"].one_of({"Delete", "Retain"});
   object["volumeBindingMode"].one_of({"Immediate", "WaitForFirstConsumer"});
   if (old_object.is_null()) return;
@@ -182,9 +202,12 @@ void check_attachment(const Spot& object, const Value&) {
   const Spot spec = object["spec"];
   spec["attacher"].wants_text();
   spec["nodeName"].wants_text();
-  const bool named = spec["source"]["persistentVolumeName"].present(), inlined = spec["source"]["inlineVolumeSpec"].present();
-  if (!named && !inlined) spec["source"].required("must specify exactly one of inlineVolumeSpec and persistentVolumeName");
-  if (named && inlined) spec["source"].forbidden("must specify exactly one of inlineVolumeSpec and persistentVolumeName");
+  const bool named = spec["source"]["persistentVolumeName"].present(),
+             inlined = spec["source"]["inlineVolumeSpec"].present();
+  if (!named && !inlined)
+    spec["source"].required("must specify exactly one of inlineVolumeSpec and persistentVolumeName");
+  if (named && inlined)
+    spec["source"].forbidden("must specify exactly one of inlineVolumeSpec and persistentVolumeName");
 }
 
 void check_attributes_class(const Spot& object, const Value&) {
@@ -206,7 +229,8 @@ void check_priority_class(const Spot& object, const Value&) {
   constexpr int64_t kHighest = 1'000'000'000;
   if (name.starts_with("system-")) {
     if (name != "system-cluster-critical" && name != "system-node-critical")
-      object["metadata"]["name"].forbidden("priority class names with 'system-' prefix are reserved for system use only");
+      object["metadata"]["name"].forbidden(
+          "priority class names with 'system-' prefix are reserved for system use only");
   } else if (object["value"].number() > kHighest) {
     object["value"].forbidden(cat("maximum allowed value of a user defined priority is ", kHighest));
   }
@@ -224,8 +248,10 @@ void check_slice(const Spot& slice, const Value&) {
     if (addresses.size() > 100) addresses.too_many(100);
     for (size_t j = 0; j < addresses.size(); ++j) {
       const Spot address = addresses.item(j);
-      if (type.text() == "FQDN") address.invalid(dns_subdomain_faults(address.text()));
-      else if (!ip_faults(address.text()).empty()) check_ip(address);
+      if (type.text() == "FQDN")
+        address.invalid(dns_subdomain_faults(address.text()));
+      else if (!ip_faults(address.text()).empty())
+        check_ip(address);
       else if (is_ipv6(address.text()) != (type.text() == "IPv6"))
         address.invalid(cat("must be an ", type.text(), " address"));
     }
@@ -246,8 +272,10 @@ void check_signing_request(const Spot& request, const Value&) {
   if (usages.size() == 0) usages.required("usages is required");
   if (spec["signerName"].wants_text()) {
     const size_t slash = spec["signerName"].text().find('/');
-    if (slash == std::string_view::npos) spec["signerName"].invalid("must be a fully qualified domain and path of the form 'example.com/signer-name'");
-    else spec["signerName"].invalid(dns_subdomain_faults(spec["signerName"].text().substr(0, slash)));
+    if (slash == std::string_view::npos)
+      spec["signerName"].invalid("must be a fully qualified domain and path of the form 'example.com/signer-name'");
+    else
+      spec["signerName"].invalid(dns_subdomain_faults(spec["signerName"].text().substr(0, slash)));
   }
   if (spec["expirationSeconds"].present() && spec["expirationSeconds"].number() < 600)
     spec["expirationSeconds"].invalid("may not specify a duration less than 600 seconds (10 minutes)");
@@ -260,16 +288,20 @@ void check_runtime_class(const Spot& object, const Value&) {
 
 void check_flow_schema(const Spot& object, const Value&) {
   const Spot precedence = object["spec"]["matchingPrecedence"];
-  if (precedence.number() <= 0) precedence.invalid("must be a positive value");
-  else if (precedence.number() > 10000) precedence.invalid("must not be greater than 10000");
+  if (precedence.number() <= 0)
+    precedence.invalid("must be a positive value");
+  else if (precedence.number() > 10000)
+    precedence.invalid("must not be greater than 10000");
   object["spec"]["priorityLevelConfiguration"]["name"].wants_text("must reference a priority level");
 }
 
 void check_priority_level(const Spot& object, const Value&) {
   const Spot spec = object["spec"];
   if (!spec["type"].one_of({"Exempt", "Limited"})) return;
-  if (spec["type"].text() == "Limited" && !spec["limited"].present()) spec["limited"].required("must not be empty when type is Limited");
-  if (spec["type"].text() == "Exempt" && spec["limited"].present()) spec["limited"].forbidden("must be nil if the type is not Limited");
+  if (spec["type"].text() == "Limited" && !spec["limited"].present())
+    spec["limited"].required("must not be empty when type is Limited");
+  if (spec["type"].text() == "Exempt" && spec["limited"].present())
+    spec["limited"].forbidden("must be nil if the type is not Limited");
 }
 
 void check_webhooks(const Spot& object, const Value&) {
@@ -277,13 +309,17 @@ void check_webhooks(const Spot& object, const Value&) {
   for (size_t i = 0; i < object["webhooks"].size(); ++i) {
     const Spot hook = object["webhooks"].item(i), name = hook["name"], client = hook["clientConfig"];
     name.invalid(dns_subdomain_faults(name.text()));
-    if (std::ranges::count(name.text(), '.') < 2) name.invalid("should be a domain with at least three segments separated by dots");
+    if (std::ranges::count(name.text(), '.') < 2)
+      name.invalid("should be a domain with at least three segments separated by dots");
     if (!names.insert(name.text()).second) name.duplicate();
     if (client["url"].present() == client["service"].present())
       client.required("exactly one of url or service is required");
-    if (hook["sideEffects"].present()) hook["sideEffects"].one_of({"None", "NoneOnDryRun"});
-    else hook["sideEffects"].required("must specify one of None, NoneOnDryRun");
-    if (hook["admissionReviewVersions"].size() == 0) hook["admissionReviewVersions"].required("must specify one of v1, v1beta1");
+    if (hook["sideEffects"].present())
+      hook["sideEffects"].one_of({"None", "NoneOnDryRun"});
+    else
+      hook["sideEffects"].required("must specify one of None, NoneOnDryRun");
+    if (hook["admissionReviewVersions"].size() == 0)
+      hook["admissionReviewVersions"].required("must specify one of v1, v1beta1");
     const Spot timeout = hook["timeoutSeconds"];
     if (timeout.present() && (timeout.number() > 30 || timeout.number() < 1))
       timeout.invalid("the timeout value must be between 1 and 30 seconds");
@@ -295,7 +331,8 @@ void check_webhooks(const Spot& object, const Value&) {
 void check_api_service(const Spot& object, const Value&) {
   const Spot spec = object["spec"];
   const std::string wanted = cat(spec["version"].text(), ".", spec["group"].text());
-  if (object["metadata"].value().string("name") != wanted) object["metadata"]["name"].invalid(cat("must be `spec.version+\".\"+spec.group`: \"", wanted, "\""));
+  if (object["metadata"].value().string("name") != wanted)
+    object["metadata"]["name"].invalid(cat("must be `spec.version+\".\"+spec.group`: \"", wanted, "\""));
   const Spot group = spec["groupPriorityMinimum"], version = spec["versionPriority"];
   if (group.number() <= 0 || group.number() > 20000) group.invalid("must be positive and less than 20000");
   if (version.number() <= 0 || version.number() > 1000) version.invalid("must be positive and less than 1000");
@@ -310,12 +347,14 @@ void check_service_cidr(const Spot& object, const Value&) {
   if (cidrs.size() == 0) cidrs.required("at least one CIDR required");
   if (cidrs.size() > 2) cidrs.invalid("may only hold up to 2 values");
   for (size_t i = 0; i < cidrs.size(); ++i)
-    if (!is_cidr(cidrs.item(i).text())) cidrs.item(i).invalid("must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)");
+    if (!is_cidr(cidrs.item(i).text()))
+      cidrs.item(i).invalid("must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)");
 }
 
 void check_ip_address(const Spot& object, const Value&) {
   const Spot parent = object["spec"]["parentRef"];
-  if (!parent.present()) parent.required();
+  if (!parent.present())
+    parent.required();
   else
     for (const std::string_view field : {"resource", "name"}) parent[field].wants_text();
 }

@@ -16,7 +16,8 @@ void check_annotations(const Spot& annotations) {
   for (const Member& member : annotations.value().members()) {
     // Upper case is let through in the prefix.
     std::string key(member.key);
-    std::ranges::transform(key, key.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+    std::ranges::transform(key, key.begin(),
+                           [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
     for (const std::string& fault : qualified_name_faults(key))
       annotations.with(Value::view(member.key)).invalid(fault);
     total += member.key.size() + member.value.as_string().size();
@@ -29,8 +30,10 @@ void check_owner_references(const Spot& references) {
   for (size_t i = 0; i < references.size(); ++i) {
     const Spot reference = references.item(i);
     const std::string_view version = reference["apiVersion"].text();
-    if (version.empty()) reference["apiVersion"].invalid("version must not be empty");
-    else if (std::ranges::count(version, '/') > 1) reference["apiVersion"].invalid("must be of the form GROUP/VERSION");
+    if (version.empty())
+      reference["apiVersion"].invalid("version must not be empty");
+    else if (std::ranges::count(version, '/') > 1)
+      reference["apiVersion"].invalid("must be of the form GROUP/VERSION");
     for (const std::string_view field : {"kind", "name", "uid"})
       if (reference[field].text().empty()) reference[field].invalid(cat(field, " must not be empty"));
     if (version == "v1" && reference["kind"].text() == "Event")
@@ -82,11 +85,15 @@ void validate_metadata(const Spot& metadata, bool namespaced, Faults (*name_faul
     while (prefix.size() > 1 && prefix.ends_with('-')) prefix.remove_suffix(1);
     generate.invalid(name_faults(prefix));
   }
-  if (name.empty()) name.required("name or generateName is required");
-  else name.invalid(name_faults(name.text()));
+  if (name.empty())
+    name.required("name or generateName is required");
+  else
+    name.invalid(name_faults(name.text()));
   if (namespaced) {
-    if (space.empty()) space.required();
-    else space.invalid(dns_label_faults(space.text()));
+    if (space.empty())
+      space.required();
+    else
+      space.invalid(dns_label_faults(space.text()));
   } else if (!space.empty()) {
     space.forbidden("not allowed on this type");
   }
@@ -99,8 +106,8 @@ void validate_metadata(const Spot& metadata, bool namespaced, Faults (*name_faul
 }
 
 void validate_metadata_update(const Spot& metadata, const Value& old_metadata) {
-  for (const std::string_view field : {"name", "namespace", "uid", "creationTimestamp", "deletionTimestamp",
-                                       "deletionGracePeriodSeconds"})
+  for (const std::string_view field :
+       {"name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"})
     check_immutable(metadata[field], old_metadata.get(field));
   if (metadata["resourceVersion"].empty()) metadata["resourceVersion"].invalid("must be specified for an update");
   if (metadata["generation"].number() < old_metadata.get("generation").as_int())
@@ -137,8 +144,9 @@ void validate_label_selector(const Spot& selector) {
 }
 
 void check_immutable(const Spot& field, const Value& old_value, std::string_view detail) {
-  const bool both_empty = field.empty() && (old_value.is_null() || (old_value.is_string() && old_value.as_string().empty()) ||
-                                            ((old_value.is_array() || old_value.is_object()) && old_value.size() == 0));
+  const bool both_empty =
+      field.empty() && (old_value.is_null() || (old_value.is_string() && old_value.as_string().empty()) ||
+                        ((old_value.is_array() || old_value.is_object()) && old_value.size() == 0));
   if (!both_empty && !equal(field.value(), old_value)) field.invalid(detail);
 }
 

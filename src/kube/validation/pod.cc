@@ -16,11 +16,36 @@ namespace {
 using Names = std::set<std::string_view>;
 
 // Sources of a volume in the order of the schema; exactly one is wanted.
-constexpr std::array kVolumeSources = {
-    "hostPath", "emptyDir", "gcePersistentDisk", "awsElasticBlockStore", "gitRepo", "secret", "nfs", "iscsi", "glusterfs",
-    "persistentVolumeClaim", "rbd", "flexVolume", "cinder", "cephfs", "flocker", "downwardAPI", "fc", "azureFile",
-    "configMap", "vsphereVolume", "quobyte", "azureDisk", "photonPersistentDisk", "projected", "portworxVolume", "scaleIO",
-    "storageos", "csi", "ephemeral", "image"};
+constexpr std::array kVolumeSources = {"hostPath",
+                                       "emptyDir",
+                                       "gcePersistentDisk",
+                                       "awsElasticBlockStore",
+                                       "gitRepo",
+                                       "secret",
+                                       "nfs",
+                                       "iscsi",
+                                       "glusterfs",
+                                       "persistentVolumeClaim",
+                                       "rbd",
+                                       "flexVolume",
+                                       "cinder",
+                                       "cephfs",
+                                       "flocker",
+                                       "downwardAPI",
+                                       "fc",
+                                       "azureFile",
+                                       "configMap",
+                                       "vsphereVolume",
+                                       "quobyte",
+                                       "azureDisk",
+                                       "photonPersistentDisk",
+                                       "projected",
+                                       "portworxVolume",
+                                       "scaleIO",
+                                       "storageos",
+                                       "csi",
+                                       "ephemeral",
+                                       "image"};
 
 void check_local_path(const Spot& path) {
   if (path.text().starts_with('/')) path.invalid("must be a relative path");
@@ -50,7 +75,8 @@ void check_downward_files(const Spot& items) {
     const Spot item = items.item(i);
     if (item["path"].wants_text()) check_local_path(item["path"]);
     const bool field = item["fieldRef"].present(), resource = item["resourceFieldRef"].present();
-    if (field && resource) item["resource"].invalid("fieldRef and resourceFieldRef can not be specified simultaneously");
+    if (field && resource)
+      item["resource"].invalid("fieldRef and resourceFieldRef can not be specified simultaneously");
     if (!field && !resource) item.required("one of fieldRef and resourceFieldRef is required");
     check_mode(item["mode"]);
   }
@@ -62,7 +88,8 @@ void check_projected(const Spot& projected) {
   for (size_t i = 0; i < sources.size(); ++i) {
     const Spot source = sources.item(i);
     size_t count = 0;
-    for (const std::string_view kind : {"secret", "configMap", "downwardAPI", "serviceAccountToken", "clusterTrustBundle"})
+    for (const std::string_view kind :
+         {"secret", "configMap", "downwardAPI", "serviceAccountToken", "clusterTrustBundle"})
       if (source[kind].present() && ++count > 1) source[kind].forbidden("may not specify more than 1 volume type");
     if (count == 0) source.required("must specify a volume type");
     for (const std::string_view kind : {"secret", "configMap"})
@@ -73,8 +100,10 @@ void check_projected(const Spot& projected) {
     check_downward_files(source["downwardAPI"]["items"]);
     const Spot token = source["serviceAccountToken"];
     if (!token.present()) continue;
-    if (token["expirationSeconds"].number() < 600) token["expirationSeconds"].invalid("may not specify a duration less than 10 minutes");
-    if (token["expirationSeconds"].number() > int64_t{1} << 32) token["expirationSeconds"].invalid("may not specify a duration larger than 2^32 seconds");
+    if (token["expirationSeconds"].number() < 600)
+      token["expirationSeconds"].invalid("may not specify a duration less than 10 minutes");
+    if (token["expirationSeconds"].number() > int64_t{1} << 32)
+      token["expirationSeconds"].invalid("may not specify a duration larger than 2^32 seconds");
     if (token["path"].wants_text()) check_local_path(token["path"]);
   }
 }
@@ -109,8 +138,10 @@ void check_volume(const Spot& volume) {
   if (const Spot nfs = volume["nfs"]; nfs.present() && nfs["path"].wants_text() && !nfs["path"].text().starts_with('/'))
     nfs["path"].invalid("must be an absolute path");
   if (const Spot claim = volume["ephemeral"]; claim.present()) {
-    if (!claim["volumeClaimTemplate"].present()) claim["volumeClaimTemplate"].required();
-    else check_claim_spec(claim["volumeClaimTemplate"]["spec"]);
+    if (!claim["volumeClaimTemplate"].present())
+      claim["volumeClaimTemplate"].required();
+    else
+      check_claim_spec(claim["volumeClaimTemplate"]["spec"]);
   }
 }
 
@@ -131,11 +162,16 @@ void check_env(const Spot& env) {
     if (variable["name"].wants_text()) variable["name"].invalid(env_var_name_faults(variable["name"].text()));
     if (!from.present()) continue;
     size_t count = 0;
-    for (const std::string_view source : {"fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "fileKeyRef"})
+    for (const std::string_view source :
+         {"fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "fileKeyRef"})
       count += from[source].present() ? 1 : 0;
-    if (!variable["value"].empty() && count > 0) from.invalid("may not be specified when `value` is not empty");
-    else if (count == 0) from.invalid("must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`");
-    else if (count > 1) from.invalid("may not have more than one field specified at a time");
+    if (!variable["value"].empty() && count > 0)
+      from.invalid("may not be specified when `value` is not empty");
+    else if (count == 0)
+      from.invalid(
+          "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`");
+    else if (count > 1)
+      from.invalid("may not have more than one field specified at a time");
     for (const std::string_view source : {"configMapKeyRef", "secretKeyRef"})
       if (from[source].present() && from[source]["key"].wants_text())
         from[source]["key"].invalid(config_map_key_faults(from[source]["key"].text()));
@@ -165,8 +201,10 @@ void check_ports(const Spot& ports) {
       name.invalid(faults);
       if (faults.empty() && !names.insert(name.text()).second) name.duplicate();
     }
-    if (port["containerPort"].number() == 0) port["containerPort"].required();
-    else check_port(port["containerPort"]);
+    if (port["containerPort"].number() == 0)
+      port["containerPort"].required();
+    else
+      check_port(port["containerPort"]);
     if (port["hostPort"].number() != 0) check_port(port["hostPort"]);
     port["protocol"].one_of({"TCP", "UDP", "SCTP"});
     if (!port["hostIP"].empty()) check_ip(port["hostIP"]);
@@ -210,8 +248,9 @@ void check_handler(const Spot& handler) {
       if (name.empty() || !std::ranges::all_of(name.text(), [](char c) {
             return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-';
           }))
-        name.invalid("a valid HTTP header must consist of alphanumeric characters or '-' (e.g. 'X-Header-Name', regex used "
-                     "for validation is '[-A-Za-z0-9]+')");
+        name.invalid(
+            "a valid HTTP header must consist of alphanumeric characters or '-' (e.g. 'X-Header-Name', regex used "
+            "for validation is '[-A-Za-z0-9]+')");
     }
   }
   if (const Spot tcp = one("tcpSocket"); tcp.present()) check_port_or_name(tcp["port"]);
@@ -223,7 +262,8 @@ void check_handler(const Spot& handler) {
 void check_probe(const Spot& probe, std::string_view kind) {
   if (!probe.present()) return;
   check_handler(probe);
-  if (kind != "readinessProbe" && probe["successThreshold"].number() != 1) probe["successThreshold"].invalid("must be 1");
+  if (kind != "readinessProbe" && probe["successThreshold"].number() != 1)
+    probe["successThreshold"].invalid("must be 1");
   const Spot grace = probe["terminationGracePeriodSeconds"];
   if (grace.present() && kind == "readinessProbe")
     grace.invalid("must not be set for readinessProbes");
@@ -239,8 +279,10 @@ void check_security_context(const Spot& context) {
   if (profile.present()) {
     const bool local = profile["type"].text() == "Localhost";
     profile["type"].one_of({"Localhost", "RuntimeDefault", "Unconfined"});
-    if (local && profile["localhostProfile"].empty()) profile["localhostProfile"].required("must be set when seccomp type is Localhost");
-    if (!local && profile["localhostProfile"].present()) profile["localhostProfile"].invalid("can only be set when seccomp type is Localhost");
+    if (local && profile["localhostProfile"].empty())
+      profile["localhostProfile"].required("must be set when seccomp type is Localhost");
+    if (!local && profile["localhostProfile"].present())
+      profile["localhostProfile"].invalid("can only be set when seccomp type is Localhost");
   }
   const bool privileged = context["privileged"].value().as_bool();
   const Spot escalation = context["allowPrivilegeEscalation"];
@@ -269,7 +311,8 @@ void check_container(const Spot& container, const Names& volumes, Names& names) 
 void check_lifecycle(const Spot& container) {
   for (const std::string_view hook : {"postStart", "preStop"})
     if (container["lifecycle"][hook].present()) check_handler(container["lifecycle"][hook]);
-  for (const std::string_view probe : {"livenessProbe", "readinessProbe", "startupProbe"}) check_probe(container[probe], probe);
+  for (const std::string_view probe : {"livenessProbe", "readinessProbe", "startupProbe"})
+    check_probe(container[probe], probe);
 }
 
 void check_containers(const Spot& spec, const Names& volumes) {
@@ -284,15 +327,18 @@ void check_containers(const Spot& spec, const Names& volumes) {
     const Spot init = inits.item(i);
     check_container(init, volumes, names);
     const bool sidecar = init["restartPolicy"].text() == "Always";
-    if (sidecar) check_lifecycle(init);
+    if (sidecar)
+      check_lifecycle(init);
     else
       for (const std::string_view field : {"lifecycle", "livenessProbe", "readinessProbe", "startupProbe"})
-        if (init[field].present()) init[field].forbidden("may not be set for init containers without restartPolicy=Always");
+        if (init[field].present())
+          init[field].forbidden("may not be set for init containers without restartPolicy=Always");
   }
   for (size_t i = 0; i < ephemerals.size(); ++i) {
     const Spot extra = ephemerals.item(i);
     check_container(extra, volumes, names);
-    for (const std::string_view field : {"ports", "lifecycle", "livenessProbe", "readinessProbe", "startupProbe", "resizePolicy"})
+    for (const std::string_view field :
+         {"ports", "lifecycle", "livenessProbe", "readinessProbe", "startupProbe", "resizePolicy"})
       if (!extra[field].empty()) extra[field].forbidden("cannot be set for an Ephemeral Container");
   }
   // Host ports clash over all containers.
@@ -304,7 +350,8 @@ void check_containers(const Spot& spec, const Names& volumes) {
       if (port["hostPort"].number() == 0) continue;
       if (spec["hostNetwork"].value().as_bool() && port["hostPort"].number() != port["containerPort"].number())
         port["containerPort"].invalid("must match `hostPort` when `hostNetwork` is true");
-      if (!host_ports.insert(cat(port["protocol"].text(), "/", port["hostIP"].text(), "/", port["hostPort"].number())).second)
+      if (!host_ports.insert(cat(port["protocol"].text(), "/", port["hostIP"].text(), "/", port["hostPort"].number()))
+               .second)
         port["hostPort"].duplicate();
     }
   }
@@ -313,10 +360,13 @@ void check_containers(const Spot& spec, const Names& volumes) {
 void check_tolerations(const Spot& tolerations) {
   for (size_t i = 0; i < tolerations.size(); ++i) {
     const Spot toleration = tolerations.item(i), op = toleration["operator"];
-    if (!toleration["key"].empty()) toleration["key"].invalid(qualified_name_faults(toleration["key"].text()));
-    else if (op.text() != "Exists") op.invalid("operator must be Exists when `key` is empty, which means \"match all values and all keys\"");
+    if (!toleration["key"].empty())
+      toleration["key"].invalid(qualified_name_faults(toleration["key"].text()));
+    else if (op.text() != "Exists")
+      op.invalid("operator must be Exists when `key` is empty, which means \"match all values and all keys\"");
     if (op.text() == "Exists") {
-      if (!toleration["value"].empty()) op.with(toleration.value()).invalid("value must be empty when `operator` is 'Exists'");
+      if (!toleration["value"].empty())
+        op.with(toleration.value()).invalid("value must be empty when `operator` is 'Exists'");
     } else if (op.empty() || op.text() == "Equal") {
       toleration["value"].invalid(label_value_faults(toleration["value"].text()));
     } else {
@@ -336,10 +386,12 @@ void check_affinity_term(const Spot& term) {
 
 void check_affinity(const Spot& affinity) {
   const Spot node = affinity["nodeAffinity"];
-  if (const Spot needed = node["requiredDuringSchedulingIgnoredDuringExecution"]; needed.present()) check_node_selector(needed);
+  if (const Spot needed = node["requiredDuringSchedulingIgnoredDuringExecution"]; needed.present())
+    check_node_selector(needed);
   for (size_t i = 0; i < node["preferredDuringSchedulingIgnoredDuringExecution"].size(); ++i) {
     const Spot term = node["preferredDuringSchedulingIgnoredDuringExecution"].item(i);
-    if (term["weight"].number() < 1 || term["weight"].number() > 100) term["weight"].invalid("must be in the range 1-100");
+    if (term["weight"].number() < 1 || term["weight"].number() > 100)
+      term["weight"].invalid("must be in the range 1-100");
   }
   for (const std::string_view kind : {"podAffinity", "podAntiAffinity"}) {
     const Spot needed = affinity[kind]["requiredDuringSchedulingIgnoredDuringExecution"];
@@ -362,7 +414,8 @@ void check_spread(const Spot& constraints) {
     validate_label_selector(constraint["labelSelector"]);
     const Spot domains = constraint["minDomains"];
     if (domains.present() && domains.positive() && constraint["whenUnsatisfiable"].text() != "DoNotSchedule")
-      domains.invalid("can only use minDomains if whenUnsatisfiable=DoNotSchedule, not " + std::string(constraint["whenUnsatisfiable"].text()));
+      domains.invalid("can only use minDomains if whenUnsatisfiable=DoNotSchedule, not " +
+                      std::string(constraint["whenUnsatisfiable"].text()));
   }
 }
 
@@ -372,11 +425,11 @@ void check_dns(const Spot& spec) {
   const bool none = spec["dnsPolicy"].text() == "None";
   if (none && config["nameservers"].size() == 0)
     config["nameservers"].required("must provide at least one DNS nameserver when `dnsPolicy` is None");
-  if (config["nameservers"].size() > 3)
-    config["nameservers"].invalid("must not have more than 3 nameservers");
+  if (config["nameservers"].size() > 3) config["nameservers"].invalid("must not have more than 3 nameservers");
   for (size_t i = 0; i < config["nameservers"].size(); ++i) check_ip(config["nameservers"].item(i));
   if (config["searches"].size() > 32) config["searches"].invalid("must not have more than 32 search paths");
-  for (size_t i = 0; i < config["options"].size(); ++i) config["options"].item(i)["name"].wants_text("must not be empty");
+  for (size_t i = 0; i < config["options"].size(); ++i)
+    config["options"].item(i)["name"].wants_text("must not be empty");
 }
 
 void check_scheduling(const Spot& spec) {
@@ -455,10 +508,14 @@ void check_pod_update(const Spot& pod, const Value& old_pod) {
     deadline.invalid("must be less than or equal to previous value");
   const bool gated = before.get("schedulingGates").size() > 0;
   for (const Value& gate : next.get("schedulingGates").items())
-    if (std::ranges::none_of(before.get("schedulingGates").items(), [&](const Value& known) { return equal(known, gate); }))
-      pod["spec"]["schedulingGates"].forbidden("only deletion is allowed, but found new scheduling gate '" + std::string(gate.string("name")) + "'");
+    if (std::ranges::none_of(before.get("schedulingGates").items(),
+                             [&](const Value& known) { return equal(known, gate); }))
+      pod["spec"]["schedulingGates"].forbidden("only deletion is allowed, but found new scheduling gate '" +
+                                               std::string(gate.string("name")) + "'");
   for (Value* spec : {&next, &before}) {
-    for (const std::string_view field : {"tolerations", "activeDeadlineSeconds", "schedulingGates", "ephemeralContainers"}) spec->erase(field);
+    for (const std::string_view field :
+         {"tolerations", "activeDeadlineSeconds", "schedulingGates", "ephemeralContainers"})
+      spec->erase(field);
     if (gated)
       for (const std::string_view field : {"nodeSelector", "affinity"}) spec->erase(field);
     if (before.get("terminationGracePeriodSeconds").as_int() < 0) spec->erase("terminationGracePeriodSeconds");

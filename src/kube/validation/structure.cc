@@ -50,8 +50,10 @@ void check_field(FieldView field, const Spot& spot) {
 void check_fields(TypeView type, const Spot& object) {
   for (size_t i = 0; i < type.size(); ++i) {
     const FieldView field = type.field(i);
-    if (field.has(FieldRecord::kInline)) check_fields(field.node().type(), object);
-    else if (field.name() != "status" && field.name() != "metadata") check_field(field, object[field.name()]);
+    if (field.has(FieldRecord::kInline))
+      check_fields(field.node().type(), object);
+    else if (field.name() != "status" && field.name() != "metadata")
+      check_field(field, object[field.name()]);
   }
 }
 

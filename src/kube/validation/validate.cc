@@ -25,7 +25,8 @@ void check_fixed(TypeView type, const Spot& object, const Value& old_object) {
     const FieldView field = type.field(i);
     const std::string_view name = field.name();
     if (name == "status" || name == "metadata" || field.has(FieldRecord::kInline)) continue;
-    if (field.has(FieldRecord::kFixed)) check_immutable(object[name], old_object.get(name));
+    if (field.has(FieldRecord::kFixed))
+      check_immutable(object[name], old_object.get(name));
     else if (name == "spec" && field.node().form() == Form::kStruct)
       check_fixed(field.node().type(), object[name], old_object.get(name));
   }
@@ -34,7 +35,8 @@ void check_fixed(TypeView type, const Spot& object, const Value& old_object) {
 void check_object(const ResourceView& resource, const Spot& object, const Value& old_object) {
   const KindRules* rules = rules_of(resource);
   if (has_name(resource))
-    validate_metadata(object["metadata"], resource.namespaced(), rules == nullptr ? dns_subdomain_faults : rules->name_faults);
+    validate_metadata(object["metadata"], resource.namespaced(),
+                      rules == nullptr ? dns_subdomain_faults : rules->name_faults);
   if (!old_object.is_null()) validate_metadata_update(object["metadata"], old_object.get("metadata"));
 }
 
@@ -59,8 +61,7 @@ ApiError invalid(std::string_view group, std::string_view kind, std::string_view
   out.kind = kind;
   out.name = name;
   out.message = cat(kind, group.empty() ? "" : ".", group, " ", quoted(name), " is invalid: ", aggregate(errors));
-  for (const FieldError& error : errors)
-    out.causes.push_back({std::string(error.reason()), error.body(), error.field});
+  for (const FieldError& error : errors) out.causes.push_back({std::string(error.reason()), error.body(), error.field});
   return out;
 }
 

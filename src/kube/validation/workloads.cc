@@ -27,7 +27,9 @@ void wants_always(const Spot& pod_template) {
   const Spot policy = pod_template["spec"]["restartPolicy"];
   if (pod_template.present() && policy.text() != "Always") policy.unsupported({"Always"});
   if (pod_template["spec"]["activeDeadlineSeconds"].present())
-    pod_template["spec"]["activeDeadlineSeconds"].forbidden("activeDeadlineSeconds in " "ReplicaSet is not Supported");
+    pod_template["spec"]["activeDeadlineSeconds"].forbidden(
+        "activeDeadlineSeconds in "
+        "ReplicaSet is not Supported");
 }
 
 bool is_zero(const Spot& value) {
@@ -40,7 +42,8 @@ void check_rolling(const Spot& rolling, std::string_view what) {
   check_count_or_percent(surge);
   if (is_zero(unavailable) && is_zero(surge)) unavailable.invalid(what);
   for (const Spot& value : {unavailable, surge})
-    if (value.value().is_string() && value.text().size() > 4 - 0 && value.text() != "100%" && percent_faults(value.text()).empty())
+    if (value.value().is_string() && value.text().size() > 4 - 0 && value.text() != "100%" &&
+        percent_faults(value.text()).empty())
       value.invalid("must not be greater than 100%");
 }
 
@@ -62,7 +65,8 @@ void check_deployment(const Spot& deployment, const Value&) {
   }
   const Spot deadline = spec["progressDeadlineSeconds"];
   deadline.not_negative();
-  if (deadline.present() && deadline.number() <= spec["minReadySeconds"].number()) deadline.invalid("must be greater than minReadySeconds");
+  if (deadline.present() && deadline.number() <= spec["minReadySeconds"].number())
+    deadline.invalid("must be greater than minReadySeconds");
 }
 
 void check_replica_set(const Spot& set, const Value&) {
@@ -95,8 +99,9 @@ void check_stateful_set(const Spot& set, const Value& old_set) {
                                          "persistentVolumeClaimRetentionPolicy", "minReadySeconds"})
       part->erase(field);
   if (!equal(next, before))
-    spec.forbidden("updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', "
-                   "'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden");
+    spec.forbidden(
+        "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', "
+        "'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden");
 }
 
 void check_daemon_set(const Spot& set, const Value&) {
@@ -107,11 +112,13 @@ void check_daemon_set(const Spot& set, const Value&) {
   strategy["type"].one_of({"OnDelete", "RollingUpdate"});
   if (strategy["type"].text() != "RollingUpdate") return;
   const Spot rolling = strategy["rollingUpdate"];
-  if (!rolling.present()) rolling.required();
+  if (!rolling.present())
+    rolling.required();
   else {
     if (!is_zero(rolling["maxUnavailable"]) && !is_zero(rolling["maxSurge"]))
       rolling["maxSurge"].invalid("may not be set when maxUnavailable is non-zero");
-    else check_rolling(rolling, "cannot be 0 when maxSurge is 0");
+    else
+      check_rolling(rolling, "cannot be 0 when maxSurge is 0");
   }
 }
 
@@ -121,14 +128,16 @@ void check_revision(const Spot& revision, const Value&) {
 }
 
 void check_job_spec(const Spot& spec, bool generated_selector) {
-  for (const std::string_view field : {"parallelism", "completions", "activeDeadlineSeconds", "backoffLimit", "ttlSecondsAfterFinished",
-                                       "backoffLimitPerIndex", "maxFailedIndexes"})
+  for (const std::string_view field : {"parallelism", "completions", "activeDeadlineSeconds", "backoffLimit",
+                                       "ttlSecondsAfterFinished", "backoffLimitPerIndex", "maxFailedIndexes"})
     spec[field].not_negative();
   const bool indexed = spec["completionMode"].text() == "Indexed";
   if (!spec["completionMode"].empty()) spec["completionMode"].one_of({"Indexed", "NonIndexed"});
   if (indexed && !spec["completions"].present()) spec["completions"].required("when completion mode is Indexed");
-  if (indexed && spec["parallelism"].number() > 100'000) spec["parallelism"].invalid("must be less than or equal to 100000 when completion mode is Indexed");
-  if (spec["backoffLimitPerIndex"].present() && !indexed) spec["backoffLimitPerIndex"].invalid("requires indexed completion mode");
+  if (indexed && spec["parallelism"].number() > 100'000)
+    spec["parallelism"].invalid("must be less than or equal to 100000 when completion mode is Indexed");
+  if (spec["backoffLimitPerIndex"].present() && !indexed)
+    spec["backoffLimitPerIndex"].invalid("requires indexed completion mode");
   if (spec["maxFailedIndexes"].present() && !spec["backoffLimitPerIndex"].present())
     spec["backoffLimitPerIndex"].required("when maxFailedIndexes is specified");
   if (!generated_selector) {
@@ -139,8 +148,10 @@ void check_job_spec(const Spot& spec, bool generated_selector) {
   check_pod_template(pod_template, generated_selector ? Value() : spec["selector"].value());
   const Spot policy = pod_template["spec"]["restartPolicy"];
   if (pod_template.present() && policy.text() != "OnFailure" && policy.text() != "Never") {
-    if (policy.text() == "Always") policy.add(FieldError::Type::kUnsupported, "\"Always\"", "supported values: \"OnFailure\", \"Never\"");
-    else policy.required("valid values: \"OnFailure\", \"Never\"");
+    if (policy.text() == "Always")
+      policy.add(FieldError::Type::kUnsupported, "\"Always\"", "supported values: \"OnFailure\", \"Never\"");
+    else
+      policy.required("valid values: \"OnFailure\", \"Never\"");
   }
   const Spot rules = spec["podFailurePolicy"]["rules"];
   if (spec["podFailurePolicy"].present() && policy.text() != "Never")
@@ -150,10 +161,13 @@ void check_job_spec(const Spot& spec, bool generated_selector) {
     const Spot rule = rules.item(i);
     rule["action"].one_of({"Count", "FailIndex", "FailJob", "Ignore"});
     const bool codes = rule["onExitCodes"].present(), conditions = rule["onPodConditions"].size() > 0;
-    if (codes == conditions) rule.invalid(codes ? "specifying both OnExitCodes and OnPodConditions is not supported" : "specifying one of OnExitCodes and OnPodConditions is required");
+    if (codes == conditions)
+      rule.invalid(codes ? "specifying both OnExitCodes and OnPodConditions is not supported"
+                         : "specifying one of OnExitCodes and OnPodConditions is required");
     if (codes) {
       rule["onExitCodes"]["operator"].one_of({"In", "NotIn"});
-      if (rule["onExitCodes"]["values"].size() == 0) rule["onExitCodes"]["values"].invalid("at least one value is required");
+      if (rule["onExitCodes"]["values"].size() == 0)
+        rule["onExitCodes"]["values"].invalid("at least one value is required");
     }
   }
 }
@@ -163,7 +177,8 @@ void check_job(const Spot& job, const Value& old_job) {
   check_job_spec(spec, false);
   if (old_job.is_null()) return;
   check_immutable(spec["template"], old_job.get({"spec", "template"}));
-  if (spec["completionMode"].text() != "Indexed") check_immutable(spec["completions"], old_job.get({"spec", "completions"}));
+  if (spec["completionMode"].text() != "Indexed")
+    check_immutable(spec["completions"], old_job.get({"spec", "completions"}));
   check_immutable(spec["podFailurePolicy"], old_job.get({"spec", "podFailurePolicy"}));
 }
 
@@ -179,12 +194,16 @@ void check_cron_job(const Spot& object, const Value&) {
   if (schedule.wants_text()) {
     if (schedule.text().find("TZ") != std::string_view::npos)
       schedule.invalid("cannot use TZ or CRON_TZ in schedule, use timeZone field instead");
-    else if (const auto parsed = CronSchedule::parse(schedule.text()); !parsed) schedule.invalid(parsed.error().message());
+    else if (const auto parsed = CronSchedule::parse(schedule.text()); !parsed)
+      schedule.invalid(parsed.error().message());
   }
   if (zone.present()) {
-    if (zone.text().empty()) zone.invalid("timeZone must be nil or non-empty string");
-    else if (zone.text() == "Local") zone.invalid("timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones");
-    else if (zone.text().find("..") != std::string_view::npos || zone.text().front() == '/') zone.invalid("unknown time zone " + std::string(zone.text()));
+    if (zone.text().empty())
+      zone.invalid("timeZone must be nil or non-empty string");
+    else if (zone.text() == "Local")
+      zone.invalid("timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones");
+    else if (zone.text().find("..") != std::string_view::npos || zone.text().front() == '/')
+      zone.invalid("unknown time zone " + std::string(zone.text()));
   }
   spec["startingDeadlineSeconds"].not_negative();
   spec["concurrencyPolicy"].one_of({"Allow", "Forbid", "Replace"});
@@ -200,7 +219,8 @@ void check_budget(const Spot& budget, const Value&) {
   check_count_or_percent(spec["minAvailable"]);
   check_count_or_percent(spec["maxUnavailable"]);
   validate_label_selector(spec["selector"]);
-  if (!spec["unhealthyPodEvictionPolicy"].empty()) spec["unhealthyPodEvictionPolicy"].one_of({"AlwaysAllow", "IfHealthyBudget"});
+  if (!spec["unhealthyPodEvictionPolicy"].empty())
+    spec["unhealthyPodEvictionPolicy"].one_of({"AlwaysAllow", "IfHealthyBudget"});
 }
 
 void check_metric_target(const Spot& target) {
@@ -208,25 +228,35 @@ void check_metric_target(const Spot& target) {
   const Spot percent = target["averageUtilization"];
   if (percent.present() && percent.number() < 1) percent.invalid("must be greater than 0");
   for (const std::string_view field : {"value", "averageValue"})
-    if (const auto amount = Quantity::parse(target[field].text()); target[field].present() && amount && (amount->negative() || amount->is_zero()))
+    if (const auto amount = Quantity::parse(target[field].text());
+        target[field].present() && amount && (amount->negative() || amount->is_zero()))
       target[field].invalid("must be positive");
 }
 
 void check_autoscaler(const Spot& scaler, const Value&) {
   const Spot spec = scaler["spec"], least = spec["minReplicas"], most = spec["maxReplicas"];
   if (least.present() && least.number() < 1) least.invalid("must be greater than or equal to 1");
-  if (most.number() < 1) most.invalid("must be greater than 0");
-  else if (least.present() && most.number() < least.number()) most.invalid("must be greater than or equal to `minReplicas`");
+  if (most.number() < 1)
+    most.invalid("must be greater than 0");
+  else if (least.present() && most.number() < least.number())
+    most.invalid("must be greater than or equal to `minReplicas`");
   for (const std::string_view field : {"kind", "name"})
-    if (spec["scaleTargetRef"][field].wants_text()) spec["scaleTargetRef"][field].invalid(path_segment_faults(spec["scaleTargetRef"][field].text()));
+    if (spec["scaleTargetRef"][field].wants_text())
+      spec["scaleTargetRef"][field].invalid(path_segment_faults(spec["scaleTargetRef"][field].text()));
   const Spot metrics = spec["metrics"];
   for (size_t i = 0; i < metrics.size(); ++i) {
     const Spot metric = metrics.item(i);
     if (!metric["type"].one_of({"ContainerResource", "External", "Object", "Pods", "Resource"})) continue;
-    static constexpr std::pair<std::string_view, std::string_view> kSources[] = {{"ContainerResource", "containerResource"}, {"External", "external"}, {"Object", "object"}, {"Pods", "pods"}, {"Resource", "resource"}};
+    static constexpr std::pair<std::string_view, std::string_view> kSources[] = {
+        {"ContainerResource", "containerResource"},
+        {"External", "external"},
+        {"Object", "object"},
+        {"Pods", "pods"},
+        {"Resource", "resource"}};
     for (const auto& [type, field] : kSources) {
       const bool wanted = metric["type"].text() == type;
-      if (wanted && !metric[field].present()) metric[field].required("must populate information for the given metric source");
+      if (wanted && !metric[field].present())
+        metric[field].required("must populate information for the given metric source");
       if (!wanted && metric[field].present()) metric[field].forbidden("must populate the given metric source only");
       if (wanted && metric[field].present()) check_metric_target(metric[field]["target"]);
     }
@@ -241,7 +271,8 @@ void check_autoscaler(const Spot& scaler, const Value&) {
       policy["type"].one_of({"Percent", "Pods"});
       if (policy["value"].number() <= 0) policy["value"].invalid("must be greater than zero");
       if (policy["periodSeconds"].number() <= 0) policy["periodSeconds"].invalid("must be greater than zero");
-      if (policy["periodSeconds"].number() > 1800) policy["periodSeconds"].invalid("must be less than or equal to 1800");
+      if (policy["periodSeconds"].number() > 1800)
+        policy["periodSeconds"].invalid("must be less than or equal to 1800");
     }
   }
 }
