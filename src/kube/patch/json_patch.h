@@ -1,0 +1,17 @@
+// JSON Patch (RFC 6902) and JSON Merge Patch (RFC 7386).
+#pragma once
+
+#include "base/error.h"
+#include "kube/object/value.h"
+
+namespace proa::kube {
+
+// Both give a new document that shares with `object` and `patch` what stays as it is, and change neither.
+
+// `patch` is an array of at most 10,000 operations. The error names the operation: "test operation does not apply:
+// /spec/replicas: not equal".
+Result<Value> apply_json_patch(Arena& arena, const Value& object, const Value& patch);
+
+Value apply_merge_patch(Arena& arena, const Value& object, const Value& patch);
+
+}  // namespace proa::kube
