@@ -8,13 +8,13 @@
 #include <string_view>
 
 #include "base/log.h"
+#include "base/values.h"
 #include "cli/container_commands.h"
 #include "cli/help.h"
 #include "cli/invocation.h"
 #include "cli/print.h"
 #include "cli/runtime_commands.h"
 #include "cli/tables.h"
-#include "base/values.h"
 #include "cli/version.h"
 #include "fabric/dns/process.h"
 
