@@ -35,6 +35,7 @@ set(PROA_USES_kernel base)
 set(PROA_USES_net base)
 set(PROA_USES_oci kernel base)
 set(PROA_USES_fabric kernel base)
+set(PROA_USES_vmm fabric net kernel base)
 # The shim links no libc and no C++ runtime: nothing below it would do.
 set(PROA_USES_shim "")
 # Before main: depends on nothing, and only programs link it.
