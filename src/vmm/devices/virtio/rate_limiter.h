@@ -1,6 +1,7 @@
 // Token buckets for bytes and operations.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <optional>
@@ -28,13 +29,15 @@ class TokenBucket {
     if (!plan_.limits()) return true;
     refill(now);
     const uint64_t burst = std::min(burst_, tokens);
-    if (tokens_ <= 0 && burst < tokens) return false;
-    if (tokens - burst > static_cast<uint64_t>(std::max<int64_t>(tokens_, 0)) &&
-        static_cast<uint64_t>(std::max<int64_t>(tokens_, 0)) < plan_.size && tokens - burst <= plan_.size)
-      return false;
+    // More than the bucket ever holds goes when it is full, and leaves a debt.
+    if (static_cast<int64_t>(std::min(tokens - burst, plan_.size)) > tokens_) return false;
     burst_ -= burst;
     tokens_ -= static_cast<int64_t>(tokens - burst);
     return true;
+  }
+  // Takes them whatever there is: a debt, if need be.
+  void charge(uint64_t tokens) {
+    if (plan_.limits()) tokens_ -= static_cast<int64_t>(tokens);
   }
   void give_back(uint64_t tokens) {
     tokens_ = std::min(tokens_ + static_cast<int64_t>(tokens), static_cast<int64_t>(plan_.size));
@@ -92,6 +95,8 @@ class RateLimiter {
     operations_.give_back(1);
     return bytes_.wait(bytes);
   }
+  // For what is known only when it is done (a frame received): bytes beyond those admitted.
+  void charge(uint64_t bytes) { bytes_.charge(bytes); }
 
  private:
   const Clock* clock_ = &Clock::system();
