@@ -10,8 +10,8 @@
 // reach it as MSIs; IOAPIC and PICs are the machine's. Time as the guest sees it (TSC, kvm-clock, APIC timer) is the
 // engine's too.
 //
-// Threads: one thread runs a Vcpu; kick() and everything of Engine may be called from any thread, except creation.
-// state()/set_state() while no thread is in run().
+// Ownership: an engine outlives its vCPUs. Threads: one thread runs a Vcpu; kick() and everything of Engine may be
+// called from any thread, except creation. state()/set_state() while no thread is in run().
 #pragma once
 
 #include <array>
@@ -118,8 +118,9 @@ class Engine {
   virtual Result<std::unique_ptr<Vcpu>> create_vcpu(unsigned id, const std::vector<CpuidLeaf>& cpuid) = 0;
 
   virtual Result<> signal_msi(const Msi& msi) = 0;
-  // A write to `eventfd` raises the MSI, without a thread of ours where the engine can; `line` names the route, and
-  // calling again with the same line changes its message.
+  // A write to `eventfd` (borrowed; -1: none) raises the MSI, without a thread of ours where the engine can; `line`
+  // names the route, and calling again with the same line changes its message. Lines 0 to 23 are the IOAPIC's: the
+  // engine reports the end of an interrupt whose message is level-triggered and routed there.
   virtual Result<> route_irqfd(unsigned line, int eventfd, const Msi& msi) = 0;
   virtual Result<> remove_irqfd(unsigned line) = 0;
   // The PICs' INTR line to the boot vCPU.
@@ -128,6 +129,10 @@ class Engine {
 
   virtual Result<> add_doorbell(const Doorbell& doorbell) = 0;
   virtual Result<> remove_doorbell(const Doorbell& doorbell) = 0;
+
+  // What kvm-clock shows: nanoseconds since the machine's start. Set when a snapshot is restored, before any vCPU runs.
+  virtual Result<uint64_t> clock() = 0;
+  virtual Result<> set_clock(uint64_t nanoseconds) = 0;
 
   // Pages the CPUs wrote since the last call, besides what GuestMemory's own marks say. Tracking starts clean.
   virtual Result<> track_dirty(bool on) = 0;
@@ -143,6 +148,7 @@ struct EngineOptions {
   uint64_t tsc_khz = 0;                      // 0: the host's
   uint64_t translation_bytes = 64ULL << 20;  // the translator's code cache
   bool trace_blocks = false;
+  uint32_t dirty_ring = 0;  // kvm: entries of each vCPU's dirty ring, a power of two; 0: dirty bitmaps
 };
 
 // kAuto: kvm where it runs ring 0 by hardware, else the translator. The memory and the bus outlive the engine.

@@ -55,13 +55,17 @@ struct CpuState {
   alignas(16) std::array<uint8_t, 512> fx{};
 
   // The local APIC's page of registers (SDM 3A, 10.4.1), of which the first KiB is used.
+  // Without it set_state() leaves the LAPIC as reset made it.
   alignas(8) std::array<uint8_t, 1024> lapic{};
+  bool has_lapic = false;
 
   // What is between instructions.
   struct Pending {
     bool exception = false, has_error = false;
     uint8_t vector = 0;
     uint32_t error = 0;
+    bool interrupt = false;  // an external one, acknowledged and not yet begun
+    uint8_t interrupt_vector = 0;
     bool interrupt_shadow = false;  // after STI, MOV SS, POP SS
     bool nmi_pending = false, nmi_blocked = false;
     // kWaitForSipi, kHalted: as MP state

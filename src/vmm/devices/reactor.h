@@ -1,0 +1,115 @@
+// The devices' thread: waits for eventfds, timers, TAPs and sockets, and calls the device. Level-triggered, with
+// timers of nanoseconds; callbacks run one at a time, so what only they touch needs no lock.
+//
+// It is a plain epoll loop beside net::Loop because it is what stands between a guest and its disk: no allocation and
+// one system call between an event and its device, and a machine whose network stack costs nothing until it is used.
+//
+// Threads: watch(), post() and call() from any thread. A Watch may be destroyed on any thread; once that returns its
+// callback does not run any more.
+#pragma once
+
+#include <sys/epoll.h>
+
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "base/error.h"
+#include "base/fd.h"
+
+namespace proa::vmm {
+
+class Reactor;
+
+// A descriptor being watched.
+class [[nodiscard]] Watch {
+ public:
+  Watch() = default;
+  Watch(Watch&& other) noexcept { swap(other); }
+  Watch& operator=(Watch&& other) noexcept {
+    swap(other);
+    return *this;
+  }
+  ~Watch() { stop(); }
+  void stop();
+  // EPOLLIN, EPOLLOUT; 0: only hang-ups.
+  void set_events(uint32_t events);
+  bool is_active() const { return reactor_ != nullptr; }
+
+ private:
+  friend class Reactor;
+  void swap(Watch& other) noexcept {
+    std::swap(reactor_, other.reactor_);
+    std::swap(id_, other.id_);
+    std::swap(fd_, other.fd_);
+    std::swap(events_, other.events_);
+  }
+  Reactor* reactor_ = nullptr;
+  uint64_t id_ = 0;
+  int fd_ = -1;
+  uint32_t events_ = 0;
+};
+
+class Reactor {
+ public:
+  using Callback = std::function<void(uint32_t events)>;
+
+  // Without a thread: turn() is called by whoever owns it (tests, fuzz targets).
+  static Result<std::unique_ptr<Reactor>> create();
+  ~Reactor();
+  // From here on a thread of its own does the work, until the end.
+  void start(const char* thread_name);
+
+  // `fd` is borrowed until the Watch ends.
+  Result<Watch> watch(int fd, uint32_t events, Callback callback);
+  void post(std::function<void()> job);
+  // Runs it on the thread and waits; at once if there is none or this is it.
+  void call(const std::function<void()>& job);
+  bool is_current() const { return !thread_.joinable() || std::this_thread::get_id() == thread_.get_id(); }
+  // Handles what is ready within that time; false when nothing was.
+  bool turn(int timeout_ms);
+
+ private:
+  friend class Watch;
+  Reactor() = default;
+  void forget(Watch& watch);
+  bool run_jobs();
+  void run(uint64_t id, uint32_t events);
+
+  Fd epoll_, bell_;
+  std::mutex mutex_;    // of what follows
+  std::mutex running_;  // held while a callback runs
+  std::map<uint64_t, std::shared_ptr<Callback>> callbacks_;
+  std::vector<std::function<void()>> jobs_;
+  uint64_t next_id_ = 1;
+  std::atomic<bool> ending_ = false;
+  std::thread thread_;
+};
+
+// One shot, or none.
+class ReactorTimer {
+ public:
+  static Result<std::unique_ptr<ReactorTimer>> create(Reactor& reactor, std::function<void()> expired);
+  void arm(std::chrono::nanoseconds from_now);
+  void disarm();
+
+ private:
+  ReactorTimer() = default;
+  void set(std::chrono::nanoseconds from_now);
+  Fd fd_;
+  std::function<void()> expired_;
+  Watch watch_;
+};
+
+// An eventfd, non-blocking.
+Result<Fd> make_eventfd();
+void signal_eventfd(int fd);
+// Back to zero; false when it was.
+bool drain_eventfd(int fd);
+
+}  // namespace proa::vmm
