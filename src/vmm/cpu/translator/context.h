@@ -24,7 +24,7 @@ struct SoftTlb {
 
 enum TlbKind : uint8_t { kTlbKernelRead, kTlbKernelWrite, kTlbUserRead, kTlbUserWrite, kTlbKinds };
 
-struct alignas(64) Context {
+struct Context {
   std::array<uint64_t, 16> gpr;  // valid outside translated code; those the host has no register for: always
   uint64_t rip;
   uint64_t status;       // the host's RFLAGS as translated code left them; only the status flags mean anything

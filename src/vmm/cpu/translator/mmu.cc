@@ -20,6 +20,7 @@ uint64_t page_of(uint64_t address) { return address & ~(kPageSize - 1); }
 Mmu::Mmu(Context& context, CpuState& cpu, GuestMemory& memory, Outside outside)
     : context_(context), cpu_(cpu), memory_(memory), outside_(std::move(outside)) {
   for (auto& tlb : context_.tlb) tlb.negated[0] = SoftTlb::kEmptySlot0;
+  for (auto& listed : listed_) listed.resize(kTlbEntries);
 }
 
 std::unexpected<Fault> Mmu::page_fault(uint64_t linear, Use use, bool user, bool present, bool reserved) {
@@ -135,8 +136,11 @@ void Mmu::install(TlbKind kind, uint64_t linear, std::byte* host, bool global) {
   tlb.negated[slot] = -page;
   tlb.host[slot] = reinterpret_cast<uint64_t>(host);
   tlb.addend[slot] = reinterpret_cast<uint64_t>(host) - page;
-  // An entry stands in both lists at most once each; what a list names may have been replaced, which costs a walk.
-  (global ? global_ : local_)[kind].push_back(slot);
+  // A slot stands in each list once; what a list names may have been replaced, which costs a walk.
+  uint8_t& listed = listed_[kind][slot];
+  const uint8_t bit = global ? 2 : 1;
+  if (!(listed & bit)) (global ? global_ : local_)[kind].push_back(slot);
+  listed |= bit;
 }
 
 void Mmu::drop(TlbKind kind, uint32_t slot) {
@@ -283,15 +287,20 @@ Guest<std::byte*> Mmu::span(uint64_t linear, uint64_t& size, bool write, bool us
   return reinterpret_cast<std::byte*>(tlb.host[slot]) + offset;
 }
 
+void Mmu::drop_listed(TlbKind kind, bool global) {
+  auto& list = (global ? global_ : local_)[kind];
+  for (const uint32_t slot : list) {
+    drop(kind, slot);
+    listed_[kind][slot] &= global ? 1 : 2;
+  }
+  list.clear();
+}
+
 void Mmu::flush(bool global) {
   ++(global ? counters_.global_flushes : counters_.flushes);
   for (unsigned i = 0; i < kTlbKinds; ++i) {
-    const auto kind = static_cast<TlbKind>(i);
-    for (const uint32_t slot : local_[i]) drop(kind, slot);
-    local_[i].clear();
-    if (!global) continue;
-    for (const uint32_t slot : global_[i]) drop(kind, slot);
-    global_[i].clear();
+    drop_listed(static_cast<TlbKind>(i), false);
+    if (global) drop_listed(static_cast<TlbKind>(i), true);
   }
 }
 
@@ -308,10 +317,8 @@ void Mmu::invalidate(uint64_t linear) {
 
 void Mmu::drop_writes() {
   for (const TlbKind kind : {kTlbKernelWrite, kTlbUserWrite}) {
-    for (const uint32_t slot : local_[kind]) drop(kind, slot);
-    for (const uint32_t slot : global_[kind]) drop(kind, slot);
-    local_[kind].clear();
-    global_[kind].clear();
+    drop_listed(kind, false);
+    drop_listed(kind, true);
   }
 }
 

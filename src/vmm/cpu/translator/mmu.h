@@ -80,6 +80,7 @@ class Mmu {
   bool touch(GuestAddress address, unsigned size, uint64_t& entry, uint64_t bits);
   void install(TlbKind kind, uint64_t linear, std::byte* host, bool global);
   void drop(TlbKind kind, uint32_t slot);
+  void drop_listed(TlbKind kind, bool global);
   Guest<> load_page(uint64_t linear, std::byte* to, unsigned size, bool user, bool implicit);
   Guest<> store_page(uint64_t linear, const Page& page, const std::byte* from, unsigned size);
   void read_physical(GuestAddress address, std::byte* to, unsigned size);
@@ -91,6 +92,7 @@ class Mmu {
   Outside outside_;
   MmuCounters counters_;
   std::array<std::vector<uint32_t>, kTlbKinds> local_, global_;  // slots in use
+  std::array<std::vector<uint8_t>, kTlbKinds> listed_;  // by slot: 1 in local_, 2 in global_
   // Regions of 2 MiB that large pages have served, by low bits: INVLPG there drops all.
   std::vector<bool> large_ = std::vector<bool>(65536);
 };
