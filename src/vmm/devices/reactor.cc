@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include <array>
-#include <condition_variable>
 
 namespace proa::vmm {
 
@@ -63,7 +62,7 @@ void Reactor::start(const char* thread_name) {
 }
 
 Result<Watch> Reactor::watch(int fd, uint32_t events, Callback callback) {
-  const std::lock_guard lock(mutex_);
+  const auto held = lock();
   const uint64_t id = next_id_++;
   epoll_event event{.events = events, .data = {.u64 = id}};
   if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) return fail_errno(errno, "epoll_ctl");
@@ -77,59 +76,33 @@ Result<Watch> Reactor::watch(int fd, uint32_t events, Callback callback) {
 }
 
 void Reactor::forget(Watch& watch) {
-  std::shared_ptr<Callback> last;
-  {
-    const std::lock_guard lock(mutex_);
-    ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, watch.fd_, nullptr);
-    if (auto node = callbacks_.extract(watch.id_); !node.empty()) last = std::move(node.mapped());
-  }
-  // It may be running now; its own thread may forget it from within.
-  if (thread_.joinable() && !is_current()) const std::lock_guard wait(running_);
+  const auto held = lock();
+  ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, watch.fd_, nullptr);
+  callbacks_.erase(watch.id_);
 }
 
 void Reactor::post(std::function<void()> job) {
   {
-    const std::lock_guard lock(mutex_);
+    const std::lock_guard guard(jobs_mutex_);
     jobs_.push_back(std::move(job));
   }
   signal_eventfd(bell_.get());
 }
 
-void Reactor::call(const std::function<void()>& job) {
-  if (is_current()) return job();
-  std::mutex mutex;
-  std::condition_variable ended;
-  bool done = false;
-  post([&] {
-    job();
-    const std::lock_guard lock(mutex);
-    done = true;
-    ended.notify_one();
-  });
-  std::unique_lock lock(mutex);
-  ended.wait(lock, [&] { return done; });
-}
-
-bool Reactor::run_jobs() {
+void Reactor::run_jobs() {
   drain_eventfd(bell_.get());
   std::vector<std::function<void()>> jobs;
   {
-    const std::lock_guard lock(mutex_);
+    const std::lock_guard guard(jobs_mutex_);
     jobs.swap(jobs_);
   }
   for (const auto& job : jobs) job();
-  return !jobs.empty();
 }
 
 void Reactor::run(uint64_t id, uint32_t events) {
-  const std::lock_guard running(running_);
-  std::shared_ptr<Callback> callback;
-  {
-    const std::lock_guard lock(mutex_);
-    const auto at = callbacks_.find(id);
-    if (at == callbacks_.end()) return;
-    callback = at->second;
-  }
+  const auto at = callbacks_.find(id);
+  if (at == callbacks_.end()) return;
+  const std::shared_ptr<Callback> callback = at->second;  // it may forget itself
   (*callback)(events);
 }
 
@@ -137,6 +110,7 @@ bool Reactor::turn(int timeout_ms) {
   std::array<epoll_event, 32> events;
   const int count = ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), timeout_ms);
   for (int i = 0; i < count; ++i) {
+    const auto held = lock();
     if (events[static_cast<size_t>(i)].data.u64 == 0)
       run_jobs();
     else

@@ -1,11 +1,12 @@
 // The devices' thread: waits for eventfds, timers, TAPs and sockets, and calls the device. Level-triggered, with
-// timers of nanoseconds; callbacks run one at a time, so what only they touch needs no lock.
+// timers of nanoseconds. Callbacks run one at a time, under the reactor's lock, which others take to come to a device:
+// what a device holds needs no lock of its own.
 //
 // It is a plain epoll loop beside net::Loop because it is what stands between a guest and its disk: no allocation and
 // one system call between an event and its device, and a machine whose network stack costs nothing until it is used.
 //
-// Threads: watch(), post() and call() from any thread. A Watch may be destroyed on any thread; once that returns its
-// callback does not run any more.
+// Threads: everything from any thread, but for turn(). Once a Watch is destroyed its callback does not run any more.
+// Who holds the lock takes no other that is held while waiting for this one.
 #pragma once
 
 #include <sys/epoll.h>
@@ -68,9 +69,8 @@ class Reactor {
   // `fd` is borrowed until the Watch ends.
   Result<Watch> watch(int fd, uint32_t events, Callback callback);
   void post(std::function<void()> job);
-  // Runs it on the thread and waits; at once if there is none or this is it.
-  void call(const std::function<void()>& job);
-  bool is_current() const { return !thread_.joinable() || std::this_thread::get_id() == thread_.get_id(); }
+  // While it is held no callback runs. Recursive: a callback has it.
+  std::unique_lock<std::recursive_mutex> lock() { return std::unique_lock(running_); }
   // Handles what is ready within that time; false when nothing was.
   bool turn(int timeout_ms);
 
@@ -78,15 +78,15 @@ class Reactor {
   friend class Watch;
   Reactor() = default;
   void forget(Watch& watch);
-  bool run_jobs();
+  void run_jobs();
   void run(uint64_t id, uint32_t events);
 
   Fd epoll_, bell_;
-  std::mutex mutex_;    // of what follows
-  std::mutex running_;  // held while a callback runs
+  std::recursive_mutex running_;
   std::map<uint64_t, std::shared_ptr<Callback>> callbacks_;
-  std::vector<std::function<void()>> jobs_;
   uint64_t next_id_ = 1;
+  std::mutex jobs_mutex_;
+  std::vector<std::function<void()>> jobs_;
   std::atomic<bool> ending_ = false;
   std::thread thread_;
 };
