@@ -41,7 +41,7 @@ set(PROA_USES_shim "")
 # Before main: depends on nothing, and only programs link it.
 set(PROA_USES_start "")
 set(PROA_USES_engine fabric oci kernel base)
-set(PROA_USES_cli engine fabric oci kernel base)
+set(PROA_USES_cli vmm engine fabric oci net kernel base)
 
 # Short-lived roles are paid for by the page: these modules are built for size.
 set(PROA_SMALL_MODULES base kernel oci fabric engine cli shim start)

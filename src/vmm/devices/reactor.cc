@@ -47,7 +47,9 @@ Result<std::unique_ptr<Reactor>> Reactor::create() {
   return reactor;
 }
 
-Reactor::~Reactor() {
+Reactor::~Reactor() { stop(); }
+
+void Reactor::stop() {
   if (!thread_.joinable()) return;
   ending_ = true;
   signal_eventfd(bell_.get());
@@ -123,10 +125,11 @@ Result<std::unique_ptr<ReactorTimer>> ReactorTimer::create(Reactor& reactor, std
   std::unique_ptr<ReactorTimer> timer(new ReactorTimer);
   timer->fd_ = Fd(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
   if (!timer->fd_) return fail_errno(errno, "timerfd_create");
-  timer->expired_ = std::move(expired);
-  timer->watch_ = TRY(reactor.watch(timer->fd_.get(), EPOLLIN, [raw = timer.get()](uint32_t) {
-    if (drain_eventfd(raw->fd_.get())) raw->expired_();
-  }));
+  // All in the callback, which outlives its own call: what expires may destroy the timer.
+  timer->watch_ =
+      TRY(reactor.watch(timer->fd_.get(), EPOLLIN, [fd = timer->fd_.get(), call = std::move(expired)](uint32_t) {
+        if (drain_eventfd(fd)) call();
+      }));
   return timer;
 }
 

@@ -65,6 +65,8 @@ class Reactor {
   ~Reactor();
   // From here on a thread of its own does the work, until the end.
   void start(const char* thread_name);
+  // Ends the thread; watches may still be given up. Not from a callback.
+  void stop();
 
   // `fd` is borrowed until the Watch ends.
   Result<Watch> watch(int fd, uint32_t events, Callback callback);
@@ -91,7 +93,7 @@ class Reactor {
   std::thread thread_;
 };
 
-// One shot, or none.
+// One shot, or none. Its callback may destroy it.
 class ReactorTimer {
  public:
   static Result<std::unique_ptr<ReactorTimer>> create(Reactor& reactor, std::function<void()> expired);
@@ -102,7 +104,6 @@ class ReactorTimer {
   ReactorTimer() = default;
   void set(std::chrono::nanoseconds from_now);
   Fd fd_;
-  std::function<void()> expired_;
   Watch watch_;
 };
 

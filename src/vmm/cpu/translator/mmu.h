@@ -92,7 +92,7 @@ class Mmu {
   Outside outside_;
   MmuCounters counters_;
   std::array<std::vector<uint32_t>, kTlbKinds> local_, global_;  // slots in use
-  std::array<std::vector<uint8_t>, kTlbKinds> listed_;  // by slot: 1 in local_, 2 in global_
+  std::array<std::vector<uint8_t>, kTlbKinds> listed_;           // by slot: 1 in local_, 2 in global_
   // Regions of 2 MiB that large pages have served, by low bits: INVLPG there drops all.
   std::vector<bool> large_ = std::vector<bool>(65536);
 };

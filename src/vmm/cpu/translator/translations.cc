@@ -105,7 +105,8 @@ Guest<Block*> Translations::translate(CodePage& page) {
   blocks_[block_key(*here, block.pc, block.down)] = &block;
   all_.push_back(std::move(owned));
   clock_gettime(CLOCK_MONOTONIC, &end);
-  counters_.nanoseconds += static_cast<uint64_t>((end.tv_sec - begin.tv_sec) * 1'000'000'000 + end.tv_nsec - begin.tv_nsec);
+  counters_.nanoseconds +=
+      static_cast<uint64_t>((end.tv_sec - begin.tv_sec) * 1'000'000'000 + end.tv_nsec - begin.tv_nsec);
   ++counters_.blocks;
   return &block;
 }
@@ -142,8 +143,10 @@ void Translations::land(Block& block) {
   if (block.second) return;
   if (!block.landing) BlockBuilder::make_landing(*this, block);
   uint64_t& entry = context_.jump[user][slot];
-  if (entry == reinterpret_cast<uint64_t>(cache_.passages().indirect)) jumps_.push_back({slot, user, block.page->global});
-  else if (!block.page->global) jumps_.push_back({slot, user, false});
+  if (entry == reinterpret_cast<uint64_t>(cache_.passages().indirect))
+    jumps_.push_back({slot, user, block.page->global});
+  else if (!block.page->global)
+    jumps_.push_back({slot, user, false});
   entry = reinterpret_cast<uint64_t>(cache_.exec(block.landing));
 }
 
@@ -267,9 +270,9 @@ void Translations::reset() {
 
 Translations::Place Translations::locate(uint64_t host_rip) {
   const auto at = reinterpret_cast<const uint8_t*>(host_rip);
-  const auto after = std::upper_bound(all_.begin(), all_.end(), at, [&](const uint8_t* address, const std::unique_ptr<Block>& block) {
-    return address < cache_.exec(block->entry);
-  });
+  const auto after = std::upper_bound(
+      all_.begin(), all_.end(), at,
+      [&](const uint8_t* address, const std::unique_ptr<Block>& block) { return address < cache_.exec(block->entry); });
   if (after == all_.begin()) return {};
   Block& found = **std::prev(after);
   const auto offset = static_cast<size_t>(at - cache_.exec(found.entry));

@@ -35,9 +35,9 @@ struct Edge {
   uint64_t target = 0;
   Block* from = nullptr;
   Block* to = nullptr;
-  uint8_t* jump = nullptr;         // behind the displacement to change
-  uint8_t* check = nullptr;        // behind the number of the expected code page; null: none is needed
-  const uint8_t* stub = nullptr;   // where the jump leads while it is not chained
+  uint8_t* jump = nullptr;        // behind the displacement to change
+  uint8_t* check = nullptr;       // behind the number of the expected code page; null: none is needed
+  const uint8_t* stub = nullptr;  // where the jump leads while it is not chained
 };
 
 struct Block {
@@ -91,7 +91,9 @@ class Translations {
 
   Block& block(uint32_t index) { return *all_[index]; }
   const Point& point(const Block& block, unsigned insn) const { return points_[block.first_point + insn]; }
-  const uint8_t* host(const Block& block, unsigned insn) const { return cache_.exec(block.entry + point(block, insn).host); }
+  const uint8_t* host(const Block& block, unsigned insn) const {
+    return cache_.exec(block.entry + point(block, insn).host);
+  }
   // The block and instruction whose code holds a host address.
   struct Place {
     Block* block = nullptr;

@@ -6,6 +6,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <climits>
 #include <cstring>
 
@@ -82,6 +83,7 @@ void Net::activate(uint64_t features) {
 }
 
 void Net::reset() {
+  gathered_ = room_ = 0;
   readable_.stop();
   receive_retry_.reset();
   send_retry_.reset();
@@ -94,22 +96,26 @@ void Net::notified(unsigned queue) {
     send();
 }
 
-// Chains that hold any frame: one, or as many as it takes when buffers can be merged.
+// Chains that hold any frame: one, or as many as it takes when buffers can be merged. What a frame does not fill
+// stays for the next.
 bool Net::gather() {
   Queue& queue = transport().queue(kReceive);
-  gathered_ = 0;
-  uint64_t room = 0;
-  do {
+  while (gathered_ == 0 || (mergeable_ && room_ < kMaxFrame && gathered_ < queue.size())) {
     if (chains_.size() == gathered_) chains_.emplace_back();
     const Queue::Pop popped = queue.pop(chains_[gathered_]);
     if (popped == Queue::Pop::kBroken) transport().needs_reset();
     if (popped != Queue::Pop::kChain) break;
-    room += chains_[gathered_++].writable_bytes;
-  } while (mergeable_ && room < kMaxFrame && gathered_ < queue.size());
+    room_ += chains_[gathered_++].writable_bytes;
+  }
   if (gathered_ == 0) return false;
   if (chains_[0].writable_bytes >= kHeader) return true;
   transport().needs_reset();
   return false;
+}
+
+void Net::give_back() {
+  transport().queue(kReceive).undo(static_cast<uint16_t>(gathered_));
+  gathered_ = room_ = 0;
 }
 
 long Net::read_frame(std::span<const iovec> parts) {
@@ -130,7 +136,7 @@ long Net::read_frame(std::span<const iovec> parts) {
   return ::readv(tap_.get(), parts.data(), static_cast<int>(std::min<size_t>(parts.size(), IOV_MAX)));
 }
 
-// Gives the chains that the frame fills; the others go back.
+// Gives the chains that the frame fills.
 void Net::deliver(size_t bytes) {
   Queue& queue = transport().queue(kReceive);
   std::vector<uint32_t> written;
@@ -142,11 +148,33 @@ void Net::deliver(size_t bytes) {
   }
   const auto count = static_cast<uint16_t>(written.size());
   chains_[0].write(kNumBuffers, &count, sizeof count);
-  queue.undo(static_cast<uint16_t>(gathered_ - written.size()));
   queue.push_all({chains_.data(), written.size()}, written);
+  for (size_t i = 0; i < written.size(); ++i) room_ -= chains_[i].writable_bytes;
+  const auto begin = chains_.begin();
+  std::rotate(begin, begin + count, begin + static_cast<std::ptrdiff_t>(gathered_));
+  gathered_ -= count;
   ++counts_.received;
   counts_.received_bytes += bytes - kHeader;
   receive_limiter_.charge(bytes - kHeader);
+}
+
+long Net::read_direct() {
+  std::vector<iovec> parts;
+  for (size_t i = 0; i < gathered_; ++i)
+    for (const Buffer& buffer : chains_[i].writable) parts.push_back({buffer.host, buffer.size});
+  return read_frame(parts);
+}
+
+// The guest has little room: a frame that does not fit is dropped, not cut.
+long Net::read_by_copy() {
+  scratch_.resize(kMaxFrame);
+  const iovec all{scratch_.data(), scratch_.size()};
+  const long got = read_frame({&all, 1});
+  if (got < 0 || static_cast<uint64_t>(got) > room_) return std::min(got, 0L);
+  size_t at = 0;
+  for (size_t i = 0; i < gathered_ && at < static_cast<size_t>(got); ++i)
+    at += chains_[i].write(0, scratch_.data() + at, static_cast<size_t>(got) - at);
+  return got;
 }
 
 bool Net::receive_one() {
@@ -154,12 +182,8 @@ bool Net::receive_one() {
     readable_.set_events(0);  // until the guest gives buffers
     return transport().running() && transport().queue(kReceive).rearm() && (readable_.set_events(EPOLLIN), true);
   }
-  std::vector<iovec> parts;
-  for (size_t i = 0; i < gathered_; ++i)
-    for (const Buffer& buffer : chains_[i].writable) parts.push_back({buffer.host, buffer.size});
-  const long got = read_frame(parts);
+  const long got = room_ >= kMaxFrame ? read_direct() : read_by_copy();
   if (got < static_cast<long>(kHeader)) {
-    transport().queue(kReceive).undo(static_cast<uint16_t>(gathered_));
     if (got >= 0) ++counts_.dropped;
     return false;
   }

@@ -55,6 +55,7 @@ class Net : public Device {
   void activate(uint64_t features) override;
   void reset() override;
   void notified(unsigned queue) override;
+  void quiesce() override { give_back(); }
   void transfer(StateStream& s) override;
 
  private:
@@ -62,6 +63,9 @@ class Net : public Device {
   void receive();
   bool receive_one();
   bool gather();
+  void give_back();
+  long read_direct();
+  long read_by_copy();
   long read_frame(std::span<const iovec> parts);
   void deliver(size_t bytes);
   void send();
@@ -74,8 +78,11 @@ class Net : public Device {
   std::unique_ptr<ReactorTimer> receive_retry_, send_retry_;
   Watch readable_;
   bool mergeable_ = false;
-  std::vector<Chain> chains_;  // for the frame being received; the first gathered_ are in use
+  // Taken from the queue for frames to come; the first gathered_ are in use, and have room_ bytes.
+  std::vector<Chain> chains_;
   size_t gathered_ = 0;
+  uint64_t room_ = 0;
+  std::vector<std::byte> scratch_;
   NetCounts counts_;
 };
 
