@@ -24,4 +24,7 @@ extern const Command kRun, kCreate, kStart, kAttach, kExec, kPs, kLogs, kStop, k
 // `proa network`.
 extern const Command kNetworkRoot;
 
+// `proa vm`.
+extern const Command kVmRoot;
+
 }  // namespace proa::cli

@@ -136,7 +136,7 @@ TEST_F(ApiTest, RunsPausesSavesAndRestores) {
           cat(R"({"resume_vm":true,)", files_of, R"(,"vsock_override":{"uds_path":")", files.path("vsock2"), R"("}})"));
   ASSERT_EQ("", loaded);
   copy.type("x");
-  EXPECT_TRUE(wait_for("b"));
+  EXPECT_TRUE(wait_for("ab"));
   copy.type("q");
   EXPECT_EQ(End::Kind::kOff, copy.machine()->wait().kind);
 }

@@ -92,7 +92,7 @@ TEST_P(MachineTest, ASnapshotGoesOnElsewhereAndUnderTheOtherEngine) {
   ASSERT_TRUE(write_snapshot(*machine, SnapshotKind::kFull, "how", full, true));
   ASSERT_TRUE(machine->resume());
   machine->serial().input("x");
-  ASSERT_TRUE(said.wait_for("b"));
+  ASSERT_TRUE(said.wait_for("ab"));
   ASSERT_TRUE(machine->pause());
   // The page with the counter is in the diff, which makes the full one newer.
   const SnapshotFiles diff{.state = files.path("state2"), .memory = full.memory};
