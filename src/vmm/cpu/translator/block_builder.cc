@@ -13,7 +13,8 @@ int8_t host_of(int guest) { return guest < 0 ? int8_t{-1} : kHostOf[static_cast<
 
 bool is_bit_string(const Insn& insn) {
   const uint16_t code = insn.code;
-  return insn.has_memory && (code == (kMap0F | 0xa3) || code == (kMap0F | 0xab) || code == (kMap0F | 0xb3) || code == (kMap0F | 0xbb));
+  return insn.has_memory &&
+         (code == (kMap0F | 0xa3) || code == (kMap0F | 0xab) || code == (kMap0F | 0xb3) || code == (kMap0F | 0xbb));
 }
 // Nothing of the block's straight line is left behind it.
 bool ends_block(const Insn& insn) {
@@ -58,7 +59,8 @@ bool ends_block(const Insn& insn) {
 
 }  // namespace
 
-BlockBuilder::BlockBuilder(Translations& owner, Block& block) : owner_(owner), block_(block), out_(owner.cache_.emitter()) {}
+BlockBuilder::BlockBuilder(Translations& owner, Block& block)
+    : owner_(owner), block_(block), out_(owner.cache_.emitter()) {}
 
 void BlockBuilder::collect() {
   const uint64_t offset = block_.pc & (kPageSize - 1);
@@ -91,8 +93,8 @@ void BlockBuilder::find_live_flags() {
     uint8_t kills = op.kills, reads = op.reads;
     if (op.kind == Kind::kControl) {
       // What goes on in the block without leaving it reads no flags.
-      const bool quiet = (insn.code >= 0x50 && insn.code < 0x60) || insn.code == 0x68 || insn.code == 0x6a || insn.code == 0x8d ||
-                         insn.code == 0xc9 || (insn.code == 0xff && insn.ext() == 6);
+      const bool quiet = (insn.code >= 0x50 && insn.code < 0x60) || insn.code == 0x68 || insn.code == 0x6a ||
+                         insn.code == 0x8d || insn.code == 0xc9 || (insn.code == 0xff && insn.ext() == 6);
       reads = quiet ? 0 : kAllFlags;
       kills = 0;
     } else if (insn.code == 0xc0 || insn.code == 0xc1) {
@@ -162,7 +164,8 @@ void BlockBuilder::address_to_temp0(const Where& w) {
   if (w.base < 0 && w.index < 0) {
     out_.mov_imm(kTemp0, static_cast<uint64_t>(w.disp));
   } else {
-    HostMem mem{.base = host_of(w.base), .index = host_of(w.index), .scale = w.scale, .disp = static_cast<int32_t>(w.disp)};
+    HostMem mem{
+        .base = host_of(w.base), .index = host_of(w.index), .scale = w.scale, .disp = static_cast<int32_t>(w.disp)};
     if (!mapped(w.base)) {
       out_.load(kTemp0, slot(static_cast<unsigned>(w.base)));
       mem.base = kTemp0;
@@ -198,7 +201,8 @@ HostMem BlockBuilder::access(const Where& w, unsigned size, bool write) {
     out_.movzx16(kTemp1, kTemp1);
   }
   if (flags_live())
-    return access_keeping_flags(w, site(size, write), entry(offsetof(SoftTlb, negated)), entry(offsetof(SoftTlb, addend)));
+    return access_keeping_flags(w, site(size, write), entry(offsetof(SoftTlb, negated)),
+                                entry(offsetof(SoftTlb, addend)));
   out_.rm({.opcode = 0x03, .wide = true}, kTemp0, entry(offsetof(SoftTlb, negated)));
   out_.rr({.opcode = 0x81, .wide = true}, 7, kTemp0);
   out_.word(static_cast<uint32_t>(kPageSize - size));
@@ -208,7 +212,8 @@ HostMem BlockBuilder::access(const Where& w, unsigned size, bool write) {
 }
 
 // The same without an instruction that sets flags: the distance from the page is zero in its upper bits.
-HostMem BlockBuilder::access_keeping_flags(const Where& w, const Site& at, const HostMem& negated, const HostMem& addend) {
+HostMem BlockBuilder::access_keeping_flags(const Where& w, const Site& at, const HostMem& negated,
+                                           const HostMem& addend) {
   const bool constant = w.constant();
   const auto last = static_cast<int32_t>(at.size - 1);
   const bool simple = !constant && w.segment < 0 && !w.narrow && mapped(w.base) && mapped(w.index) && w.base >= 0 &&

@@ -22,7 +22,7 @@ class BlockBuilder {
     int8_t base = -1, index = -1;
     uint8_t scale = 0;
     int64_t disp = 0;
-    int segment = -1;  // Context offset of a segment's base
+    int segment = -1;     // Context offset of a segment's base
     bool narrow = false;  // 32-bit addresses
     bool constant() const { return base < 0 && index < 0 && segment < 0; }
   };

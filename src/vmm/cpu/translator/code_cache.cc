@@ -18,9 +18,10 @@ constexpr std::array<HostReg, 6> kCalleeSaved = {hRbx, hRbp, hR12, hR13, hR14, h
 
 void save_registers(Emitter& out) {
   for (unsigned guest = 0; guest < 16; ++guest)
-    if (kHostOf[guest] != kInMemory) out.store(at_context(offsetof(Context, gpr) + 8 * guest), static_cast<unsigned>(kHostOf[guest]));
-  out.byte(0x9c);                                // pushfq
-  out.rm({.opcode = 0x8f}, 0, FIELD(status));    // pop
+    if (kHostOf[guest] != kInMemory)
+      out.store(at_context(offsetof(Context, gpr) + 8 * guest), static_cast<unsigned>(kHostOf[guest]));
+  out.byte(0x9c);                              // pushfq
+  out.rm({.opcode = 0x8f}, 0, FIELD(status));  // pop
 }
 void save_fpu(Emitter& out) {
   out.rm({.opcode = 0x83}, 7, FIELD(fpu_dead)), out.byte(0);
@@ -35,7 +36,8 @@ void save_fpu(Emitter& out) {
 Result<std::unique_ptr<CodeCache>> CodeCache::create(size_t size, const Handlers& handlers) {
   std::unique_ptr<CodeCache> cache(new CodeCache);
   const Fd file(::memfd_create("proa-translations", MFD_CLOEXEC));
-  if (!file || ::ftruncate(file.get(), static_cast<off_t>(size)) != 0) return fail_errno(errno, "memory for translations");
+  if (!file || ::ftruncate(file.get(), static_cast<off_t>(size)) != 0)
+    return fail_errno(errno, "memory for translations");
   void* write = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, file.get(), 0);
   if (write == MAP_FAILED) return fail_errno(errno, "map memory for translations");
   cache->write_ = static_cast<uint8_t*>(write);
@@ -91,7 +93,8 @@ void CodeCache::build_resume(Emitter& out) {
   out.rm({.opcode = 0xff}, 6, FIELD(status));  // push
   out.byte(0x9d);                              // popfq
   for (unsigned guest = 0; guest < 16; ++guest)
-    if (kHostOf[guest] != kInMemory) out.load(static_cast<unsigned>(kHostOf[guest]), at_context(offsetof(Context, gpr) + 8 * guest));
+    if (kHostOf[guest] != kInMemory)
+      out.load(static_cast<unsigned>(kHostOf[guest]), at_context(offsetof(Context, gpr) + 8 * guest));
   out.rm({.opcode = 0xff}, 4, FIELD(target));  // jmp
 }
 

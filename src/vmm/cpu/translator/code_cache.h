@@ -29,7 +29,8 @@ class CodeCache {
 
   // Passages, addresses of execution.
   struct Passages {
-    const uint8_t *slow_access, *call_out, *link, *indirect, *safe_point, *need_fpu;  // to be called (indirect: jumped to)
+    const uint8_t *slow_access, *call_out, *link, *indirect, *safe_point,
+        *need_fpu;  // to be called (indirect: jumped to)
     const uint8_t *native_fault, *underflow, *leave;
   };
   const Passages& passages() const { return passages_; }
@@ -46,9 +47,7 @@ class CodeCache {
   // A piece for code that runs once.
   Emitter scratch() { return {scratch_, scratch_ + kScratch, to_exec_}; }
   const uint8_t* exec(const uint8_t* written) const { return written + to_exec_; }
-  bool contains(uint64_t host_rip) const {
-    return host_rip - reinterpret_cast<uint64_t>(write_ + to_exec_) < size_;
-  }
+  bool contains(uint64_t host_rip) const { return host_rip - reinterpret_cast<uint64_t>(write_ + to_exec_) < size_; }
 
   // The stack of return predictions: its empty state, and whether an address is in the guard page below.
   uint64_t call_stack_base() const { return reinterpret_cast<uint64_t>(stack_ + kStack - 64); }

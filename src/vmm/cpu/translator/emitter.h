@@ -49,12 +49,14 @@ class Emitter {
   }
   void rm(const Form& form, unsigned reg, const HostMem& mem) {
     if (mem.context) byte(0x65);
-    start(form, rex(form, reg, mem.index < 0 ? 0 : static_cast<unsigned>(mem.index), mem.base < 0 ? 0 : static_cast<unsigned>(mem.base)));
+    start(form, rex(form, reg, mem.index < 0 ? 0 : static_cast<unsigned>(mem.index),
+                    mem.base < 0 ? 0 : static_cast<unsigned>(mem.base)));
     address(reg, mem);
   }
   // Without ModRM; `reg` extends the opcode.
   void o(const Form& form, unsigned reg = 0) {
-    start(Form{static_cast<uint16_t>(form.opcode | (reg & 7)), form.mandatory, form.prefix66, form.lock, form.wide, form.force_rex},
+    start(Form{static_cast<uint16_t>(form.opcode | (reg & 7)), form.mandatory, form.prefix66, form.lock, form.wide,
+               form.force_rex},
           rex(form, 0, 0, reg));
   }
 
@@ -142,7 +144,9 @@ class Emitter {
     while (reinterpret_cast<uintptr_t>(at_) % to) byte(0x90);
   }
 
-  static bool fits32(uint64_t value) { return static_cast<uint64_t>(static_cast<int64_t>(static_cast<int32_t>(value))) == value; }
+  static bool fits32(uint64_t value) {
+    return static_cast<uint64_t>(static_cast<int64_t>(static_cast<int32_t>(value))) == value;
+  }
 
  private:
   template <typename T>

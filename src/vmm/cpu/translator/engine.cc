@@ -28,7 +28,8 @@ TranslatorEngine::TranslatorEngine(GuestMemory& memory, Bus& bus, const EngineOp
   for (const Slot& slot : memory.slots()) marks_.push_back(std::make_unique<Marks>(slot.size >> kPageShift));
 }
 
-Result<std::unique_ptr<TranslatorEngine>> TranslatorEngine::create(GuestMemory& memory, Bus& bus, const EngineOptions& options) {
+Result<std::unique_ptr<TranslatorEngine>> TranslatorEngine::create(GuestMemory& memory, Bus& bus,
+                                                                   const EngineOptions& options) {
   if (const std::string why = unavailable(); !why.empty())
     return fail("the translator cannot run here: ", why).hint("use a processor of x86-64-v3 (2013 or later)");
   std::unique_ptr<TranslatorEngine> engine(new TranslatorEngine(memory, bus, options));
@@ -98,7 +99,12 @@ Result<std::vector<CpuidLeaf>> TranslatorEngine::supported_cpuid() {
   add(6, 4, 0, 0, 0);  // the APIC timer always runs
   unsigned feature_ebx = 0;
   if (__get_cpuid_count(7, 0, &a, &feature_ebx, &c, &d)) feature_ebx &= 1U << 9 | 1U << 18;  // ERMS RDSEED
-  leaves.push_back({.leaf = 7, .subleaf = 0, .by_subleaf = true, .ebx = feature_ebx | 1U << 7, .ecx = 1U << 2, .edx = 1U << 4 | 1U << 29});
+  leaves.push_back({.leaf = 7,
+                    .subleaf = 0,
+                    .by_subleaf = true,
+                    .ebx = feature_ebx | 1U << 7,
+                    .ecx = 1U << 2,
+                    .edx = 1U << 4 | 1U << 29});
   leaves.push_back({.leaf = 0xb, .subleaf = 0, .by_subleaf = true, .eax = 0, .ebx = 1, .ecx = 0x100});
   leaves.push_back({.leaf = 0xb, .subleaf = 1, .by_subleaf = true, .eax = 8, .ebx = 1, .ecx = 0x201});
   add(0x15, 1, 1, static_cast<uint32_t>(clock_.khz() * 1000), 0);
@@ -107,7 +113,8 @@ Result<std::vector<CpuidLeaf>> TranslatorEngine::supported_cpuid() {
   add(0x40000001, 1U << 0 | 1U << 1 | 1U << 3 | 1U << 24, 0, 0, 0);
   add(0x80000000, 0x80000008, 0, 0, 0);
   add(0x80000001, 0, 0, 1, 1U << 11 | 1U << 20 | 1U << 26 | 1U << 27 | 1U << 29);
-  const std::array<uint32_t, 12> name = {0x616f7250, 0x61727420, 0x616c736e, 0x20726f74, 0x30316576, 0, 0, 0, 0, 0, 0, 0};
+  const std::array<uint32_t, 12> name = {0x616f7250, 0x61727420, 0x616c736e, 0x20726f74, 0x30316576, 0,
+                                         0,          0,          0,          0,          0,          0};
   for (uint32_t i = 0; i < 3; ++i) add(0x80000002 + i, name[4 * i], name[4 * i + 1], name[4 * i + 2], name[4 * i + 3]);
   add(0x80000007, 0, 0, 0, 1U << 8);
   add(0x80000008, 46 | 48 << 8, 0, 0, 0);
@@ -128,7 +135,8 @@ void TranslatorEngine::send(const Message& message, unsigned from) {
     switch (message.delivery) {
       case Delivery::kFixed: vcpu->lapic().accept(message.vector, message.level); break;
       case Delivery::kLowest:
-        if (vcpu->lapic().enabled() && (!lowest || vcpu->lapic().priority() < lowest->lapic().priority())) lowest = vcpu;
+        if (vcpu->lapic().enabled() && (!lowest || vcpu->lapic().priority() < lowest->lapic().priority()))
+          lowest = vcpu;
         break;
       case Delivery::kNmi: vcpu->request(TranslatorVcpu::kNmiRequest); break;
       case Delivery::kInit: vcpu->request(TranslatorVcpu::kInit); break;
@@ -141,7 +149,8 @@ void TranslatorEngine::send(const Message& message, unsigned from) {
 
 Result<> TranslatorEngine::signal_msi(const Msi& msi) {
   Message m;
-  m.destination = static_cast<uint32_t>(msi.address >> 12 & 0xff) | static_cast<uint32_t>(msi.address >> 32 & 0xffffff00);
+  m.destination =
+      static_cast<uint32_t>(msi.address >> 12 & 0xff) | static_cast<uint32_t>(msi.address >> 32 & 0xffffff00);
   m.logical = msi.address >> 2 & 1;
   m.vector = static_cast<uint8_t>(msi.data);
   m.delivery = static_cast<Delivery>(msi.data >> 8 & 7);
@@ -170,7 +179,8 @@ Result<> TranslatorEngine::route_irqfd(unsigned line, int eventfd, const Msi& ms
   if (route.eventfd >= 0 && route.eventfd != eventfd) ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, route.eventfd, nullptr);
   if (eventfd >= 0 && route.eventfd != eventfd) {
     epoll_event event{.events = EPOLLIN, .data = {.u64 = line}};
-    if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, eventfd, &event) != 0) return fail_errno(errno, "interrupt line ", line);
+    if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, eventfd, &event) != 0)
+      return fail_errno(errno, "interrupt line ", line);
   }
   route = {.eventfd = eventfd, .msi = msi};
   return {};
@@ -218,8 +228,8 @@ Result<> TranslatorEngine::add_doorbell(const Doorbell& doorbell) {
 Result<> TranslatorEngine::remove_doorbell(const Doorbell& doorbell) {
   const std::scoped_lock lock(doorbells_mutex_);
   std::erase_if(doorbells_, [&](const Doorbell& known) {
-    return known.is_port == doorbell.is_port && known.address == doorbell.address && known.eventfd == doorbell.eventfd &&
-           known.value == doorbell.value;
+    return known.is_port == doorbell.is_port && known.address == doorbell.address &&
+           known.eventfd == doorbell.eventfd && known.value == doorbell.value;
   });
   has_doorbells_ = !doorbells_.empty();
   return {};
@@ -249,7 +259,8 @@ std::pair<TranslatorEngine::Marks*, uint64_t> TranslatorEngine::marks_of(GuestAd
 void TranslatorEngine::writable(unsigned vcpu, GuestAddress page) {
   const auto [marks, index] = marks_of(page);
   const auto bit = static_cast<uint8_t>(1U << (vcpu & 7));
-  if (marks && !(marks->writers[index].load(std::memory_order_relaxed) & bit)) marks->writers[index].fetch_or(bit, std::memory_order_seq_cst);
+  if (marks && !(marks->writers[index].load(std::memory_order_relaxed) & bit))
+    marks->writers[index].fetch_or(bit, std::memory_order_seq_cst);
 }
 
 void TranslatorEngine::code_page_made(TranslatorVcpu& vcpu, GuestAddress page) {
@@ -277,7 +288,8 @@ void TranslatorEngine::code_page_retired(unsigned vcpu, GuestAddress page) {
   const Slot* slot = memory_.find(page);
   memory_.mark(*slot, index).fetch_and(static_cast<uint8_t>(~kCode), std::memory_order_seq_cst);
   // Another vCPU may have begun to use it in between.
-  if (marks->makers[index].load(std::memory_order_seq_cst)) memory_.mark(*slot, index).fetch_or(kCode, std::memory_order_seq_cst);
+  if (marks->makers[index].load(std::memory_order_seq_cst))
+    memory_.mark(*slot, index).fetch_or(kCode, std::memory_order_seq_cst);
 }
 
 void TranslatorEngine::code_written(TranslatorVcpu* by, GuestAddress address, uint64_t length) {

@@ -7,8 +7,23 @@
 namespace proa::vmm::translator {
 
 enum Vector : uint8_t {
-  kDe = 0, kDb = 1, kNmi = 2, kBp = 3, kOfTrap = 4, kBr = 5, kUd = 6, kNm = 7, kDf = 8, kTs = 10, kNp = 11, kSsFault = 12,
-  kGp = 13, kPfFault = 14, kMf = 16, kAc = 17, kXm = 19
+  kDe = 0,
+  kDb = 1,
+  kNmi = 2,
+  kBp = 3,
+  kOfTrap = 4,
+  kBr = 5,
+  kUd = 6,
+  kNm = 7,
+  kDf = 8,
+  kTs = 10,
+  kNp = 11,
+  kSsFault = 12,
+  kGp = 13,
+  kPfFault = 14,
+  kMf = 16,
+  kAc = 17,
+  kXm = 19
 };
 
 struct Fault {

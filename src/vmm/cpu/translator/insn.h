@@ -27,28 +27,28 @@ enum class Imm : uint8_t { kNone, kByte, kWord, kZ, kV, kEnter, kFar, kOffset, k
 
 // Sizes of memory operands that are not a number of bytes.
 enum MemSize : uint16_t {
-  kMemNone = 0,      // an address that is not followed (LEA, prefetches, NOP)
-  kMemV = 0xff00,    // the operand size
-  kMemY = 0xff01,    // 4, or 8 with REX.W
-  kMemFar = 0xff02,  // a far pointer
-  kMemDesc = 0xff03, // a pseudo-descriptor of LGDT and kin
+  kMemNone = 0,       // an address that is not followed (LEA, prefetches, NOP)
+  kMemV = 0xff00,     // the operand size
+  kMemY = 0xff01,     // 4, or 8 with REX.W
+  kMemFar = 0xff02,   // a far pointer
+  kMemDesc = 0xff03,  // a pseudo-descriptor of LGDT and kin
 };
 
 enum Access : uint8_t {
-  kRmRead = 1,    // ModRM.rm, memory or register
+  kRmRead = 1,  // ModRM.rm, memory or register
   kRmWrite = 2,
   kRegWrite = 4,  // ModRM.reg, or the register in the opcode
 };
 
 enum OpTrait : uint8_t {
   kHasModrm = 1,
-  kDefault64 = 2,   // the operand size is 64 bits in 64-bit code, and never 32
+  kDefault64 = 2,  // the operand size is 64 bits in 64-bit code, and never 32
   kLockable = 4,
   kOpcodeReg = 8,   // the register is in the opcode's low bits
   kMandatory = 16,  // 66, F2, F3 select the instruction
   kInvalid64 = 32,
-  kFpu = 64,        // x87, MMX, SSE: needs the FPU state loaded
-  kByteOp = 128,    // operand size is a byte
+  kFpu = 64,      // x87, MMX, SSE: needs the FPU state loaded
+  kByteOp = 128,  // operand size is a byte
 };
 
 struct Op {

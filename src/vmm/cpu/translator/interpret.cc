@@ -122,7 +122,8 @@ Guest<Insn> Core::fetch(uint64_t rip) {
     const uint64_t here = size == CodeSize::k64 ? at + have : (at + have) & 0xffffffff;
     auto page = mmu_.walk(here, Use::kFetch, user());
     if (!page) return std::unexpected(page.error());
-    const auto count = static_cast<unsigned>(std::min<uint64_t>(bytes.size() - have, kPageSize - (here & (kPageSize - 1))));
+    const auto count =
+        static_cast<unsigned>(std::min<uint64_t>(bytes.size() - have, kPageSize - (here & (kPageSize - 1))));
     if (!memory_.read(page->physical | (here & (kPageSize - 1)), bytes.data() + have, count)) return raise(kGp, 0);
     have += count;
     switch (decode({bytes.data(), have}, size, insn)) {
@@ -152,7 +153,8 @@ Guest<> Core::step() {
 Guest<> Core::execute(const Insn& insn) {
   if (insn.op->kind == Kind::kIdentity) {
     const uint16_t code = insn.code;
-    const bool bits = code == (kMap0F | 0xa3) || code == (kMap0F | 0xab) || code == (kMap0F | 0xb3) || code == (kMap0F | 0xbb);
+    const bool bits =
+        code == (kMap0F | 0xa3) || code == (kMap0F | 0xab) || code == (kMap0F | 0xb3) || code == (kMap0F | 0xbb);
     if (bits && insn.has_memory) return bit_string(insn);
     return identity(insn);
   }
@@ -541,7 +543,8 @@ Guest<> Core::compare_exchange_wide(const Insn& insn) {
     __int128 expected = static_cast<__int128>(static_cast<unsigned __int128>(c_.gpr[kRdx]) << 64 | c_.gpr[kRax]);
     const auto desired = static_cast<__int128>(static_cast<unsigned __int128>(c_.gpr[kRcx]) << 64 | c_.gpr[kRbx]);
     auto* to = reinterpret_cast<uint64_t*>(host);
-    uint64_t a = static_cast<uint64_t>(expected), d = static_cast<uint64_t>(static_cast<unsigned __int128>(expected) >> 64);
+    uint64_t a = static_cast<uint64_t>(expected),
+             d = static_cast<uint64_t>(static_cast<unsigned __int128>(expected) >> 64);
     __asm__ __volatile__("lock cmpxchg16b %1"
                          : "=@ccz"(same), "+m"(*reinterpret_cast<__int128*>(to)), "+a"(a), "+d"(d)
                          : "b"(static_cast<uint64_t>(desired)),

@@ -19,7 +19,8 @@ bool Core::deliver(const Fault& first) {
     const bool resume = !fault.trap && fault.vector != kDf && fault.vector != kDb;
     const uint64_t flags = c_.system;
     if (resume) c_.system |= kFlagRf;
-    auto done = vector_through(fault.vector, fault.trap && (fault.vector == kBp || fault.vector == kOfTrap), fault.has_error, fault.error);
+    auto done = vector_through(fault.vector, fault.trap && (fault.vector == kBp || fault.vector == kOfTrap),
+                               fault.has_error, fault.error);
     if (done) return true;
     c_.system = flags;
     const Fault& second = done.error();
@@ -209,7 +210,8 @@ Guest<> Core::interrupt_return(const Insn& insn) {
       std::array<uint64_t, 5> selectors{};  // SS ES DS FS GS
       for (auto& value : selectors) value = TRY(pop(4));
       set_rflags(flags);
-      s_.segments[kCs] = {.selector = selector, .attributes = 0xfb, .limit = 0xffff, .base = static_cast<uint64_t>(selector) << 4};
+      s_.segments[kCs] = {
+          .selector = selector, .attributes = 0xfb, .limit = 0xffff, .base = static_cast<uint64_t>(selector) << 4};
       constexpr std::array<unsigned, 5> kOrder = {kSs, kEs, kDs, kFs, kGs};
       for (unsigned i = 0; i < 5; ++i) TRY(load_segment(kOrder[i], static_cast<uint16_t>(selectors[i])));
       c_.gpr[kRsp] = rsp;

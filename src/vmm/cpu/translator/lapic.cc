@@ -9,12 +9,34 @@ namespace {
 
 // Register offsets.
 enum : uint32_t {
-  kId = 0x20, kVersion = 0x30, kTpr = 0x80, kApr = 0x90, kPpr = 0xa0, kEoi = 0xb0, kLdr = 0xd0, kDfr = 0xe0, kSvr = 0xf0,
-  kIsr = 0x100, kTmr = 0x180, kIrr = 0x200, kEsr = 0x280, kCmci = 0x2f0, kIcrLow = 0x300, kIcrHigh = 0x310,
-  kLvtTimer = 0x320, kLvtThermal = 0x330, kLvtPerf = 0x340, kLvtLint0 = 0x350, kLvtLint1 = 0x360, kLvtError = 0x370,
-  kInitialCount = 0x380, kCurrentCount = 0x390, kDivide = 0x3e0, kSelfIpi = 0x3f0
+  kId = 0x20,
+  kVersion = 0x30,
+  kTpr = 0x80,
+  kApr = 0x90,
+  kPpr = 0xa0,
+  kEoi = 0xb0,
+  kLdr = 0xd0,
+  kDfr = 0xe0,
+  kSvr = 0xf0,
+  kIsr = 0x100,
+  kTmr = 0x180,
+  kIrr = 0x200,
+  kEsr = 0x280,
+  kCmci = 0x2f0,
+  kIcrLow = 0x300,
+  kIcrHigh = 0x310,
+  kLvtTimer = 0x320,
+  kLvtThermal = 0x330,
+  kLvtPerf = 0x340,
+  kLvtLint0 = 0x350,
+  kLvtLint1 = 0x360,
+  kLvtError = 0x370,
+  kInitialCount = 0x380,
+  kCurrentCount = 0x390,
+  kDivide = 0x3e0,
+  kSelfIpi = 0x3f0
 };
-constexpr uint32_t kVersionValue = 0x50014;  // six LVT entries
+constexpr uint32_t kVersionValue = 0x50014;   // six LVT entries
 constexpr uint64_t kTimerHz = 1'000'000'000;  // of the timer before division
 constexpr uint32_t kMasked = 0x10000;
 constexpr uint64_t kX2Enable = 0x400, kEnable = 0x800, kBsp = 0x100;
@@ -32,7 +54,8 @@ int lvt_index(uint32_t offset) {
 
 }  // namespace
 
-Lapic::Lapic(unsigned id, uint64_t tsc_khz, Outside outside) : id_(id), tsc_khz_(tsc_khz), outside_(std::move(outside)) {
+Lapic::Lapic(unsigned id, uint64_t tsc_khz, Outside outside)
+    : id_(id), tsc_khz_(tsc_khz), outside_(std::move(outside)) {
   reset(false);
 }
 
@@ -49,7 +72,8 @@ void Lapic::reset(bool keep_base) {
 
 int Lapic::highest(const std::array<std::atomic<uint32_t>, 8>& bits) const {
   for (int i = 7; i >= 0; --i)
-    if (const uint32_t word = bits[static_cast<unsigned>(i)].load(std::memory_order_acquire)) return i * 32 + 31 - __builtin_clz(word);
+    if (const uint32_t word = bits[static_cast<unsigned>(i)].load(std::memory_order_acquire))
+      return i * 32 + 31 - __builtin_clz(word);
   return -1;
 }
 uint32_t Lapic::processor_priority() const {
@@ -113,7 +137,8 @@ bool Lapic::matches(const Message& message) const {
   if (x2) return message.destination >> 16 == mine >> 16 && (message.destination & mine & 0xffff);
   if (dfr_ >> 28 == 0xf) return message.destination & mine >> 24;
   const uint32_t flat = mine >> 24;
-  return (message.destination >> 4 == flat >> 4 || message.destination >> 4 == 0xf) && (message.destination & flat & 15);
+  return (message.destination >> 4 == flat >> 4 || message.destination >> 4 == 0xf) &&
+         (message.destination & flat & 15);
 }
 
 // --- timer
@@ -129,11 +154,12 @@ uint64_t Lapic::current_count() const {
   if (now >= deadline_) return 0;
   const uint64_t whole = timer_ticks_to_tsc(initial_count_);
   if (whole == 0) return 0;
-  return std::min<uint64_t>(initial_count_,
-                            static_cast<uint64_t>(static_cast<unsigned __int128>(deadline_ - now) * initial_count_ / whole));
+  return std::min<uint64_t>(
+      initial_count_, static_cast<uint64_t>(static_cast<unsigned __int128>(deadline_ - now) * initial_count_ / whole));
 }
 void Lapic::start_timer() {
-  if (timer_mode() != kDeadline) deadline_ = initial_count_ ? outside_.tsc() + std::max<uint64_t>(1, timer_ticks_to_tsc(initial_count_)) : 0;
+  if (timer_mode() != kDeadline)
+    deadline_ = initial_count_ ? outside_.tsc() + std::max<uint64_t>(1, timer_ticks_to_tsc(initial_count_)) : 0;
   outside_.arm(deadline_);
 }
 void Lapic::tick() {
@@ -256,7 +282,8 @@ Guest<uint64_t> Lapic::read_msr(uint32_t number) {
   if (!x2_) return raise(kGp, 0);
   const uint32_t offset = (number - 0x800) << 4;
   if (offset == kIcrLow) return icr_;
-  if (offset == kIcrHigh || offset == kDfr || offset == kEoi || offset == kSelfIpi || offset >= 0x400) return raise(kGp, 0);
+  if (offset == kIcrHigh || offset == kDfr || offset == kEoi || offset == kSelfIpi || offset >= 0x400)
+    return raise(kGp, 0);
   return read(offset);
 }
 
@@ -309,10 +336,12 @@ Guest<> Lapic::write_msr(uint32_t number, uint64_t value) {
 void Lapic::save(CpuState& state) {
   state.lapic.fill(0);
   const auto put = [&](uint32_t offset, uint32_t value) { std::memcpy(state.lapic.data() + offset, &value, 4); };
-  for (const uint32_t offset : {kId, kVersion, kTpr, kPpr, kLdr, kDfr, kSvr, kEsr, kCmci, kIcrLow, kIcrHigh, kLvtTimer, kLvtThermal,
-                                kLvtPerf, kLvtLint0, kLvtLint1, kLvtError, kInitialCount, kCurrentCount, kDivide})
+  for (const uint32_t offset : {kId,       kVersion,  kTpr,      kPpr,          kLdr,          kDfr,        kSvr,
+                                kEsr,      kCmci,     kIcrLow,   kIcrHigh,      kLvtTimer,     kLvtThermal, kLvtPerf,
+                                kLvtLint0, kLvtLint1, kLvtError, kInitialCount, kCurrentCount, kDivide})
     put(offset, read(offset));
-  for (uint32_t i = 0; i < 8; ++i) put(kIsr + 16 * i, isr_[i]), put(kTmr + 16 * i, tmr_[i]), put(kIrr + 16 * i, irr_[i]);
+  for (uint32_t i = 0; i < 8; ++i)
+    put(kIsr + 16 * i, isr_[i]), put(kTmr + 16 * i, tmr_[i]), put(kIrr + 16 * i, irr_[i]);
   state.apic_base = base_;
   state.tsc_deadline = timer_mode() == kDeadline ? deadline_ : 0;
   state.has_lapic = true;
@@ -337,7 +366,8 @@ void Lapic::restore(const CpuState& state) {
   lvt_timer_ = get(kLvtTimer), lvt_lint0_ = get(kLvtLint0), divide_ = get(kDivide), initial_count_ = get(kInitialCount);
   for (const uint32_t offset : {kLvtThermal, kLvtPerf, kLvtLint1, kLvtError, kCmci})
     lvt_other_[static_cast<unsigned>(lvt_index(offset))] = get(offset);
-  for (uint32_t i = 0; i < 8; ++i) isr_[i] = get(kIsr + 16 * i), tmr_[i] = get(kTmr + 16 * i), irr_[i] = get(kIrr + 16 * i);
+  for (uint32_t i = 0; i < 8; ++i)
+    isr_[i] = get(kIsr + 16 * i), tmr_[i] = get(kTmr + 16 * i), irr_[i] = get(kIrr + 16 * i);
   if (timer_mode() == kDeadline)
     deadline_ = state.tsc_deadline;
   else

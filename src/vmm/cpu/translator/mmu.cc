@@ -25,8 +25,8 @@ Mmu::Mmu(Context& context, CpuState& cpu, GuestMemory& memory, Outside outside)
 
 std::unexpected<Fault> Mmu::page_fault(uint64_t linear, Use use, bool user, bool present, bool reserved) {
   const bool fetch = use == Use::kFetch && ((cpu_.efer & kEferNxe) || (cpu_.cr4 & kCr4Smep)) && (cpu_.cr4 & kCr4Pae);
-  const uint32_t error = (present ? 1U : 0U) | (use == Use::kWrite ? 2U : 0U) | (user ? 4U : 0U) | (reserved ? 9U : 0U) |
-                         (fetch ? 16U : 0U);
+  const uint32_t error = (present ? 1U : 0U) | (use == Use::kWrite ? 2U : 0U) | (user ? 4U : 0U) |
+                         (reserved ? 9U : 0U) | (fetch ? 16U : 0U);
   return std::unexpected(Fault{.vector = kPfFault, .has_error = true, .error = error, .address = linear});
 }
 
@@ -41,8 +41,8 @@ bool Mmu::touch(GuestAddress address, unsigned size, uint64_t& entry, uint64_t b
                                        __ATOMIC_SEQ_CST);
   } else {
     auto narrow = static_cast<uint32_t>(entry);
-    same = __atomic_compare_exchange_n(reinterpret_cast<uint32_t*>(host), &narrow, narrow | static_cast<uint32_t>(bits), false,
-                                       __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+    same = __atomic_compare_exchange_n(reinterpret_cast<uint32_t*>(host), &narrow, narrow | static_cast<uint32_t>(bits),
+                                       false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
   }
   if (!same) return false;
   entry |= bits;
@@ -106,7 +106,8 @@ Guest<Mmu::Page> Mmu::walk_tables(uint64_t linear, Use use, bool user, bool impl
       bool allowed = !user || may_user;
       if (use == Use::kFetch) allowed = allowed && may_run && (user || !may_user || !(cpu_.cr4 & kCr4Smep));
       if (use == Use::kWrite) allowed = allowed && (may_write || (!user && !(cpu_.cr0 & kCr0Wp)));
-      if (use != Use::kFetch && !user && may_user && (cpu_.cr4 & kCr4Smap) && (implicit || !(context_.system & kFlagAc)))
+      if (use != Use::kFetch && !user && may_user && (cpu_.cr4 & kCr4Smap) &&
+          (implicit || !(context_.system & kFlagAc)))
         allowed = false;
       if (!allowed) return page_fault(linear, use, user, true, false);
       if (!touch(at, size, entry, use == Use::kWrite ? kA | kD : kA)) {
@@ -120,10 +121,8 @@ Guest<Mmu::Page> Mmu::walk_tables(uint64_t linear, Use use, bool user, bool impl
       else
         physical = large ? (entry & 0xffc00000) | (entry & 0x1fe000) << 19 : entry & 0xfffff000;
       physical |= page_of(linear & within);
-      return Page{.physical = physical,
-                  .user = may_user,
-                  .global = (entry & kG) && (cpu_.cr4 & kCr4Pge),
-                  .large = large};
+      return Page{
+          .physical = physical, .user = may_user, .global = (entry & kG) && (cpu_.cr4 & kCr4Pge), .large = large};
     }
     if (!retry) return page_fault(linear, use, user, false, false);
   }
@@ -143,9 +142,7 @@ void Mmu::install(TlbKind kind, uint64_t linear, std::byte* host, bool global) {
   listed |= bit;
 }
 
-void Mmu::drop(TlbKind kind, uint32_t slot) {
-  context_.tlb[kind].negated[slot] = slot == 0 ? SoftTlb::kEmptySlot0 : 0;
-}
+void Mmu::drop(TlbKind kind, uint32_t slot) { context_.tlb[kind].negated[slot] = slot == 0 ? SoftTlb::kEmptySlot0 : 0; }
 
 Guest<bool> Mmu::fill(uint64_t linear, unsigned size, bool write, bool user) {
   const uint64_t offset = linear & (kPageSize - 1);
@@ -304,15 +301,16 @@ void Mmu::flush(bool global) {
   }
 }
 
-void Mmu::invalidate(uint64_t linear) {
+bool Mmu::invalidate(uint64_t linear) {
   ++counters_.invalidations;
   if (large_[linear >> 21 & 0xffff]) {
     flush(true);
-    return;
+    return true;
   }
   const auto slot = static_cast<uint32_t>(linear >> kPageShift & (kTlbEntries - 1));
   for (unsigned i = 0; i < kTlbKinds; ++i)
     if (context_.tlb[i].negated[slot] == -page_of(linear)) drop(static_cast<TlbKind>(i), slot);
+  return false;
 }
 
 void Mmu::drop_writes() {

@@ -63,7 +63,8 @@ class Mmu {
   Guest<std::byte*> span(uint64_t linear, uint64_t& size, bool write, bool user);
 
   void flush(bool global);
-  void invalidate(uint64_t linear);
+  // INVLPG. True: a large page may be meant, and all is gone.
+  bool invalidate(uint64_t linear);
   // Drops every entry that allows stores; to one page only, when that is given.
   void drop_writes();
   void drop_writes_to(GuestAddress page);
@@ -92,7 +93,7 @@ class Mmu {
   Outside outside_;
   MmuCounters counters_;
   std::array<std::vector<uint32_t>, kTlbKinds> local_, global_;  // slots in use
-  std::array<std::vector<uint8_t>, kTlbKinds> listed_;  // by slot: 1 in local_, 2 in global_
+  std::array<std::vector<uint8_t>, kTlbKinds> listed_;           // by slot: 1 in local_, 2 in global_
   // Regions of 2 MiB that large pages have served, by low bits: INVLPG there drops all.
   std::vector<bool> large_ = std::vector<bool>(65536);
 };

@@ -33,7 +33,6 @@ Guest<bool> Core::run_native(const Insn& insn, const HostMem& memory, const std:
   out.jmp(code_.passages().leave);
   const uint64_t target = c_.target, host_rsp = c_.host_rsp, call_rsp = c_.call_rsp;
   c_.target = reinterpret_cast<uint64_t>(start);
-  c_.call_rsp = code_.call_stack_base();
   native_signal = 0;
   code_.enter();
   c_.target = target, c_.host_rsp = host_rsp, c_.call_rsp = call_rsp;
@@ -100,7 +99,9 @@ Guest<> Core::masked_move(const Insn& insn) {
   const auto value = [&](unsigned number, unsigned byte) {
     return size == 16 ? c_.fx[160 + 16 * number + byte] : c_.fx[32 + 16 * (number & 7) + byte];
   };
-  const uint64_t offset = c_.gpr[kRdi] & (insn.address_size == 8 ? ~0ULL : insn.address_size == 4 ? 0xffffffff : 0xffff);
+  const uint64_t offset = c_.gpr[kRdi] & (insn.address_size == 8   ? ~0ULL
+                                          : insn.address_size == 4 ? 0xffffffff
+                                                                   : 0xffff);
   for (unsigned i = 0; i < size; ++i) {
     if (!(value(insn.rm(), i) & 0x80)) continue;
     TRY(store(segment_of(insn), offset + i, 1, value(insn.reg(), i)));

@@ -73,9 +73,35 @@ constexpr uint8_t condition_reads(unsigned condition) {
 
 // Groups by number.
 enum : uint8_t {
-  kGroup1b = 1, kGroup1, kGroup1s, kGroup1a, kGroup2b, kGroup2, kGroup2b1, kGroup21, kGroup2bCl, kGroup2Cl,
-  kGroup3b, kGroup3, kGroup4, kGroup5, kGroup6, kGroup7, kGroup8, kGroup9, kGroup11b, kGroup11,
-  kGroup12, kGroup12x, kGroup13, kGroup13x, kGroup14, kGroup14x, kGroup15, kGroup16, kGroupP
+  kGroup1b = 1,
+  kGroup1,
+  kGroup1s,
+  kGroup1a,
+  kGroup2b,
+  kGroup2,
+  kGroup2b1,
+  kGroup21,
+  kGroup2bCl,
+  kGroup2Cl,
+  kGroup3b,
+  kGroup3,
+  kGroup4,
+  kGroup5,
+  kGroup6,
+  kGroup7,
+  kGroup8,
+  kGroup9,
+  kGroup11b,
+  kGroup11,
+  kGroup12,
+  kGroup12x,
+  kGroup13,
+  kGroup13x,
+  kGroup14,
+  kGroup14x,
+  kGroup15,
+  kGroup16,
+  kGroupP
 };
 
 constexpr void fill_arithmetic(OpTables& t) {
@@ -244,7 +270,8 @@ constexpr void fill_two_byte_integer(OpTables& t) {
   auto& o = t.two;
   all(o, 0x00, group_of(kGroup6));
   for (unsigned i = 0; i < 6; ++i)
-    t.groups[kGroup6][i] = control(kModrm, Imm::kNone, i < 2 ? Rm::kGpr : Rm::kGprW, kExtension, 2, i < 2 ? kWrite : kRead);
+    t.groups[kGroup6][i] =
+        control(kModrm, Imm::kNone, i < 2 ? Rm::kGpr : Rm::kGprW, kExtension, 2, i < 2 ? kWrite : kRead);
   all(o, 0x01, group_of(kGroup7));
   for (unsigned i = 0; i < 4; ++i)
     t.groups[kGroup7][i] = control(kModrm, Imm::kNone, Rm::kRegister, kExtension, kMemDesc, i < 2 ? kWrite : kRead);
@@ -272,7 +299,8 @@ constexpr void fill_two_byte_integer(OpTables& t) {
   for (const unsigned i : {0xab, 0xb3, 0xbb}) all(o, i, identity(kGpr, Rm::kGpr, kMemV, kBoth, kLockable, kCf));
   all(o, 0xba, group_of(kGroup8, 0, Imm::kByte));
   for (unsigned i = 4; i < 8; ++i)
-    t.groups[kGroup8][i] = identity(kExtension, Rm::kGpr, kMemV, i == 4 ? kRead : kBoth, i == 4 ? 0 : kLockable, kCf, 0, Imm::kByte);
+    t.groups[kGroup8][i] =
+        identity(kExtension, Rm::kGpr, kMemV, i == 4 ? kRead : kBoth, i == 4 ? 0 : kLockable, kCf, 0, Imm::kByte);
   for (const unsigned i : {0xa4, 0xac}) all(o, i, identity(kGpr, Rm::kGpr, kMemV, kBoth, 0, 0, 0, Imm::kByte));
   for (const unsigned i : {0xa5, 0xad}) all(o, i, identity(kGpr, Rm::kGpr, kMemV, kBoth));
   all(o, 0xaf, identity(kGpr, Rm::kGpr, kMemV, kRead | kRegWrite, 0, kCf | kOf));
@@ -327,7 +355,8 @@ constexpr void fill_two_byte_sse(OpTables& t) {
     o[2][i] = sse(4, kLoad, Imm::kNone, Rm::kXmm, kGprY), o[3][i] = sse(8, kLoad, Imm::kNone, Rm::kXmm, kGprY);
   }
   for (const unsigned i : {0x2e, 0x2f})
-    o[0][i] = sse(4, kRead, Imm::kNone, Rm::kXmm, kXmm, kAllFlags), o[1][i] = sse(8, kRead, Imm::kNone, Rm::kXmm, kXmm, kAllFlags);
+    o[0][i] = sse(4, kRead, Imm::kNone, Rm::kXmm, kXmm, kAllFlags),
+    o[1][i] = sse(8, kRead, Imm::kNone, Rm::kXmm, kXmm, kAllFlags);
   o[0][0x50] = o[1][0x50] = sse(kMemNone, kLoad, Imm::kNone, Rm::kXmm, kGprY);
   for (const unsigned i : {0x51, 0x58, 0x59, 0x5c, 0x5d, 0x5e, 0x5f}) four(i, 16, 16, 4, 8);
   for (const unsigned i : {0x52, 0x53}) four(i, 16, 0, 4, 0);
@@ -367,7 +396,8 @@ constexpr void fill_two_byte_sse(OpTables& t) {
     if (i != 0xd6 && i != 0xd7 && i != 0xe6 && i != 0xe7 && i != 0xf0 && i != 0xf7) o[0][i] = mmx(), o[1][i] = sse(16);
   o[1][0xd0] = o[3][0xd0] = sse(16);
   o[1][0xd6] = sse(8, kStore);
-  o[2][0xd6] = sse(kMemNone, kLoad, Imm::kNone, Rm::kRegister), o[3][0xd6] = sse(kMemNone, kLoad, Imm::kNone, Rm::kRegister);
+  o[2][0xd6] = sse(kMemNone, kLoad, Imm::kNone, Rm::kRegister),
+  o[3][0xd6] = sse(kMemNone, kLoad, Imm::kNone, Rm::kRegister);
   o[0][0xd7] = o[1][0xd7] = identity(kGprY, Rm::kRegister, kMemNone, kLoad, kFpu | kMandatory);
   o[1][0xe6] = sse(16), o[2][0xe6] = sse(8), o[3][0xe6] = sse(16);
   o[0][0xe7] = identity(kMmx, Rm::kMemory, 8, kStore, kFpu | kMandatory);
@@ -389,7 +419,8 @@ constexpr void fill_three_byte(OpTables& t) {
     constexpr uint16_t kSizes[6] = {8, 4, 2, 8, 4, 8};
     for (unsigned i = 0; i < 6; ++i) a[1][base + i] = sse(kSizes[i]);
   }
-  for (const unsigned i : {0x28, 0x29, 0x2b, 0x37, 0x38, 0x39, 0x3a, 0x3b, 0x3c, 0x3d, 0x3e, 0x3f, 0x40, 0x41}) a[1][i] = sse(16);
+  for (const unsigned i : {0x28, 0x29, 0x2b, 0x37, 0x38, 0x39, 0x3a, 0x3b, 0x3c, 0x3d, 0x3e, 0x3f, 0x40, 0x41})
+    a[1][i] = sse(16);
   a[1][0x2a] = sse(16, kLoad, Imm::kNone, Rm::kMemory);
   a[3][0xf0] = identity(kGprY, Rm::kGpr8, 1, kLoad, kMandatory);
   a[3][0xf1] = identity(kGprY, Rm::kGpr, kMemV, kLoad, kMandatory);
@@ -404,8 +435,7 @@ constexpr void fill_three_byte(OpTables& t) {
   b[1][0x22] = sse(kMemY, kLoad, Imm::kByte, Rm::kGprY);
   imm(0x40, 16), imm(0x41, 16), imm(0x42, 16);
   // The string comparisons: indices arrive in ECX.
-  for (unsigned i = 0x60; i < 0x64; ++i)
-    b[1][i] = sse(16, kRead, Imm::kByte, Rm::kXmm, kXmm, kAllFlags);
+  for (unsigned i = 0x60; i < 0x64; ++i) b[1][i] = sse(16, kRead, Imm::kByte, Rm::kXmm, kXmm, kAllFlags);
 }
 
 constexpr OpTables build() {

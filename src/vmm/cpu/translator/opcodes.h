@@ -8,7 +8,9 @@
 namespace proa::vmm::translator {
 
 // Index of a mandatory prefix in the tables of the 0F maps.
-constexpr unsigned prefix_index(uint8_t prefix) { return prefix == 0x66 ? 1 : prefix == 0xf3 ? 2 : prefix == 0xf2 ? 3 : 0; }
+constexpr unsigned prefix_index(uint8_t prefix) {
+  return prefix == 0x66 ? 1 : prefix == 0xf3 ? 2 : prefix == 0xf2 ? 3 : 0;
+}
 
 struct OpTables {
   std::array<Op, 256> one;                      // map 0

@@ -37,7 +37,9 @@ bool counts_by_cl(const Insn& insn) {
 }
 bool index_to_ecx(const Insn& insn) { return insn.code == (kMap0F3A | 0x61) || insn.code == (kMap0F3A | 0x63); }
 
-bool is_gpr(RegClass c) { return c == RegClass::kGpr8 || c == RegClass::kGpr || c == RegClass::kGprY || c == RegClass::kGprD; }
+bool is_gpr(RegClass c) {
+  return c == RegClass::kGpr8 || c == RegClass::kGpr || c == RegClass::kGprY || c == RegClass::kGprD;
+}
 bool is_gpr(RmClass c) {
   return c == RmClass::kGpr8 || c == RmClass::kGpr || c == RmClass::kGprY || c == RmClass::kGprD || c == RmClass::kGprW;
 }
@@ -119,7 +121,8 @@ class Renaming {
     Emitter::Form form;
     form.opcode = i_.code;
     form.mandatory = i_.code == 0x90 && i_.rep ? 0xf3 : i_.mandatory;
-    form.prefix66 = i_.operand_size == 2 && !(op.traits & kByteOp) && (!(op.traits & kMandatory) || op.rm == RmClass::kGpr);
+    form.prefix66 =
+        i_.operand_size == 2 && !(op.traits & kByteOp) && (!(op.traits & kMandatory) || op.rm == RmClass::kGpr);
     form.lock = i_.lock && i_.has_memory;
     form.wide = i_.rex_w;
     for (const Operand* o : {&reg_, &rm_})

@@ -13,10 +13,9 @@ namespace proa::vmm::translator {
 
 inline constexpr int8_t kInMemory = -1;
 // By guest register.
-inline constexpr std::array<int8_t, 16> kHostOf = {hRax, hR10, hRdx, hRbx, hR9,       hRbp,      hRsi,      hRdi,
-                                                   hR8,  -1,   -1,   -1,   hR12,      hR13,      hR14,      hR15};
+inline constexpr std::array<int8_t, 16> kHostOf = {hRax, hR10, hRdx, hRbx, hR9,  hRbp, hRsi, hRdi,
+                                                   hR8,  -1,   -1,   -1,   hR12, hR13, hR14, hR15};
 inline constexpr HostReg kTemp0 = hRcx, kTemp1 = hR11;
-
 
 // Reads or writes a whole guest register.
 void load_guest(Emitter& out, unsigned host, unsigned guest);

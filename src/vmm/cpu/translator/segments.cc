@@ -158,7 +158,8 @@ Guest<> Core::call_gate(const Insn& insn, bool call, const Descriptor& gate) {
   if (gate.dpl() < cpl_ || gate.dpl() < (selector & 3U)) return raise(kGp, error_of(selector));
   if (!gate.present()) return raise(kNp, error_of(selector));
   const auto target = static_cast<uint16_t>(gate.low >> 16);
-  const uint64_t offset = (gate.low & 0xffff) | (gate.type() == kCallGate ? gate.low >> 32 & 0xffff0000 : 0) | gate.high << 32;
+  const uint64_t offset =
+      (gate.low & 0xffff) | (gate.type() == kCallGate ? gate.low >> 32 & 0xffff0000 : 0) | gate.high << 32;
   if ((target & ~3U) == 0) return raise(kGp, 0);
   const Descriptor d = TRY(descriptor(target));
   if (d.system() || !d.code() || d.dpl() > cpl_) return raise(kGp, error_of(target));

@@ -5,23 +5,54 @@ namespace proa::vmm::translator {
 
 namespace {
 
-constexpr uint64_t kCr4Allowed = kCr4Vme | kCr4Pvi | kCr4Tsd | kCr4De | kCr4Pse | kCr4Pae | kCr4Mce | kCr4Pge | kCr4Pce |
-                                 kCr4OsFxsr | kCr4OsXmm;
+constexpr uint64_t kCr4Allowed =
+    kCr4Vme | kCr4Pvi | kCr4Tsd | kCr4De | kCr4Pse | kCr4Pae | kCr4Mce | kCr4Pge | kCr4Pce | kCr4OsFxsr | kCr4OsXmm;
 constexpr uint64_t kEferAllowed = kEferSce | kEferLme | kEferNxe | kEferLma;
 
 enum Msr : uint32_t {
-  kMsrTsc = 0x10, kMsrPlatformId = 0x17, kMsrApicBase = 0x1b, kMsrFeatureControl = 0x3a, kMsrTscAdjust = 0x3b,
-  kMsrSpecCtrl = 0x48, kMsrPredCmd = 0x49, kMsrUcodeRev = 0x8b, kMsrMtrrCap = 0xfe, kMsrArchCapabilities = 0x10a,
-  kMsrFlushCmd = 0x10b, kMsrSysenterCs = 0x174, kMsrSysenterEsp = 0x175, kMsrSysenterEip = 0x176, kMsrMcgCap = 0x179,
-  kMsrMcgStatus = 0x17a, kMsrMiscEnable = 0x1a0, kMsrDebugCtl = 0x1d9, kMsrMtrrBase = 0x200, kMsrPat = 0x277,
-  kMsrMtrrDefType = 0x2ff, kMsrTscDeadline = 0x6e0, kMsrX2apic = 0x800, kMsrX2apicEnd = 0x8ff, kMsrEfer = 0xc0000080,
-  kMsrStar = 0xc0000081, kMsrLstar = 0xc0000082, kMsrCstar = 0xc0000083, kMsrFmask = 0xc0000084, kMsrFsBase = 0xc0000100,
-  kMsrGsBase = 0xc0000101, kMsrKernelGsBase = 0xc0000102, kMsrTscAux = 0xc0000103, kMsrKvmWallClockOld = 0x11,
-  kMsrKvmSystemTimeOld = 0x12, kMsrKvmWallClock = 0x4b564d00, kMsrKvmSystemTime = 0x4b564d01, kMsrKvmPollControl = 0x4b564d05
+  kMsrTsc = 0x10,
+  kMsrPlatformId = 0x17,
+  kMsrApicBase = 0x1b,
+  kMsrFeatureControl = 0x3a,
+  kMsrTscAdjust = 0x3b,
+  kMsrSpecCtrl = 0x48,
+  kMsrPredCmd = 0x49,
+  kMsrUcodeRev = 0x8b,
+  kMsrMtrrCap = 0xfe,
+  kMsrArchCapabilities = 0x10a,
+  kMsrFlushCmd = 0x10b,
+  kMsrSysenterCs = 0x174,
+  kMsrSysenterEsp = 0x175,
+  kMsrSysenterEip = 0x176,
+  kMsrMcgCap = 0x179,
+  kMsrMcgStatus = 0x17a,
+  kMsrMiscEnable = 0x1a0,
+  kMsrDebugCtl = 0x1d9,
+  kMsrMtrrBase = 0x200,
+  kMsrPat = 0x277,
+  kMsrMtrrDefType = 0x2ff,
+  kMsrTscDeadline = 0x6e0,
+  kMsrX2apic = 0x800,
+  kMsrX2apicEnd = 0x8ff,
+  kMsrEfer = 0xc0000080,
+  kMsrStar = 0xc0000081,
+  kMsrLstar = 0xc0000082,
+  kMsrCstar = 0xc0000083,
+  kMsrFmask = 0xc0000084,
+  kMsrFsBase = 0xc0000100,
+  kMsrGsBase = 0xc0000101,
+  kMsrKernelGsBase = 0xc0000102,
+  kMsrTscAux = 0xc0000103,
+  kMsrKvmWallClockOld = 0x11,
+  kMsrKvmSystemTimeOld = 0x12,
+  kMsrKvmWallClock = 0x4b564d00,
+  kMsrKvmSystemTime = 0x4b564d01,
+  kMsrKvmPollControl = 0x4b564d05
 };
 // The fixed-range MTRRs in the order of CpuState::mtrr_fixed.
 int fixed_mtrr(uint32_t number) {
-  constexpr std::array<uint32_t, 11> kNumbers = {0x250, 0x258, 0x259, 0x268, 0x269, 0x26a, 0x26b, 0x26c, 0x26d, 0x26e, 0x26f};
+  constexpr std::array<uint32_t, 11> kNumbers = {0x250, 0x258, 0x259, 0x268, 0x269, 0x26a,
+                                                 0x26b, 0x26c, 0x26d, 0x26e, 0x26f};
   for (unsigned i = 0; i < kNumbers.size(); ++i)
     if (kNumbers[i] == number) return static_cast<int>(i);
   return -1;
@@ -44,7 +75,8 @@ Guest<> Core::system_table(const Insn& insn) {
     case 1:
       count(ExitCause::kSensitive);
       if ((s_.cr4 & kCr4Umip) && cpl_ > 0) return raise(kGp, 0);
-      return write_rm(insn, insn.has_memory ? 2 : insn.operand_size, insn.ext() == 0 ? s_.ldtr.selector : s_.tr.selector);
+      return write_rm(insn, insn.has_memory ? 2 : insn.operand_size,
+                      insn.ext() == 0 ? s_.ldtr.selector : s_.tr.selector);
     case 2: return load_table_register(insn, false);
     case 3: return load_table_register(insn, true);
     default: return verify(insn);
@@ -111,11 +143,12 @@ Guest<> Core::system_registers(const Insn& insn) {
       TRY(privileged());
       const uint64_t offset = effective(insn);
       uint64_t at = offset;
-      if (insn.size != CodeSize::k64) at = (s_.segments[segment_of(insn)].base + offset) & 0xffffffff;
-      else if (insn.segment == kFs || insn.segment == kGs) at += insn.segment == kFs ? c_.fs_base : c_.gs_base;
+      if (insn.size != CodeSize::k64)
+        at = (s_.segments[segment_of(insn)].base + offset) & 0xffffffff;
+      else if (insn.segment == kFs || insn.segment == kGs)
+        at += insn.segment == kFs ? c_.fs_base : c_.gs_base;
       if (!mmu_.canonical(at)) return {};
-      mmu_.invalidate(at);
-      on_flush(Flush::kPage, at);
+      on_flush(mmu_.invalidate(at) ? Flush::kGlobal : Flush::kPage, at);
       return {};
     }
   }
@@ -131,7 +164,8 @@ Guest<> Core::check_pdptes(uint64_t cr3) {
 }
 
 Guest<> Core::write_cr0(uint64_t value) {
-  if ((value & kCr0Pg && !(value & kCr0Pe)) || (value & kCr0Nw && !(value & kCr0Cd)) || value >> 32) return raise(kGp, 0);
+  if ((value & kCr0Pg && !(value & kCr0Pe)) || (value & kCr0Nw && !(value & kCr0Cd)) || value >> 32)
+    return raise(kGp, 0);
   value = (value & 0xe005003f) | kCr0Et;
   const uint64_t changed = s_.cr0 ^ value;
   if (changed & kCr0Pg) {
@@ -473,7 +507,11 @@ Guest<> Core::time_stamp(bool with_aux) {
 
 Core::Core(Context& context, CodeCache& code, GuestMemory& memory, Mmu::Outside outside, Surroundings surroundings,
            const std::vector<CpuidLeaf>& cpuid)
-    : c_(context), code_(code), memory_(memory), mmu_(context, s_, memory, std::move(outside)), out_(std::move(surroundings)),
+    : c_(context),
+      code_(code),
+      memory_(memory),
+      mmu_(context, s_, memory, std::move(outside)),
+      out_(std::move(surroundings)),
       cpuid_(cpuid) {
   on_flush = [](Flush, uint64_t) {};
   c_.page_mask = ~(kPageSize - 1);

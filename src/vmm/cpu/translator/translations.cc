@@ -54,6 +54,7 @@ CodePage* Translations::make_page(uint64_t page, const Mmu::Page& mapped, bool u
   made.global = mapped.global;
   by_key_.emplace(key, &made);
   by_physical_.emplace(mapped.physical, &made);
+  by_page_.emplace(page, &made);
   return &made;
 }
 
@@ -105,7 +106,8 @@ Guest<Block*> Translations::translate(CodePage& page) {
   blocks_[block_key(*here, block.pc, block.down)] = &block;
   all_.push_back(std::move(owned));
   clock_gettime(CLOCK_MONOTONIC, &end);
-  counters_.nanoseconds += static_cast<uint64_t>((end.tv_sec - begin.tv_sec) * 1'000'000'000 + end.tv_nsec - begin.tv_nsec);
+  counters_.nanoseconds +=
+      static_cast<uint64_t>((end.tv_sec - begin.tv_sec) * 1'000'000'000 + end.tv_nsec - begin.tv_nsec);
   ++counters_.blocks;
   return &block;
 }
@@ -142,8 +144,10 @@ void Translations::land(Block& block) {
   if (block.second) return;
   if (!block.landing) BlockBuilder::make_landing(*this, block);
   uint64_t& entry = context_.jump[user][slot];
-  if (entry == reinterpret_cast<uint64_t>(cache_.passages().indirect)) jumps_.push_back({slot, user, block.page->global});
-  else if (!block.page->global) jumps_.push_back({slot, user, false});
+  if (entry == reinterpret_cast<uint64_t>(cache_.passages().indirect))
+    jumps_.push_back({slot, user, block.page->global});
+  else if (!block.page->global)
+    jumps_.push_back({slot, user, false});
   entry = reinterpret_cast<uint64_t>(cache_.exec(block.landing));
 }
 
@@ -160,28 +164,36 @@ void Translations::forget(uint32_t slot) {
   context_.code_tlb[slot] = 0;
 }
 
-void Translations::flush(Flush what, uint64_t linear) {
+// A page that others jump to unchecked has to be mapped as before.
+void Translations::check_mapping(CodePage& page) {
+  if (!page.far_linked || page.retired) return;
+  auto found = core_.mmu().walk(page.page, Use::kFetch, page.user);
+  if (!found || found->physical != page.physical || !found->global) drop_page(page);
+}
+
+void Translations::flush_page(uint64_t linear) {
+  const auto [first, last] = by_page_.equal_range(page_base(linear));
+  if (first == last) return;  // no code
+  const uint32_t slot = slot_of(linear);
+  if (mapped_[slot] && mapped_[slot]->page == page_base(linear)) forget(slot);
+  clear_jumps(true);
   reset_calls();
+  for (auto it = first; it != last; ++it) check_mapping(*it->second);
+}
+
+void Translations::flush(Flush what, uint64_t linear) {
   if (what == Flush::kPage) {
-    const uint32_t slot = slot_of(linear);
-    if (mapped_[slot] && mapped_[slot]->page == page_base(linear)) forget(slot);
-    clear_jumps(true);
-  } else {
-    for (const uint32_t slot : local_slots_) forget(slot);
-    local_slots_.clear();
-    clear_jumps(what == Flush::kGlobal);
-    if (what == Flush::kGlobal) {
-      for (const uint32_t slot : global_slots_) forget(slot);
-      global_slots_.clear();
-    }
+    flush_page(linear);
+    return;
   }
+  reset_calls();
+  for (const uint32_t slot : local_slots_) forget(slot);
+  local_slots_.clear();
+  clear_jumps(what == Flush::kGlobal);
   if (what == Flush::kLocal) return;
-  // Pages that others jump to unchecked have to be mapped as before.
-  for (CodePage& page : pages_) {
-    if (!page.far_linked || page.retired || (what == Flush::kPage && page.page != page_base(linear))) continue;
-    auto found = core_.mmu().walk(page.page, Use::kFetch, page.user);
-    if (!found || found->physical != page.physical || !found->global) drop_page(page);
-  }
+  for (const uint32_t slot : global_slots_) forget(slot);
+  global_slots_.clear();
+  for (CodePage& page : pages_) check_mapping(page);
 }
 
 void Translations::drop(Block& block) {
@@ -267,9 +279,9 @@ void Translations::reset() {
 
 Translations::Place Translations::locate(uint64_t host_rip) {
   const auto at = reinterpret_cast<const uint8_t*>(host_rip);
-  const auto after = std::upper_bound(all_.begin(), all_.end(), at, [&](const uint8_t* address, const std::unique_ptr<Block>& block) {
-    return address < cache_.exec(block->entry);
-  });
+  const auto after = std::upper_bound(
+      all_.begin(), all_.end(), at,
+      [&](const uint8_t* address, const std::unique_ptr<Block>& block) { return address < cache_.exec(block->entry); });
   if (after == all_.begin()) return {};
   Block& found = **std::prev(after);
   const auto offset = static_cast<size_t>(at - cache_.exec(found.entry));

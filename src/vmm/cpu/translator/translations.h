@@ -35,9 +35,9 @@ struct Edge {
   uint64_t target = 0;
   Block* from = nullptr;
   Block* to = nullptr;
-  uint8_t* jump = nullptr;         // behind the displacement to change
-  uint8_t* check = nullptr;        // behind the number of the expected code page; null: none is needed
-  const uint8_t* stub = nullptr;   // where the jump leads while it is not chained
+  uint8_t* jump = nullptr;        // behind the displacement to change
+  uint8_t* check = nullptr;       // behind the number of the expected code page; null: none is needed
+  const uint8_t* stub = nullptr;  // where the jump leads while it is not chained
 };
 
 struct Block {
@@ -91,7 +91,9 @@ class Translations {
 
   Block& block(uint32_t index) { return *all_[index]; }
   const Point& point(const Block& block, unsigned insn) const { return points_[block.first_point + insn]; }
-  const uint8_t* host(const Block& block, unsigned insn) const { return cache_.exec(block.entry + point(block, insn).host); }
+  const uint8_t* host(const Block& block, unsigned insn) const {
+    return cache_.exec(block.entry + point(block, insn).host);
+  }
   // The block and instruction whose code holds a host address.
   struct Place {
     Block* block = nullptr;
@@ -116,6 +118,8 @@ class Translations {
   void drop_page(CodePage& page);
   void retire(GuestAddress physical);
   void forget(uint32_t slot);
+  void flush_page(uint64_t linear);
+  void check_mapping(CodePage& page);
   void clear_jumps(bool global);
   void reset_calls() { context_.call_rsp = cache_.call_stack_base(); }
   static uint64_t block_key(const CodePage& page, uint64_t pc, bool down) {
@@ -131,7 +135,7 @@ class Translations {
   Context& context_;
   std::deque<CodePage> pages_;
   std::unordered_multimap<uint64_t, CodePage*> by_key_;
-  std::unordered_multimap<uint64_t, CodePage*> by_physical_;
+  std::unordered_multimap<uint64_t, CodePage*> by_physical_, by_page_;
   std::unordered_map<uint64_t, Block*> blocks_;
   std::vector<std::unique_ptr<Block>> all_;
   std::vector<Point> points_;

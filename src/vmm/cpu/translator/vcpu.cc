@@ -44,17 +44,23 @@ Result<std::unique_ptr<TranslatorVcpu>> TranslatorVcpu::create(TranslatorEngine&
 }
 
 Result<> TranslatorVcpu::build(const std::vector<CpuidLeaf>& cpuid) {
-  void* memory = ::mmap(nullptr, sizeof(Context), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void* memory =
+      ::mmap(nullptr, sizeof(Context), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) return fail_errno(errno, "memory for a vCPU");
   context_ = static_cast<Context*>(memory);
   context_->owner = this;
   const Handlers handlers = {
-      .slow_access = [](void* o, const uint8_t* data, uint64_t rcx) { return self(o).slow_access(*reinterpret_cast<const Site*>(data), rcx); },
-      .call_out = [](void* o, const uint8_t* data, uint64_t) { return self(o).call_out(*reinterpret_cast<const Site*>(data)); },
-      .link = [](void* o, const uint8_t* data, uint64_t) { return self(o).link(**reinterpret_cast<Edge* const*>(data)); },
+      .slow_access = [](void* o, const uint8_t* data,
+                        uint64_t rcx) { return self(o).slow_access(*reinterpret_cast<const Site*>(data), rcx); },
+      .call_out = [](void* o, const uint8_t* data,
+                     uint64_t) { return self(o).call_out(*reinterpret_cast<const Site*>(data)); },
+      .link = [](void* o, const uint8_t* data,
+                 uint64_t) { return self(o).link(**reinterpret_cast<Edge* const*>(data)); },
       .indirect = [](void* o, const uint8_t*, uint64_t rcx) { return self(o).indirect(rcx); },
-      .safe_point = [](void* o, const uint8_t* data, uint64_t) { return self(o).safe_point(*reinterpret_cast<const uint64_t*>(data)); },
-      .need_fpu = [](void* o, const uint8_t* data, uint64_t) { return self(o).need_fpu(*reinterpret_cast<const Site*>(data)); },
+      .safe_point = [](void* o, const uint8_t* data,
+                       uint64_t) { return self(o).safe_point(*reinterpret_cast<const uint64_t*>(data)); },
+      .need_fpu = [](void* o, const uint8_t* data,
+                     uint64_t) { return self(o).need_fpu(*reinterpret_cast<const Site*>(data)); },
       .native_fault = [](void* o, const uint8_t*, uint64_t) { return self(o).native_fault(); },
   };
   cache_ = TRY(CodeCache::create(std::max<size_t>(engine_.options().translation_bytes, 1 << 20), handlers));
@@ -90,12 +96,12 @@ TranslatorVcpu::~TranslatorVcpu() {
 
 Mmu::Outside TranslatorVcpu::outside() {
   return {
-      .read =
-          [this](GuestAddress address, unsigned size) -> uint64_t {
-            if (lapic_->memory_mapped() && (address & ~0xfffULL) == lapic_->base()) return lapic_->read(address & 0xff0) >> (8 * (address & 3));
-            ++core_->exits[static_cast<size_t>(ExitCause::kMmioRead)];
-            return engine_.bus().mmio_read(address, size);
-          },
+      .read = [this](GuestAddress address, unsigned size) -> uint64_t {
+        if (lapic_->memory_mapped() && (address & ~0xfffULL) == lapic_->base())
+          return lapic_->read(address & 0xff0) >> (8 * (address & 3));
+        ++core_->exits[static_cast<size_t>(ExitCause::kMmioRead)];
+        return engine_.bus().mmio_read(address, size);
+      },
       .write =
           [this](GuestAddress address, unsigned size, uint64_t value) {
             if (lapic_->memory_mapped() && (address & ~0xfffULL) == lapic_->base()) {
@@ -127,7 +133,8 @@ Surroundings TranslatorVcpu::surroundings() {
             if ((msr & 1) == (msr == 0x11 ? 1 : 0) && msr != 0x12) {  // wall clock, at the machine's start
               timespec now{};
               clock_gettime(CLOCK_REALTIME, &now);
-              const uint64_t start = static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec) - clock.nanoseconds();
+              const uint64_t start = static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 +
+                                     static_cast<uint64_t>(now.tv_nsec) - clock.nanoseconds();
               const std::array<uint32_t, 3> wall = {2, static_cast<uint32_t>(start / 1'000'000'000),
                                                     static_cast<uint32_t>(start % 1'000'000'000)};
               engine_.memory().store(value, wall);
@@ -361,7 +368,10 @@ void TranslatorVcpu::reset_for_init() {
 
 void TranslatorVcpu::begin_at(uint8_t vector) {
   CpuState& state = core_->state();
-  state.segments[kCs] = {.selector = static_cast<uint16_t>(vector << 8), .attributes = 0x9b, .limit = 0xffff, .base = uint64_t{vector} << 12};
+  state.segments[kCs] = {.selector = static_cast<uint16_t>(vector << 8),
+                         .attributes = 0x9b,
+                         .limit = 0xffff,
+                         .base = uint64_t{vector} << 12};
   context_->rip = 0;
   activity_ = Activity::kRunning;
 }
@@ -410,9 +420,11 @@ const uint8_t* TranslatorVcpu::next() {
 const uint8_t* TranslatorVcpu::after_step(const Guest<>& done, const Block& block, unsigned insn, uint64_t resets) {
   settle(done);
   if (!done || shadow_ || activity_ != Activity::kRunning || resets != translations_->counters().resets) return next();
-  if (block.dead || !__atomic_load_n(&context_->run, __ATOMIC_RELAXED) || interrupts_.load(std::memory_order_relaxed) || stop_)
+  if (block.dead || !__atomic_load_n(&context_->run, __ATOMIC_RELAXED) || interrupts_.load(std::memory_order_relaxed) ||
+      stop_)
     return next();
-  if (insn + 1U >= block.points || context_->rip != block.pc + translations_->point(block, insn + 1).guest) return next();
+  if (insn + 1U >= block.points || context_->rip != block.pc + translations_->point(block, insn + 1).guest)
+    return next();
   if (context_->rip == block.pc + block.length) return next();
   return translations_->host(block, insn + 1);
 }
@@ -463,7 +475,8 @@ const uint8_t* TranslatorVcpu::indirect(uint64_t target) {
 }
 
 const uint8_t* TranslatorVcpu::safe_point(uint64_t data) {
-  context_->rip = data & 1 ? translations_->block(static_cast<uint32_t>(data >> 1)).pc : reinterpret_cast<const Edge*>(data)->target;
+  context_->rip = data & 1 ? translations_->block(static_cast<uint32_t>(data >> 1)).pc
+                           : reinterpret_cast<const Edge*>(data)->target;
   return next();
 }
 
@@ -476,7 +489,8 @@ const uint8_t* TranslatorVcpu::need_fpu(const Site& at) {
   if (!insn)
     ready = std::unexpected(insn.error());
   else
-    ready = core_->use_fpu((insn->op->traits & kMandatory) && (insn->op->reg == RegClass::kXmm || insn->op->rm == RmClass::kXmm));
+    ready = core_->use_fpu((insn->op->traits & kMandatory) &&
+                           (insn->op->reg == RegClass::kXmm || insn->op->rm == RmClass::kXmm));
   if (ready) return translations_->host(block, site.insn);
   raise(ready.error());
   return next();
@@ -503,8 +517,12 @@ void TranslatorVcpu::on_signal(int signal, void* info_pointer, void* ucontext_po
   const auto rip = static_cast<uint64_t>(registers[REG_RIP]);
   if (running_code && running_code->contains(rip)) {
     if (signal == SIGSEGV && running_code->in_stack_guard(reinterpret_cast<uint64_t>(info->si_addr))) {
-      // The predictions are full: forget them and make the call again.
-      registers[REG_RSP] = static_cast<greg_t>(running_code->call_stack_base());
+      // The predictions are full: forget all but the newest and go on.
+      constexpr size_t kKept = 64;
+      const auto old = reinterpret_cast<const uint8_t*>(registers[REG_RSP]);
+      auto* fresh = reinterpret_cast<uint8_t*>(running_code->call_stack_base() - kKept);
+      std::memcpy(fresh, old, kKept);
+      registers[REG_RSP] = static_cast<greg_t>(reinterpret_cast<uint64_t>(fresh));
       return;
     }
     running_context->fault_host_rip = rip;
@@ -527,7 +545,7 @@ void TranslatorVcpu::install_signal_handlers() {
   static std::once_flag once;
   std::call_once(once, [] {
     for (const int signal : {SIGSEGV, SIGFPE, SIGILL, SIGBUS}) {
-      struct sigaction action {};
+      struct sigaction action{};
       action.sa_sigaction = [](int number, siginfo_t* info, void* context) { on_signal(number, info, context); };
       action.sa_flags = SA_SIGINFO | SA_ONSTACK;
       ::sigaction(signal, &action, &previous_actions[static_cast<size_t>(signal)]);
@@ -540,11 +558,13 @@ std::string TranslatorVcpu::report() const {
   const MmuCounters& m = core_->mmu().counters();
   std::string out;
   const auto line = [&](const char* name, uint64_t value) { out += cat("vcpu", id_, ".", name, " ", value, "\n"); };
-  line("blocks", t.blocks), line("instructions", t.instructions), line("identity", t.identity), line("inline", t.inlined);
+  line("blocks", t.blocks), line("instructions", t.instructions), line("identity", t.identity),
+      line("inline", t.inlined);
   line("call-out", t.called_out), line("guest-bytes", t.guest_bytes), line("host-bytes", t.host_bytes);
   line("translation-ns", t.nanoseconds), line("links", t.links), line("checked-links", t.checked_links);
   line("landings", t.landings), line("dropped", t.dropped), line("resets", t.resets);
-  line("tlb-fills", m.fills), line("tlb-slow", m.slow), line("tlb-flushes", m.flushes), line("tlb-global-flushes", m.global_flushes);
+  line("tlb-fills", m.fills), line("tlb-slow", m.slow), line("tlb-flushes", m.flushes),
+      line("tlb-global-flushes", m.global_flushes);
   line("tlb-invalidations", m.invalidations), line("walks", m.walks), line("walk-reads-one-level", m.one_level_reads);
   line("walk-reads-two-level", m.two_level_reads);
   for (size_t i = 0; i < core_->exits.size(); ++i)

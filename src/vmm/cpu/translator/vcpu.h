@@ -16,7 +16,8 @@ class TranslatorEngine;
 
 class TranslatorVcpu final : public Vcpu {
  public:
-  static Result<std::unique_ptr<TranslatorVcpu>> create(TranslatorEngine& engine, unsigned id, const std::vector<CpuidLeaf>& cpuid);
+  static Result<std::unique_ptr<TranslatorVcpu>> create(TranslatorEngine& engine, unsigned id,
+                                                        const std::vector<CpuidLeaf>& cpuid);
   ~TranslatorVcpu() override;
 
   Result<Stop> run() override;
@@ -27,7 +28,14 @@ class TranslatorVcpu final : public Vcpu {
 
   // From any thread.
   enum Request : uint32_t {
-    kKick = 1, kInterrupt = 2, kNmiRequest = 4, kInit = 8, kStartup = 16, kCodeWritten = 32, kDropWrites = 64, kTimer = 128,
+    kKick = 1,
+    kInterrupt = 2,
+    kNmiRequest = 4,
+    kInit = 8,
+    kStartup = 16,
+    kCodeWritten = 32,
+    kDropWrites = 64,
+    kTimer = 128,
     kAllHalted = 256
   };
   void request(uint32_t bits);
