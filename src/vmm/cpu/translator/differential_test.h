@@ -209,7 +209,8 @@ class Translated : public Bus {
     plans[0].size = 4 << 20;
     memory_ = TRY(GuestMemory::create(std::move(plans)));
     auto engine = TRY(TranslatorEngine::create(*memory_, *this, {}));
-    auto vcpu = TRY(engine->create_vcpu(0, TRY(engine->supported_cpuid())));
+    const auto cpuid = TRY(engine->supported_cpuid());
+    auto vcpu = TRY(engine->create_vcpu(0, cpuid));
     static_cast<TranslatorVcpu&>(*vcpu).translations().exact_flags = exact_flags;
     vcpu_ = std::move(vcpu);
     engine_ = std::move(engine);
@@ -222,6 +223,7 @@ class Translated : public Bus {
     memory_->write(kGdt, gdt.data(), sizeof gdt);
     const uint64_t rsp0 = kKernel + kStack;
     memory_->write(kTss + 4, &rsp0, 8);
+    memory_->store(kTss + 102, uint16_t{0x68});  // no bitmap of ports
     for (uint64_t vector = 0; vector < 256; ++vector) {
       const uint64_t at = kKernel + kHandlers + 16 * vector;
       const std::array<uint64_t, 2> gate = {(at & 0xffff) | 8 << 16 | 0xee00ULL << 32 | (at & 0xffff0000) << 32,

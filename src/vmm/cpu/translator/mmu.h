@@ -27,7 +27,8 @@ class Mmu {
  public:
   struct Page {
     uint64_t physical = 0;  // of the 4 KiB page
-    bool user = false, global = false, large = false;
+    bool user = false, large = false;
+    bool global = false;  // as its entry says; without CR4.PGE it means nothing, and a load of CR3 flushes all
   };
   // What lies outside RAM: the local APIC's page and the bus.
   struct Outside {

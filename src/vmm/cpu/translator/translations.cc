@@ -115,22 +115,28 @@ Guest<Block*> Translations::translate(CodePage& page) {
 void Translations::link(Edge& edge, Block& to) {
   if (edge.to || edge.from->dead || to.dead) return;
   const bool near = edge.from->page == to.page && !to.second;
-  const bool global = edge.from->page->global && to.page->global && (!to.second || to.second->global);
-  if (!near && !global) {
+  if (!near && edge.from->page->global) {
+    watch(*to.page);
+    if (to.second) watch(*to.second);
+  } else if (!near) {
     if (!edge.check || to.second) return;
-    int32_t expected = -static_cast<int32_t>(to.page->id);
+    const auto expected = -static_cast<int32_t>(to.page->id);
     std::memcpy(edge.check - 4, &expected, 4);
     ++counters_.checked_links;
+  } else if (edge.check) {
+    return;  // its check is for another page
   }
-  if (!near && global) {
-    to.page->far_linked = true;
-    if (to.second) to.second->far_linked = true;
-  }
-  if (edge.check && (near || global)) return;  // the check would fail; such an edge is between pages that changed kind
   Emitter::set_relative(edge.jump, to.entry);
   edge.to = &to;
   to.incoming.push_back(&edge);
   ++counters_.links;
+}
+
+// Has flushes make sure that the page is mapped as before.
+void Translations::watch(CodePage& page) {
+  if (page.far_linked) return;
+  page.far_linked = true;
+  if (!page.global) far_local_.push_back(&page);
 }
 
 void Translations::unlink(Edge& edge) {
@@ -168,7 +174,7 @@ void Translations::forget(uint32_t slot) {
 void Translations::check_mapping(CodePage& page) {
   if (!page.far_linked || page.retired) return;
   auto found = core_.mmu().walk(page.page, Use::kFetch, page.user);
-  if (!found || found->physical != page.physical || !found->global) drop_page(page);
+  if (!found || found->physical != page.physical || found->global != page.global) drop_page(page);
 }
 
 void Translations::flush_page(uint64_t linear) {
@@ -190,7 +196,11 @@ void Translations::flush(Flush what, uint64_t linear) {
   for (const uint32_t slot : local_slots_) forget(slot);
   local_slots_.clear();
   clear_jumps(what == Flush::kGlobal);
-  if (what == Flush::kLocal) return;
+  if (what == Flush::kLocal) {
+    for (CodePage* page : far_local_) check_mapping(*page);
+    std::erase_if(far_local_, [](const CodePage* page) { return !page->far_linked; });
+    return;
+  }
   for (const uint32_t slot : global_slots_) forget(slot);
   global_slots_.clear();
   for (CodePage& page : pages_) check_mapping(page);
@@ -273,8 +283,21 @@ void Translations::reset() {
   points_.clear();
   edges_.clear();
   for (CodePage& page : pages_) page.blocks.clear(), page.far_linked = false;
+  far_local_.clear();
   clear_jumps(true);
   reset_calls();
+}
+
+Insn Translations::insn(const Block& block, unsigned number) const {
+  const unsigned from = point(block, number).guest;
+  const uint64_t offset = (block.pc & (kPageSize - 1)) + from;
+  std::array<uint8_t, 15> bytes{};
+  const auto here = static_cast<size_t>(std::min<uint64_t>(bytes.size(), kPageSize - offset));
+  std::memcpy(bytes.data(), block.page->host + offset, here);
+  if (block.second) std::memcpy(bytes.data() + here, block.second->host, bytes.size() - here);
+  Insn insn;
+  static_cast<void>(decode(bytes, CodeSize::k64, insn));
+  return insn;
 }
 
 Translations::Place Translations::locate(uint64_t host_rip) {
