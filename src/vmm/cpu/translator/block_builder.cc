@@ -22,7 +22,6 @@ bool ends_block(const Insn& insn) {
   switch (insn.code) {
     case 0x17:
     case 0x8e:
-    case 0x9d:
     case 0xc2:
     case 0xc3:
     case 0xca:
@@ -35,7 +34,6 @@ bool ends_block(const Insn& insn) {
     case 0xeb:
     case 0xf1:
     case 0xf4:
-    case 0xfb:
     case 0xfc:
     case 0xfd:
     case kMap0F | 0x01:

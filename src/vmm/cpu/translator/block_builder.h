@@ -67,6 +67,8 @@ class BlockBuilder {
   void store_immediate(const HostMem& to, uint64_t value);
   void swap_gs();
   void push_flags();
+  void pop_flags();
+  void set_interrupts();
   void lea(const Insn& insn);
   void compare_exchange(const Insn& insn);
 

@@ -27,6 +27,14 @@ bool BlockBuilder::one_byte(const Insn& insn) {
       out_.lea(kStack, {.base = kStack, .disp = -8});
       return true;
     case 0x8d: lea(insn); return true;
+    case 0x9d:
+      if (!whole || block_.page->user || block_.down) return false;
+      pop_flags();
+      return true;
+    case 0xfb:
+      if (block_.page->user) return false;
+      set_interrupts();
+      return true;
     case 0x9c:
       if (!whole || block_.page->user) return false;
       push_flags();
@@ -179,6 +187,59 @@ void BlockBuilder::push_flags() {
   out_.load(kTemp1, scratch(3));
   out_.store(to, kTemp1);
   out_.lea(kStack, {.base = kStack, .disp = -8});
+}
+
+// STI at CPL 0; by the core when an interrupt waits, which has to come one instruction later.
+void BlockBuilder::set_interrupts() {
+  out_.load32(kTemp0, at_context(offsetof(Context, interruptible)));
+  uint8_t* slow = out_.jrcxz();
+  out_.load(kTemp0, at_context(offsetof(Context, system)));
+  out_.mov_imm(kTemp1, ~uint64_t{kFlagIf} & 0xffffffff);
+  out_.pext(kTemp0, kTemp0, kTemp1);
+  out_.pdep(kTemp0, kTemp0, kTemp1);
+  out_.lea(kTemp0, {.base = kTemp0, .disp = kFlagIf});
+  out_.store(at_context(offsetof(Context, system)), kTemp0);
+  uint8_t* done = out_.jmp_short();
+  out_.bind_short(slow);
+  call_out();
+  out_.bind_short(done);
+}
+
+// POPF at CPL 0 that changes no more than IF and the status flags; others, and those that let a waiting interrupt in,
+// are the core's.
+void BlockBuilder::pop_flags() {
+  const HostMem system = at_context(offsetof(Context, system));
+  const HostMem from = access({.base = kRsp}, 8, false);
+  out_.load(kTemp1, from);
+  out_.mov(kTemp0, kTemp1);
+  out_.rm({.opcode = 0x33, .wide = true}, kTemp0, system);
+  out_.rr({.opcode = 0xf7, .wide = true}, 0, kTemp0);
+  out_.word(static_cast<uint32_t>(~(kStatusFlags | kFlagIf)));
+  uint8_t* slow1 = out_.jcc_short(5);
+  out_.rr({.opcode = 0xf7}, 0, kTemp1);
+  out_.word(kFlagIf);
+  uint8_t* closed = out_.jcc_short(4);
+  out_.rm({.opcode = 0x83}, 7, at_context(offsetof(Context, interruptible)));
+  out_.byte(0);
+  uint8_t* slow2 = out_.jcc_short(4);
+  out_.bind_short(closed);
+  out_.lea(kStack, {.base = kStack, .disp = 8});
+  out_.o({.opcode = 0x50}, kTemp1);  // push
+  out_.rr({.opcode = 0x81}, 4, kTemp1);
+  out_.word(kFlagIf);
+  out_.load(kTemp0, system);
+  out_.rr({.opcode = 0x81, .wide = true}, 4, kTemp0);
+  out_.word(static_cast<uint32_t>(~uint64_t{kFlagIf}));
+  out_.rr({.opcode = 0x0b, .wide = true}, kTemp0, kTemp1);
+  out_.store(system, kTemp0);
+  out_.rm({.opcode = 0x81, .wide = true}, 4, {.base = hRsp});
+  out_.word(static_cast<uint32_t>(kStatusFlags));
+  out_.byte(0x9d);
+  uint8_t* done = out_.jmp_short();
+  out_.bind_short(slow1);
+  out_.bind_short(slow2);
+  call_out();
+  out_.bind_short(done);
 }
 
 // CMPXCHG8B, CMPXCHG16B: RCX is an operand.

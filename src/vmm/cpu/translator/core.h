@@ -43,6 +43,8 @@ class Core {
 
   // Executes the instruction at RIP. After a Fault RIP still points to it (behind it for traps).
   Guest<> step();
+  // The same when it is known already.
+  Guest<> step(const Insn& insn);
   // Enters the guest's handler; what cannot be delivered becomes a double fault. False: triple fault.
   bool deliver(const Fault& fault);
   bool interrupt(uint8_t vector);
@@ -71,6 +73,8 @@ class Core {
   ExitCounts exits{};
   // The host's signal that an instruction run by itself met; 0: none.
   uint64_t native_signal = 0;
+  // Data breakpoints that accesses of step() met, as bits of DR6.
+  mutable uint64_t watch_hits = 0;
   Fault native_fault(uint64_t signal, const Insn& insn) const;
 
  private:
@@ -82,6 +86,7 @@ class Core {
   uint64_t effective(const Insn& insn) const;
   uint8_t segment_of(const Insn& insn) const { return insn.segment == kNoSegment ? uint8_t{kDs} : insn.segment; }
   Guest<uint64_t> linear(unsigned segment, uint64_t offset, unsigned size, bool write) const;
+  void watch(uint64_t linear, unsigned size, bool write) const;
   Guest<uint64_t> address(const Insn& insn, unsigned size, bool write) const {
     return linear(segment_of(insn), effective(insn), size, write);
   }

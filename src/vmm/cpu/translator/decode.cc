@@ -155,7 +155,7 @@ class Decoder {
     const bool bad =
         (row == 1 && ((m > 0xd0 && m < 0xd8) || m == 0xe2 || m == 0xe3 || m == 0xe6 || m == 0xe7 || m == 0xef)) ||
         (row == 2 && m >= 0xe0 && m != 0xe9) || (row == 3 && ((m >= 0xe5 && m < 0xe8) || m >= 0xf8)) ||
-        (row == 5 && m >= 0xf0) || (row == 6 && m > 0xd8 && m < 0xe0 && m != 0xd9) ||
+        (row == 5 && m >= 0xf0) || (row == 6 && m >= 0xd8 && m < 0xe0 && m != 0xd9) ||
         (row == 7 && (m >= 0xf8 || (m > 0xe0 && m < 0xe8)));
     invalid_ = bad;
   }

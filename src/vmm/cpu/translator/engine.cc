@@ -302,22 +302,29 @@ void TranslatorEngine::code_written(TranslatorVcpu* by, GuestAddress address, ui
     if (vcpu && vcpu != by && (makers >> (vcpu->id() & 7) & 1)) vcpu->code_written(address, length);
 }
 
+// Without the lock: a vCPU may want it before it answers.
+void TranslatorEngine::drop_all_writes() {
+  std::vector<TranslatorVcpu*> vcpus;
+  {
+    const std::scoped_lock lock(vcpus_mutex_);
+    vcpus = vcpus_;
+  }
+  for (TranslatorVcpu* vcpu : vcpus)
+    if (vcpu) vcpu->drop_writes([] {});
+}
+
 Result<> TranslatorEngine::track_dirty(bool on) {
   memory_.track_dirty(on);
-  tracking_ = on;
-  const std::scoped_lock lock(vcpus_mutex_);
-  for (TranslatorVcpu* vcpu : vcpus_)
-    if (vcpu) vcpu->drop_writes([] {});
+  drop_all_writes();
   return {};
 }
 
-// Writes are marked in the memory's own bytes as their pages enter a soft TLB: those have to go before the marks are
-// taken anew.
+// Stores are marked as their pages enter a soft TLB. What is stored between taking the marks and dropping the entries
+// is to pages that are in the answer, and are read after it.
 Result<std::vector<GuestAddress>> TranslatorEngine::take_dirty() {
-  const std::scoped_lock lock(vcpus_mutex_);
-  for (TranslatorVcpu* vcpu : vcpus_)
-    if (vcpu) vcpu->drop_writes([] {});
-  return std::vector<GuestAddress>{};
+  auto pages = memory_.take_dirty();
+  drop_all_writes();
+  return pages;
 }
 
 // --- time

@@ -63,6 +63,7 @@ class TranslatorEngine final : public Engine {
   std::pair<Marks*, uint64_t> marks_of(GuestAddress page);
   void alarms(const std::stop_token& stop);
   void relay_irqfds();
+  void drop_all_writes();
 
   GuestMemory& memory_;
   Bus& bus_;
@@ -91,7 +92,6 @@ class TranslatorEngine final : public Engine {
   std::map<unsigned, Route> routes_;
   Fd epoll_, stop_event_;
   std::jthread alarm_thread_, irqfd_thread_;
-  bool tracking_ = false;
 };
 
 }  // namespace proa::vmm::translator

@@ -41,6 +41,7 @@ Guest<uint64_t> Core::linear(unsigned segment, uint64_t offset, unsigned size, b
     if (segment == kFs) offset += c_.fs_base;
     if (segment == kGs) offset += c_.gs_base;
     if (!mmu_.canonical(offset) || !mmu_.canonical(offset + size - 1)) return raise(vector, 0);
+    watch(offset, size, write);
     return offset;
   }
   const Segment& seg = s_.segments[segment];
@@ -56,7 +57,19 @@ Guest<uint64_t> Core::linear(unsigned segment, uint64_t offset, unsigned size, b
     }
   }
   if (offset + size - 1 > seg.limit) return raise(vector, 0);
+  watch((base + offset) & 0xffffffff, size, write);
   return (base + offset) & 0xffffffff;
+}
+
+// Data breakpoints (SDM 3B, 18.2.4): with any enabled, instructions come here one by one.
+void Core::watch(uint64_t linear, unsigned size, bool write) const {
+  if (!(s_.dr7 & 0xff)) return;
+  for (unsigned i = 0; i < 4; ++i) {
+    const unsigned kind = s_.dr7 >> (16 + 4 * i) & 3, length = s_.dr7 >> (18 + 4 * i) & 3;
+    if (!(s_.dr7 >> (2 * i) & 3) || !(kind == 3 || (kind == 1 && write))) continue;
+    const uint64_t bytes = length == 2 ? 8 : length + 1, from = s_.dr[i] & ~(bytes - 1);
+    if (linear < from + bytes && from < linear + size) watch_hits |= 1ULL << i;
+  }
 }
 
 Guest<uint64_t> Core::load(unsigned segment, uint64_t offset, unsigned size) {
@@ -137,6 +150,10 @@ Guest<Insn> Core::fetch(uint64_t rip) {
 
 Guest<> Core::step() {
   const Insn insn = TRY(fetch(c_.rip));
+  return step(insn);
+}
+
+Guest<> Core::step(const Insn& insn) {
   halted = shadow = false;
   next_ = c_.rip + insn.length;
   if (insn.size != CodeSize::k64) next_ &= insn.size == CodeSize::k16 ? 0xffff : 0xffffffff;

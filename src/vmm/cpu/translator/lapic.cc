@@ -114,7 +114,7 @@ void Lapic::end_of_interrupt() {
   const auto v = static_cast<uint8_t>(vector);
   isr_[v >> 5].fetch_and(~(1U << (v & 31)));
   if (tmr_[v >> 5] >> (v & 31) & 1) outside_.end_of_interrupt(v);
-  outside_.wake(0);
+  if (any_request()) outside_.wake(0);
 }
 
 bool Lapic::accepts_extint() const {
@@ -293,6 +293,7 @@ Guest<> Lapic::write_msr(uint32_t number, uint64_t value) {
     if ((value & kX2Enable) && !(value & kEnable)) return raise(kGp, 0);
     if (value & ~0x3fffffffff00ULL || value & 0x200) return raise(kGp, 0);
     if (was_x2 && (value & kEnable) && !x2) return raise(kGp, 0);
+    if (x2 && !(base_ & kEnable)) return raise(kGp, 0);  // only by way of xAPIC mode
     if (!(value & kEnable)) reset(true);
     base_ = (value & ~kBsp) | (base_ & kBsp);
     x2_ = x2;

@@ -121,8 +121,7 @@ Guest<Mmu::Page> Mmu::walk_tables(uint64_t linear, Use use, bool user, bool impl
       else
         physical = large ? (entry & 0xffc00000) | (entry & 0x1fe000) << 19 : entry & 0xfffff000;
       physical |= page_of(linear & within);
-      return Page{
-          .physical = physical, .user = may_user, .global = (entry & kG) && (cpu_.cr4 & kCr4Pge), .large = large};
+      return Page{.physical = physical, .user = may_user, .large = large, .global = (entry & kG) != 0};
     }
     if (!retry) return page_fault(linear, use, user, false, false);
   }
@@ -301,15 +300,16 @@ void Mmu::flush(bool global) {
   }
 }
 
-void Mmu::invalidate(uint64_t linear) {
+bool Mmu::invalidate(uint64_t linear) {
   ++counters_.invalidations;
   if (large_[linear >> 21 & 0xffff]) {
     flush(true);
-    return;
+    return true;
   }
   const auto slot = static_cast<uint32_t>(linear >> kPageShift & (kTlbEntries - 1));
   for (unsigned i = 0; i < kTlbKinds; ++i)
     if (context_.tlb[i].negated[slot] == -page_of(linear)) drop(static_cast<TlbKind>(i), slot);
+  return false;
 }
 
 void Mmu::drop_writes() {

@@ -27,7 +27,8 @@ class Mmu {
  public:
   struct Page {
     uint64_t physical = 0;  // of the 4 KiB page
-    bool user = false, global = false, large = false;
+    bool user = false, large = false;
+    bool global = false;  // as its entry says; without CR4.PGE it means nothing, and a load of CR3 flushes all
   };
   // What lies outside RAM: the local APIC's page and the bus.
   struct Outside {
@@ -63,7 +64,8 @@ class Mmu {
   Guest<std::byte*> span(uint64_t linear, uint64_t& size, bool write, bool user);
 
   void flush(bool global);
-  void invalidate(uint64_t linear);
+  // INVLPG. True: a large page may be meant, and all is gone.
+  bool invalidate(uint64_t linear);
   // Drops every entry that allows stores; to one page only, when that is given.
   void drop_writes();
   void drop_writes_to(GuestAddress page);

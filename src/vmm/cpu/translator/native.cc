@@ -33,7 +33,6 @@ Guest<bool> Core::run_native(const Insn& insn, const HostMem& memory, const std:
   out.jmp(code_.passages().leave);
   const uint64_t target = c_.target, host_rsp = c_.host_rsp, call_rsp = c_.call_rsp;
   c_.target = reinterpret_cast<uint64_t>(start);
-  c_.call_rsp = code_.call_stack_base();
   native_signal = 0;
   code_.enter();
   c_.target = target, c_.host_rsp = host_rsp, c_.call_rsp = call_rsp;

@@ -357,7 +357,7 @@ constexpr void fill_two_byte_sse(OpTables& t) {
   for (const unsigned i : {0x2e, 0x2f})
     o[0][i] = sse(4, kRead, Imm::kNone, Rm::kXmm, kXmm, kAllFlags),
     o[1][i] = sse(8, kRead, Imm::kNone, Rm::kXmm, kXmm, kAllFlags);
-  o[0][0x50] = o[1][0x50] = sse(kMemNone, kLoad, Imm::kNone, Rm::kXmm, kGprY);
+  o[0][0x50] = o[1][0x50] = sse(kMemNone, kLoad, Imm::kNone, Rm::kRegister, kGprY);
   for (const unsigned i : {0x51, 0x58, 0x59, 0x5c, 0x5d, 0x5e, 0x5f}) four(i, 16, 16, 4, 8);
   for (const unsigned i : {0x52, 0x53}) four(i, 16, 0, 4, 0);
   for (const unsigned i : {0x54, 0x55, 0x56, 0x57}) four(i, 16, 16, 0, 0);

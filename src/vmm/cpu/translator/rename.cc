@@ -142,7 +142,7 @@ class Renaming {
     immediate();
   }
   bool xmm_rm() const {
-    if (i_.op->rm == RmClass::kXmm) return true;
+    if (i_.op->rm == RmClass::kXmm || i_.code == (kMap0F | 0x50)) return true;
     // Register-only forms name an XMM register under 66 and F2, an MMX register otherwise.
     return i_.op->rm == RmClass::kRegister && (i_.mandatory == 0x66 || i_.mandatory == 0xf2);
   }

@@ -285,6 +285,7 @@ Guest<> Core::load_table_register(const Insn& insn, bool task) {
   const bool fits = task ? d.type() == kTss32 || (d.type() == kTss16 && !long_mode()) : d.type() == kLdt;
   if (!d.system() || !fits) return raise(kGp, error_of(selector));
   if (!d.present()) return raise(kNp, error_of(selector));
+  if (long_mode() && !mmu_.canonical(d.base())) return raise(kGp, error_of(selector));
   Segment& seg = task ? s_.tr : s_.ldtr;
   seg = {.selector = selector, .attributes = d.attributes(), .limit = d.limit(), .base = d.base()};
   if (!task) return {};

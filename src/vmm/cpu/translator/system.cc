@@ -15,12 +15,9 @@ enum Msr : uint32_t {
   kMsrApicBase = 0x1b,
   kMsrFeatureControl = 0x3a,
   kMsrTscAdjust = 0x3b,
-  kMsrSpecCtrl = 0x48,
-  kMsrPredCmd = 0x49,
   kMsrUcodeRev = 0x8b,
   kMsrMtrrCap = 0xfe,
   kMsrArchCapabilities = 0x10a,
-  kMsrFlushCmd = 0x10b,
   kMsrSysenterCs = 0x174,
   kMsrSysenterEsp = 0x175,
   kMsrSysenterEip = 0x176,
@@ -148,8 +145,7 @@ Guest<> Core::system_registers(const Insn& insn) {
       else if (insn.segment == kFs || insn.segment == kGs)
         at += insn.segment == kFs ? c_.fs_base : c_.gs_base;
       if (!mmu_.canonical(at)) return {};
-      mmu_.invalidate(at);
-      on_flush(Flush::kPage, at);
+      on_flush(mmu_.invalidate(at) ? Flush::kGlobal : Flush::kPage, at);
       return {};
     }
   }
@@ -203,8 +199,9 @@ Guest<> Core::write_cr3(uint64_t value) {
   if (value >> 63) return raise(kGp, 0);  // without PCID
   TRY(check_pdptes(value));
   s_.cr3 = value;
-  mmu_.flush(false);
-  on_flush(Flush::kLocal, 0);
+  const bool global = !(s_.cr4 & kCr4Pge);
+  mmu_.flush(global);
+  on_flush(global ? Flush::kGlobal : Flush::kLocal, 0);
   return {};
 }
 
@@ -325,10 +322,9 @@ Guest<uint64_t> Core::msr(uint32_t number) {
     case kMsrKvmWallClock:
     case kMsrKvmWallClockOld: return s_.kvm_wall_clock;
     case kMsrKvmPollControl: return 1;
+    case kMsrFeatureControl: return 1;  // locked
     case kMsrTscAdjust:
     case kMsrPlatformId:
-    case kMsrFeatureControl:
-    case kMsrSpecCtrl:
     case kMsrMcgCap:
     case kMsrMcgStatus:
     case kMsrDebugCtl: return 0;
@@ -401,9 +397,6 @@ Guest<> Core::set_msr(uint32_t number, uint64_t value) {
       return {};
     case kMsrUcodeRev:
     case kMsrTscAdjust:
-    case kMsrSpecCtrl:
-    case kMsrPredCmd:
-    case kMsrFlushCmd:
     case kMsrMcgStatus:
     case kMsrDebugCtl:
     case kMsrKvmPollControl: return {};
@@ -491,6 +484,9 @@ Guest<> Core::cpuid() {
     eax = entry.eax, ebx = entry.ebx, ecx = entry.ecx, edx = entry.edx;
     break;
   }
+  if (leaf == 1) {  // what the guest itself switches
+    if (auto base = out_.read_apic_msr(kMsrApicBase); base && !(*base & 0x800)) edx &= ~(1U << 9);
+  }
   if (leaf == 0xb) ecx = (ecx & ~0xffU) | (subleaf & 0xff);
   c_.gpr[kRax] = eax, c_.gpr[kRbx] = ebx, c_.gpr[kRcx] = ecx, c_.gpr[kRdx] = edx;
   return {};
@@ -520,6 +516,7 @@ Core::Core(Context& context, CodeCache& code, GuestMemory& memory, Mmu::Outside 
   c_.default_mxcsr = 0x1f80;
   c_.fpu_dead = 1;
   c_.run = 1;
+  c_.interruptible = 1;
   c_.call_rsp = code_.call_stack_base();
 }
 

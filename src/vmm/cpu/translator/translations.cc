@@ -54,6 +54,7 @@ CodePage* Translations::make_page(uint64_t page, const Mmu::Page& mapped, bool u
   made.global = mapped.global;
   by_key_.emplace(key, &made);
   by_physical_.emplace(mapped.physical, &made);
+  by_page_.emplace(page, &made);
   return &made;
 }
 
@@ -114,22 +115,28 @@ Guest<Block*> Translations::translate(CodePage& page) {
 void Translations::link(Edge& edge, Block& to) {
   if (edge.to || edge.from->dead || to.dead) return;
   const bool near = edge.from->page == to.page && !to.second;
-  const bool global = edge.from->page->global && to.page->global && (!to.second || to.second->global);
-  if (!near && !global) {
+  if (!near && edge.from->page->global) {
+    watch(*to.page);
+    if (to.second) watch(*to.second);
+  } else if (!near) {
     if (!edge.check || to.second) return;
-    int32_t expected = -static_cast<int32_t>(to.page->id);
+    const auto expected = -static_cast<int32_t>(to.page->id);
     std::memcpy(edge.check - 4, &expected, 4);
     ++counters_.checked_links;
+  } else if (edge.check) {
+    return;  // its check is for another page
   }
-  if (!near && global) {
-    to.page->far_linked = true;
-    if (to.second) to.second->far_linked = true;
-  }
-  if (edge.check && (near || global)) return;  // the check would fail; such an edge is between pages that changed kind
   Emitter::set_relative(edge.jump, to.entry);
   edge.to = &to;
   to.incoming.push_back(&edge);
   ++counters_.links;
+}
+
+// Has flushes make sure that the page is mapped as before.
+void Translations::watch(CodePage& page) {
+  if (page.far_linked) return;
+  page.far_linked = true;
+  if (!page.global) far_local_.push_back(&page);
 }
 
 void Translations::unlink(Edge& edge) {
@@ -163,28 +170,40 @@ void Translations::forget(uint32_t slot) {
   context_.code_tlb[slot] = 0;
 }
 
-void Translations::flush(Flush what, uint64_t linear) {
+// A page that others jump to unchecked has to be mapped as before.
+void Translations::check_mapping(CodePage& page) {
+  if (!page.far_linked || page.retired) return;
+  auto found = core_.mmu().walk(page.page, Use::kFetch, page.user);
+  if (!found || found->physical != page.physical || found->global != page.global) drop_page(page);
+}
+
+void Translations::flush_page(uint64_t linear) {
+  const auto [first, last] = by_page_.equal_range(page_base(linear));
+  if (first == last) return;  // no code
+  const uint32_t slot = slot_of(linear);
+  if (mapped_[slot] && mapped_[slot]->page == page_base(linear)) forget(slot);
+  clear_jumps(true);
   reset_calls();
+  for (auto it = first; it != last; ++it) check_mapping(*it->second);
+}
+
+void Translations::flush(Flush what, uint64_t linear) {
   if (what == Flush::kPage) {
-    const uint32_t slot = slot_of(linear);
-    if (mapped_[slot] && mapped_[slot]->page == page_base(linear)) forget(slot);
-    clear_jumps(true);
-  } else {
-    for (const uint32_t slot : local_slots_) forget(slot);
-    local_slots_.clear();
-    clear_jumps(what == Flush::kGlobal);
-    if (what == Flush::kGlobal) {
-      for (const uint32_t slot : global_slots_) forget(slot);
-      global_slots_.clear();
-    }
+    flush_page(linear);
+    return;
   }
-  if (what == Flush::kLocal) return;
-  // Pages that others jump to unchecked have to be mapped as before.
-  for (CodePage& page : pages_) {
-    if (!page.far_linked || page.retired || (what == Flush::kPage && page.page != page_base(linear))) continue;
-    auto found = core_.mmu().walk(page.page, Use::kFetch, page.user);
-    if (!found || found->physical != page.physical || !found->global) drop_page(page);
+  reset_calls();
+  for (const uint32_t slot : local_slots_) forget(slot);
+  local_slots_.clear();
+  clear_jumps(what == Flush::kGlobal);
+  if (what == Flush::kLocal) {
+    for (CodePage* page : far_local_) check_mapping(*page);
+    std::erase_if(far_local_, [](const CodePage* page) { return !page->far_linked; });
+    return;
   }
+  for (const uint32_t slot : global_slots_) forget(slot);
+  global_slots_.clear();
+  for (CodePage& page : pages_) check_mapping(page);
 }
 
 void Translations::drop(Block& block) {
@@ -264,8 +283,21 @@ void Translations::reset() {
   points_.clear();
   edges_.clear();
   for (CodePage& page : pages_) page.blocks.clear(), page.far_linked = false;
+  far_local_.clear();
   clear_jumps(true);
   reset_calls();
+}
+
+Insn Translations::insn(const Block& block, unsigned number) const {
+  const unsigned from = point(block, number).guest;
+  const uint64_t offset = (block.pc & (kPageSize - 1)) + from;
+  std::array<uint8_t, 15> bytes{};
+  const auto here = static_cast<size_t>(std::min<uint64_t>(bytes.size(), kPageSize - offset));
+  std::memcpy(bytes.data(), block.page->host + offset, here);
+  if (block.second) std::memcpy(bytes.data() + here, block.second->host, bytes.size() - here);
+  Insn insn;
+  static_cast<void>(decode(bytes, CodeSize::k64, insn));
+  return insn;
 }
 
 Translations::Place Translations::locate(uint64_t host_rip) {

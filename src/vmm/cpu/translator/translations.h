@@ -1,10 +1,10 @@
 // The translated blocks of one vCPU: found by address, chained to each other, dropped when their code changes.
 //
 // A block belongs to a code page: a virtual page as one kind of code (user or supervisor) maps it to a physical one.
-// Jumps within a page are chained for good. Jumps between pages that are mapped globally are chained too, and checked
-// again when the guest flushes global mappings; all others go through a check that the target's page is still mapped
-// as it was (Context::code_tlb). Indirect jumps look in Context::jump, whose landings compare the target. Calls leave
-// a host return address; the landing behind the call compares what the guest returns to.
+// Jumps within a page are chained for good. Jumps from pages that are mapped globally are chained too, and checked
+// again when the guest flushes the target's mapping; all others go through a check that the target's page is still
+// mapped as it was (Context::code_tlb). Indirect jumps look in Context::jump, whose landings compare the target. Calls
+// leave a host return address; the landing behind the call compares what the guest returns to.
 #pragma once
 
 #include <deque>
@@ -94,6 +94,8 @@ class Translations {
   const uint8_t* host(const Block& block, unsigned insn) const {
     return cache_.exec(block.entry + point(block, insn).host);
   }
+  // An instruction of a block, as it was translated.
+  Insn insn(const Block& block, unsigned insn) const;
   // The block and instruction whose code holds a host address.
   struct Place {
     Block* block = nullptr;
@@ -113,11 +115,14 @@ class Translations {
   Guest<CodePage*> page_of(uint64_t linear);
   CodePage* make_page(uint64_t page, const Mmu::Page& mapped, bool user);
   Guest<Block*> translate(CodePage& page);
+  void watch(CodePage& page);
   void unlink(Edge& edge);
   void drop(Block& block);
   void drop_page(CodePage& page);
   void retire(GuestAddress physical);
   void forget(uint32_t slot);
+  void flush_page(uint64_t linear);
+  void check_mapping(CodePage& page);
   void clear_jumps(bool global);
   void reset_calls() { context_.call_rsp = cache_.call_stack_base(); }
   static uint64_t block_key(const CodePage& page, uint64_t pc, bool down) {
@@ -133,12 +138,13 @@ class Translations {
   Context& context_;
   std::deque<CodePage> pages_;
   std::unordered_multimap<uint64_t, CodePage*> by_key_;
-  std::unordered_multimap<uint64_t, CodePage*> by_physical_;
+  std::unordered_multimap<uint64_t, CodePage*> by_physical_, by_page_;
   std::unordered_map<uint64_t, Block*> blocks_;
   std::vector<std::unique_ptr<Block>> all_;
   std::vector<Point> points_;
   std::deque<Edge> edges_;
   std::array<CodePage*, kCodeTlbEntries> mapped_{};
+  std::vector<CodePage*> far_local_;  // far-linked, and not mapped globally
   std::vector<uint32_t> local_slots_, global_slots_;
   struct Jump {
     uint32_t slot;

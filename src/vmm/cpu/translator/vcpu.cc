@@ -273,25 +273,36 @@ void TranslatorVcpu::step_alone() {
       }
     }
   }
+  // RF holds for one instruction; IRET may set it for the next.
+  context_->system &= ~uint64_t{kFlagRf};
+  core_->watch_hits = 0;
   const unsigned before = core_->cpl();
   auto done = core_->step();
-  if (done) context_->system &= ~uint64_t{kFlagRf};
   if (core_->cpl() != before) forget_predictions();
   settle(done);
-  if (done && trap && !stop_) raise({.vector = kDb, .trap = true, .address = 1 << 14});
+  const uint64_t reasons = core_->watch_hits | (trap ? 1 << 14 : 0);
+  if (done && reasons && !stop_) raise({.vector = kDb, .trap = true, .address = reasons});
+}
+
+// Whether an interrupt is above the priority, be they enabled or not.
+bool TranslatorVcpu::interrupt_waits() const {
+  return lapic_->deliverable() || (id_ == 0 && engine_.extint() && lapic_->accepts_extint());
 }
 
 void TranslatorVcpu::take_interrupt() {
   std::optional<uint8_t> vector = lapic_->acknowledge();
   if (!vector && id_ == 0 && engine_.extint() && lapic_->accepts_extint()) vector = engine_.bus().acknowledge_extint();
   if (!vector) {
-    interrupts_ = 0;
-    // What came between the look and the clearing asks again.
-    if (lapic_->deliverable() || (id_ == 0 && engine_.extint() && lapic_->accepts_extint())) interrupts_ = 1;
+    expect_interrupts(interrupt_waits());
     return;
   }
   forget_predictions();
   if (!core_->interrupt(*vector)) stop_ = Stop{StopReason::kTripleFault};
+}
+
+void TranslatorVcpu::expect_interrupts(bool yes) {
+  interrupts_ = yes;
+  context_->interruptible = yes ? 0 : 1;
 }
 
 // What others asked for. False: stop.
@@ -310,7 +321,7 @@ bool TranslatorVcpu::service() {
   if (bits & kInit) reset_for_init();
   if ((bits & kStartup) && activity_ == Activity::kWaitForSipi) begin_at(startup_vector_);
   if (bits & kTimer) lapic_->tick();
-  if (bits & (kInterrupt | kTimer)) interrupts_ = 1;
+  if (bits & (kInterrupt | kTimer)) expect_interrupts(interrupt_waits());
   if (bits & kNmiRequest) {
     if (core_->state().pending.nmi_blocked || activity_ == Activity::kWaitForSipi) {
       requests_.fetch_or(kNmiRequest);
@@ -381,15 +392,13 @@ const uint8_t* TranslatorVcpu::next() {
     if (!__atomic_load_n(&context_->run, __ATOMIC_RELAXED) || requests_.load(std::memory_order_relaxed) != 0)
       if (!service()) return nullptr;
     const bool enabled = (context_->system & kFlagIf) && !shadow_;
-    if (enabled && interrupts_.load(std::memory_order_relaxed) && activity_ != Activity::kWaitForSipi) {
-      const bool waiting = activity_ == Activity::kHalted;
-      if (!waiting || lapic_->deliverable() || (id_ == 0 && engine_.extint() && lapic_->accepts_extint())) {
+    if (enabled && interrupts_ && activity_ != Activity::kWaitForSipi) {
+      if (interrupt_waits()) {
         activity_ = Activity::kRunning;
         take_interrupt();
         continue;
       }
-      interrupts_ = 0;
-      if (lapic_->deliverable()) interrupts_ = 1;
+      expect_interrupts(false);
     }
     if (activity_ != Activity::kRunning) {
       wait();
@@ -420,13 +429,19 @@ const uint8_t* TranslatorVcpu::next() {
 const uint8_t* TranslatorVcpu::after_step(const Guest<>& done, const Block& block, unsigned insn, uint64_t resets) {
   settle(done);
   if (!done || shadow_ || activity_ != Activity::kRunning || resets != translations_->counters().resets) return next();
-  if (block.dead || !__atomic_load_n(&context_->run, __ATOMIC_RELAXED) || interrupts_.load(std::memory_order_relaxed) ||
-      stop_)
-    return next();
+  if (block.dead || !__atomic_load_n(&context_->run, __ATOMIC_RELAXED) || interrupt_due() || stop_) return next();
+  if (stepping() || static_cast<bool>(context_->system & kFlagDf) != block.down) return next();
   if (insn + 1U >= block.points || context_->rip != block.pc + translations_->point(block, insn + 1).guest)
     return next();
   if (context_->rip == block.pc + block.length) return next();
   return translations_->host(block, insn + 1);
+}
+
+// Bytes that another processor has changed since are decoded anew.
+Guest<> TranslatorVcpu::step_in(const Block& block, unsigned number) {
+  const Insn insn = translations_->insn(block, number);
+  const unsigned length = translations_->point(block, number + 1).guest - translations_->point(block, number).guest;
+  return insn.op && insn.length == length ? core_->step(insn) : core_->step();
 }
 
 const uint8_t* TranslatorVcpu::slow_access(const Site& at, uint64_t linear) {
@@ -441,7 +456,7 @@ const uint8_t* TranslatorVcpu::slow_access(const Site& at, uint64_t linear) {
     return next();
   }
   const uint64_t resets = translations_->counters().resets;
-  return after_step(core_->step(), block, site.insn, resets);
+  return after_step(step_in(block, site.insn), block, site.insn, resets);
 }
 
 const uint8_t* TranslatorVcpu::call_out(const Site& at) {
@@ -450,7 +465,7 @@ const uint8_t* TranslatorVcpu::call_out(const Site& at) {
   context_->rip = block.pc + translations_->point(block, site.insn).guest;
   const uint64_t resets = translations_->counters().resets;
   const unsigned cpl = core_->cpl();
-  auto done = core_->step();
+  auto done = step_in(block, site.insn);
   if (core_->cpl() != cpl) forget_predictions();
   return after_step(done, block, site.insn, resets);
 }
@@ -460,7 +475,7 @@ const uint8_t* TranslatorVcpu::link(Edge& edge) {
   if (!__atomic_load_n(&context_->run, __ATOMIC_RELAXED)) return next();
   const uint64_t resets = translations_->counters().resets;
   auto block = translations_->find();
-  if (!block || !*block || stepping() || interrupts_.load(std::memory_order_relaxed)) return next();
+  if (!block || !*block || stepping() || interrupt_due()) return next();
   if (resets == translations_->counters().resets) translations_->link(edge, **block);
   return cache_->exec((*block)->entry);
 }
@@ -469,7 +484,7 @@ const uint8_t* TranslatorVcpu::indirect(uint64_t target) {
   context_->rip = target;
   if (!__atomic_load_n(&context_->run, __ATOMIC_RELAXED)) return next();
   auto block = translations_->find();
-  if (!block || !*block || stepping() || interrupts_.load(std::memory_order_relaxed)) return next();
+  if (!block || !*block || stepping() || interrupt_due()) return next();
   translations_->land(**block);
   return cache_->exec((*block)->entry);
 }
@@ -517,8 +532,12 @@ void TranslatorVcpu::on_signal(int signal, void* info_pointer, void* ucontext_po
   const auto rip = static_cast<uint64_t>(registers[REG_RIP]);
   if (running_code && running_code->contains(rip)) {
     if (signal == SIGSEGV && running_code->in_stack_guard(reinterpret_cast<uint64_t>(info->si_addr))) {
-      // The predictions are full: forget them and make the call again.
-      registers[REG_RSP] = static_cast<greg_t>(running_code->call_stack_base());
+      // The predictions are full: forget all but the newest and go on.
+      constexpr size_t kKept = 64;
+      const auto old = reinterpret_cast<const uint8_t*>(registers[REG_RSP]);
+      auto* fresh = reinterpret_cast<uint8_t*>(running_code->call_stack_base() - kKept);
+      std::memcpy(fresh, old, kKept);
+      registers[REG_RSP] = static_cast<greg_t>(reinterpret_cast<uint64_t>(fresh));
       return;
     }
     running_context->fault_host_rip = rip;

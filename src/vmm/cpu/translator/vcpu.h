@@ -73,7 +73,11 @@ class TranslatorVcpu final : public Vcpu {
   void settle(const Guest<>& done);
   void raise(const Fault& fault);
   bool service();
+  void expect_interrupts(bool yes);
+  bool interrupt_waits() const;
+  bool interrupt_due() const { return interrupts_ && (context_->system & kFlagIf); }
   void take_interrupt();
+  Guest<> step_in(const Block& block, unsigned number);
   void wait();
   void step_alone();
   void reset_for_init();
@@ -95,7 +99,7 @@ class TranslatorVcpu final : public Vcpu {
   std::atomic<uint32_t> requests_ = 0;
   std::atomic<bool> running_ = false;
   std::atomic<uint8_t> startup_vector_ = 0;
-  std::atomic<uint32_t> interrupts_ = 0;  // something may be deliverable
+  bool interrupts_ = false;  // something may be deliverable
   std::mutex written_mutex_;
   std::deque<std::pair<GuestAddress, uint64_t>> written_;
   CpuState::Pending::Activity activity_ = CpuState::Pending::Activity::kRunning;
