@@ -69,6 +69,7 @@ class Core {
   // After step(): HLT was executed; interrupts are held off for one instruction; control or mode registers changed.
   bool halted = false;
   bool shadow = false;
+  bool stack_shadow = false;  // ... by a load of SS, which holds off debug traps too
   std::function<void(Flush, uint64_t linear)> on_flush;
   ExitCounts exits{};
   // The host's signal that an instruction run by itself met; 0: none.
@@ -84,7 +85,10 @@ class Core {
   void set_reg(unsigned number, unsigned size, uint64_t value, bool rex = true);
   void set_status(uint64_t mask, uint64_t value) { c_.status = (c_.status & ~mask) | (value & mask); }
   uint64_t effective(const Insn& insn) const;
-  uint8_t segment_of(const Insn& insn) const { return insn.segment == kNoSegment ? uint8_t{kDs} : insn.segment; }
+  static uint8_t segment_of(const Insn& insn) {
+    if (insn.segment != kNoSegment) return insn.segment;
+    return insn.base == kRsp || insn.base == kRbp ? uint8_t{kSs} : uint8_t{kDs};
+  }
   Guest<uint64_t> linear(unsigned segment, uint64_t offset, unsigned size, bool write) const;
   void watch(uint64_t linear, unsigned size, bool write) const;
   Guest<uint64_t> address(const Insn& insn, unsigned size, bool write) const {
