@@ -326,6 +326,20 @@ class Conformer {
 
 }  // namespace
 
+std::vector<std::string> strict_messages(const std::vector<std::string>& unknown,
+                                         const std::vector<std::string>& duplicates) {
+  std::vector<std::string> out;
+  for (const std::string& path : unknown) out.push_back(cat("unknown field \"", path, "\""));
+  for (const std::string& path : duplicates) out.push_back(cat("duplicate field \"", path, "\""));
+  return out;
+}
+
+std::string strict_error(const std::vector<std::string>& messages) {
+  std::string out = "strict decoding error: ";
+  for (size_t i = 0; i < messages.size(); ++i) out += cat(i == 0 ? "" : ", ", messages[i]);
+  return out;
+}
+
 Value default_of(Arena& arena, NodeView node) {
   const std::string_view text = node.default_json();
   if (text.empty()) return {};

@@ -24,6 +24,12 @@ struct ConformOptions {
 // "json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32".
 Result<Value> conform(Arena& arena, TypeView type, const Value& in, const ConformOptions& options = {});
 
+// What strict field validation says of unknown and duplicate fields, one text each: warnings. Joined by `strict_error`:
+// "strict decoding error: unknown field "spec.foo", duplicate field "spec.replicas"".
+std::vector<std::string> strict_messages(const std::vector<std::string>& unknown,
+                                         const std::vector<std::string>& duplicates);
+std::string strict_error(const std::vector<std::string>& messages);
+
 // The parsed default of a node; null if it has none.
 Value default_of(Arena& arena, NodeView node);
 

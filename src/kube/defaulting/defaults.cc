@@ -172,7 +172,10 @@ void default_job(Arena& arena, Value& job) {
   Value& metadata = job.child(arena, "metadata");
   if (labels.size() > 0 && metadata.get("labels").size() == 0)
     metadata.set(arena, "labels", clone_shape(arena, labels));
-  default_job_spec(arena, job.child(arena, "spec"));
+  Value& spec = job.child(arena, "spec");
+  set_missing(arena, spec, "completionMode", Value::view("NonIndexed"));
+  set_missing(arena, spec, "suspend", Value::boolean(false));
+  default_job_spec(arena, spec);
 }
 
 void default_cron_job(Arena& arena, Value& object) {

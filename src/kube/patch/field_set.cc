@@ -1,7 +1,8 @@
 #include "kube/patch/field_set.h"
 
 #include <algorithm>
-#include <charconv>
+#include <unordered_map>
+#include <unordered_set>
 
 #include "base/text.h"
 #include "kube/object/json.h"
@@ -172,9 +173,14 @@ std::string field_element(std::string_view key) { return cat("f:", key); }
 struct Items {
   std::vector<std::string> order;
   std::vector<Value> values;
-  const Value* find(std::string_view element) const {
-    const auto at = std::ranges::find(order, element);
-    return at == order.end() ? nullptr : &values[static_cast<size_t>(at - order.begin())];
+  std::unordered_map<std::string, size_t> places;
+  const size_t* place(const std::string& element) const {
+    const auto at = places.find(element);
+    return at == places.end() ? nullptr : &at->second;
+  }
+  const Value* find(const std::string& element) const {
+    const size_t* at = place(element);
+    return at == nullptr ? nullptr : &values[*at];
   }
 };
 
@@ -182,7 +188,7 @@ Result<Items> items_of(NodeView node, const Value& list) {
   Items out;
   for (const Value& item : list.items()) {
     std::string element = TRY(item_element(node, item));
-    if (out.find(element) != nullptr) continue;
+    if (!out.places.try_emplace(element, out.order.size()).second) continue;
     out.order.push_back(std::move(element));
     out.values.push_back(item);
   }
@@ -334,8 +340,8 @@ class Merging {
     };
     while (i < left.order.size() || j < right.order.size()) {
       if (i < left.order.size()) {
-        const auto at = std::ranges::find(right.order, left.order[i]);
-        if (at == right.order.end()) {
+        const size_t* at = right.place(left.order[i]);
+        if (at == nullptr) {
           out.push(arena_, left.values[i++]);
           continue;
         }
@@ -344,7 +350,7 @@ class Merging {
           ++i;
           continue;
         }
-        const bool done = merged[static_cast<size_t>(at - right.order.begin())];
+        const bool done = merged[*at];
         if (done || (next < shared.size() && shared[next] != left.order[i])) {
           ++i;
           continue;
@@ -384,18 +390,17 @@ Result<> check(NodeView node, const Value& value, const std::string& path) {
       return {};
     case Form::kList: {
       if (!value.is_array()) return fail(path, ": expected list, got &{", write_json(value), "}");
-      std::vector<std::string> seen;
+      std::unordered_set<std::string> seen;
       for (size_t i = 0; i < value.size(); ++i) {
         const Value& item = value.items()[i];
         std::string element = cat("i:", i);
         if (!node.atomic()) {
           element = TRY_CTX(item_element(node, item), path, ": element ", i);
-          if (std::ranges::find(seen, element) != seen.end()) {
+          if (!seen.insert(element).second) {
             FieldSet one;
             one.insert(element);
             return fail(path, ": duplicate entries for key ", one.paths()[0]);
           }
-          seen.push_back(element);
         }
         FieldSet one;
         one.insert(element);
@@ -441,7 +446,6 @@ Result<FieldDifference> compare_fields(NodeView node, const Value& old_value, co
 }
 
 Result<Value> merge_fields(Arena& arena, NodeView node, const Value& live, const Value& config) {
-  TRY(check(node, config, ""));
   return Merging(arena).merge(node, &live, &config);
 }
 

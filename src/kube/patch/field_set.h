@@ -63,7 +63,7 @@ struct FieldDifference {
 };
 Result<FieldDifference> compare_fields(NodeView node, const Value& old_value, const Value& new_value);
 
-// `config` merged over `live`. The error names the field: ".spec.foo: field not declared in schema".
+// `config`, which fits the schema, merged over `live`.
 Result<Value> merge_fields(Arena& arena, NodeView node, const Value& live, const Value& config);
 
 // Without the members of `gone`.
@@ -72,7 +72,8 @@ Value remove_fields(Arena& arena, NodeView node, const Value& value, const Field
 // Also the struct fields that have members below them.
 FieldSet with_named_fields(NodeView node, const FieldSet& set);
 
-// Whether the document fits the schema, as server-side apply requires.
+// Whether the document fits the schema, as server-side apply requires. The error names the field: ".spec.foo: field not
+// declared in schema".
 Result<> check_declared(NodeView node, const Value& value);
 
 }  // namespace proa::kube

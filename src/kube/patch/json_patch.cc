@@ -1,6 +1,7 @@
 #include "kube/patch/json_patch.h"
 
 #include <optional>
+#include <unordered_map>
 #include <vector>
 
 #include "base/text.h"
@@ -148,13 +149,22 @@ Result<Value> apply_json_patch(Arena& arena, const Value& object, const Value& p
 
 Value apply_merge_patch(Arena& arena, const Value& object, const Value& patch) {
   if (!patch.is_object()) return patch;
-  Value out = object.is_object() ? Value::object_of(arena, object.members()) : Value::object(arena, patch.size());
-  for (const Member& member : patch.members()) {
-    if (member.value.is_null())
-      out.erase(member.key);
-    else
-      out.set(arena, member.key, apply_merge_patch(arena, out.get(member.key), member.value));
+  // By key, so that large objects take no quadratic time.
+  std::unordered_map<std::string_view, const Value*> wanted;
+  for (const Member& member : patch.members()) wanted.emplace(member.key, &member.value);
+  Value out = Value::object(arena, object.size() + patch.size());
+  for (const Member& member : object.members()) {
+    const auto found = wanted.find(member.key);
+    if (found == wanted.end()) {
+      out.add(arena, member.key, member.value);
+      continue;
+    }
+    if (!found->second->is_null()) out.add(arena, member.key, apply_merge_patch(arena, member.value, *found->second));
+    wanted.erase(found);
   }
+  for (const Member& member : patch.members())
+    if (!member.value.is_null() && wanted.contains(member.key))
+      out.add(arena, member.key, apply_merge_patch(arena, Value(), member.value));
   return out;
 }
 

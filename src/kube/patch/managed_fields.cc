@@ -218,10 +218,13 @@ Result<ApplyResult> apply_fields(Arena& arena, TypeView type, const Value& live,
   Owner* known = find(owners, self);
   const FieldSet last = known == nullptr ? FieldSet() : known->fields;
   if (known == nullptr) known = &owners.emplace_back(self);
-  known->fields = TRY_CTX(fields_of(node, config), "failed to get field set");
+  const std::string_view space = config.string({"metadata", "namespace"});
+  TRY_CTX(check_declared(node, config), "failed to create typed patch object (", space, space.empty() ? "" : "/",
+          config.string({"metadata", "name"}), "; ", writer.api_version, ", Kind=", type.name(), ")");
+  known->fields = TRY(fields_of(node, config));
   known->api_version = self.api_version;
 
-  Value merged = TRY_CTX(merge_fields(arena, node, bare, config), "failed to create typed patch object");
+  Value merged = TRY(merge_fields(arena, node, bare, config));
   merged = TRY(prune(arena, node, merged, owners, last));
   const FieldDifference difference = TRY(compare_fields(node, bare, merged));
   give_up(owners, self, difference, force ? nullptr : &result.conflicts);

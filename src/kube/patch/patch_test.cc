@@ -225,10 +225,12 @@ TEST_F(Apply, RefusesUnknownFieldsAndManagedFields) {
   const auto refused = [&](std::string_view config) {
     return apply_fields(arena_, type_, live(), json(config), {"m", "apps/v1", "", 1}, false).error().message();
   };
-  EXPECT_EQ(refused(R"({"spec":{"foo":1}})"),
-            "failed to create typed patch object: .spec.foo: field not declared in schema");
+  EXPECT_EQ(
+      refused(R"({"metadata":{"name":"web","namespace":"n"},"spec":{"foo":1}})"),
+      "failed to create typed patch object (n/web; apps/v1, Kind=Deployment): .spec.foo: field not declared in schema");
   EXPECT_EQ(refused(R"({"spec":{"template":{"spec":{"containers":[{"image":"x"}]}}}})"),
-            "failed to get field set: associative list with keys has an element that omits key field \"name\" (and "
+            "failed to create typed patch object (; apps/v1, Kind=Deployment): .spec.template.spec.containers: element "
+            "0: associative list with keys has an element that omits key field \"name\" (and "
             "doesn't have default value)");
   EXPECT_EQ(refused(R"({"metadata":{"managedFields":[{}]}})"), "metadata.managedFields must be nil");
 }
