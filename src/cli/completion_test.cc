@@ -147,7 +147,7 @@ TEST_F(Completion, Zsh) {
   EXPECT_THAT(with("proa ''"), ElementsAre("run", "create", "start", "attach", "exec", "ps", "logs", "stop", "restart",
                                            "kill", "pause", "unpause", "rm", "wait", "top", "stats", "inspect", "cp",
                                            "diff", "commit", "rename", "update", "port", "events", "container", "image",
-                                           "network", "volume", "runtime", "doctor", "version", "completion", "help"));
+                                           "network", "volume", "vm", "runtime", "doctor", "version", "completion", "help"));
   EXPECT_THAT(with("proa runtime create --"), Contains("--no-pivot"));
   EXPECT_THAT(with("proa runtime start ''"), ElementsAre("web", "was"));
   EXPECT_THAT(with("proa runtime create --bundle ''"), ElementsAre("files -/"));
