@@ -144,10 +144,11 @@ TEST_F(Completion, Zsh) {
                   [](const std::string& line) { return line.find("command not found: compdef") != std::string::npos; });
     return lines;
   };
-  EXPECT_THAT(with("proa ''"), ElementsAre("run", "create", "start", "attach", "exec", "ps", "logs", "stop", "restart",
-                                           "kill", "pause", "unpause", "rm", "wait", "top", "stats", "inspect", "cp",
-                                           "diff", "commit", "rename", "update", "port", "events", "container", "image",
-                                           "network", "volume", "vm", "runtime", "doctor", "version", "completion", "help"));
+  EXPECT_THAT(with("proa ''"),
+              ElementsAre("run", "create", "start", "attach", "exec", "ps", "logs", "stop", "restart", "kill", "pause",
+                          "unpause", "rm", "wait", "top", "stats", "inspect", "cp", "diff", "commit", "rename",
+                          "update", "port", "events", "container", "image", "network", "volume", "vm", "runtime",
+                          "doctor", "version", "completion", "help"));
   EXPECT_THAT(with("proa runtime create --"), Contains("--no-pivot"));
   EXPECT_THAT(with("proa runtime start ''"), ElementsAre("web", "was"));
   EXPECT_THAT(with("proa runtime create --bundle ''"), ElementsAre("files -/"));
