@@ -102,6 +102,8 @@ class Renaming {
       if (op == &rm_ && reg_.used && reg_.moved && reg_.guest == rm_.guest) {
         op->at = reg_.at;
         shared_ = true;
+      } else if (cl_ && no_rex && op->guest == kRcx) {
+        op->at = kTemp0;  // CH, beside the count in CL
       } else if (free1 && !no_rex) {
         op->at = kTemp1, free1 = false;
       } else if (free0) {
