@@ -24,6 +24,7 @@ namespace proa::vmm::translator {
 // What the processor asks of its surroundings.
 struct Surroundings {
   Bus* bus = nullptr;
+  std::function<bool(uint16_t port, unsigned size, uint32_t value)> ring;  // a doorbell; true: it took the write
   std::function<Guest<uint64_t>(uint32_t)> read_apic_msr;
   std::function<Guest<>(uint32_t, uint64_t)> write_apic_msr;  // x2APIC, APIC base, TSC deadline
   std::function<uint64_t()> tsc;                              // the guest's
@@ -69,6 +70,7 @@ class Core {
   // After step(): HLT was executed; interrupts are held off for one instruction; control or mode registers changed.
   bool halted = false;
   bool shadow = false;
+  bool stack_shadow = false;  // ... by a load of SS, which holds off debug traps too
   std::function<void(Flush, uint64_t linear)> on_flush;
   ExitCounts exits{};
   // The host's signal that an instruction run by itself met; 0: none.
@@ -84,7 +86,10 @@ class Core {
   void set_reg(unsigned number, unsigned size, uint64_t value, bool rex = true);
   void set_status(uint64_t mask, uint64_t value) { c_.status = (c_.status & ~mask) | (value & mask); }
   uint64_t effective(const Insn& insn) const;
-  uint8_t segment_of(const Insn& insn) const { return insn.segment == kNoSegment ? uint8_t{kDs} : insn.segment; }
+  static uint8_t segment_of(const Insn& insn) {
+    if (insn.segment != kNoSegment) return insn.segment;
+    return insn.base == kRsp || insn.base == kRbp ? uint8_t{kSs} : uint8_t{kDs};
+  }
   Guest<uint64_t> linear(unsigned segment, uint64_t offset, unsigned size, bool write) const;
   void watch(uint64_t linear, unsigned size, bool write) const;
   Guest<uint64_t> address(const Insn& insn, unsigned size, bool write) const {
@@ -129,6 +134,7 @@ class Core {
   Guest<> string_io(const Insn& insn);
   Guest<> check_io(uint16_t port, unsigned size);
   Guest<> in_out(const Insn& insn);
+  void port_out(uint16_t port, unsigned size, uint32_t value);
 
   // --- segments.cc
   struct Descriptor {

@@ -40,6 +40,7 @@ struct Case {
   Registers start;
   uint64_t seed = 0;  // of the data
   bool touches_memory = false;
+  bool supervisor = false;  // at ring 0; only under the translator
 };
 struct Outcome {
   Registers end;
@@ -174,6 +175,11 @@ class Native {
 
 class Translated : public Bus {
  public:
+  // Physical addresses.
+  static constexpr GuestAddress kTables = 0x10000, kIdt = 0x1000, kGdt = 0x2000, kTss = 0x3000, kStack = 0x8000,
+                                kHandlers = 0x9000, kCodePage = 0x100000, kDataPage = 0x110000;
+  static constexpr uint64_t kKernel = 0xffff800000000000;  // where physical memory is seen by the guest's kernel
+
   static Result<std::unique_ptr<Translated>> create(bool exact_flags) {
     std::unique_ptr<Translated> made(new Translated);
     TRY(made->build(exact_flags));
@@ -190,6 +196,7 @@ class Translated : public Bus {
     return outcome(state);
   }
   const Engine& engine() const { return *engine_; }
+  GuestMemory& memory() { return *memory_; }
 
   // Bus: the handlers of exceptions end in OUT.
   uint32_t port_in(uint16_t, unsigned) override { return ~0U; }
@@ -200,10 +207,6 @@ class Translated : public Bus {
   uint8_t acknowledge_extint() override { return 0; }
 
  private:
-  static constexpr GuestAddress kTables = 0x10000, kIdt = 0x1000, kGdt = 0x2000, kTss = 0x3000, kStack = 0x8000,
-                                kHandlers = 0x9000, kCodePage = 0x100000, kDataPage = 0x110000;
-  static constexpr uint64_t kKernel = 0xffff800000000000;  // where physical memory is seen by the guest's kernel
-
   Result<> build(bool exact_flags) {
     std::vector<SlotPlan> plans(1);
     plans[0].size = 4 << 20;
@@ -258,6 +261,10 @@ class Translated : public Bus {
     const Segment data = {.selector = 0x1b, .attributes = 0xc0f3, .limit = 0xffffffff};
     s.segments.fill(data);
     s.segments[kCs] = {.selector = 0x23, .attributes = 0xa0fb, .limit = 0xffffffff};
+    if (c.supervisor) {
+      s.segments[kCs] = {.selector = 8, .attributes = 0xa09b, .limit = 0xffffffff};
+      s.segments[kSs] = {.selector = 0x10, .attributes = 0xc093, .limit = 0xffffffff};
+    }
     s.tr = {.selector = 0x28, .attributes = 0x8b, .limit = 0x67, .base = kKernel + kTss};
     s.gdtr = {kKernel + kGdt, 0x37};
     s.idtr = {kKernel + kIdt, 0xfff};
@@ -276,7 +283,8 @@ class Translated : public Bus {
     out.vector = static_cast<uint32_t>((state.rip - 2 - kKernel - kHandlers) / 16);
     const bool has_error = out.vector == kDf || (out.vector >= kTs && out.vector <= kPfFault) || out.vector == kAc;
     std::array<uint64_t, 6> frame{};
-    const GuestAddress at = state.gpr[kRsp] - kKernel;
+    const uint64_t rsp = state.gpr[kRsp];
+    const GuestAddress at = rsp - kData < kDataSize ? rsp - kData + kDataPage : rsp - kKernel;
     memory_->read(at, frame.data() + (has_error ? 0 : 1), has_error ? 48 : 40);
     out.error = static_cast<uint32_t>(frame[0]);
     out.end.rip = frame[1];
@@ -352,6 +360,7 @@ class Generator {
 
   static bool excluded(const Insn& insn) {
     const uint16_t code = insn.code;
+    if (insn.segment != kNoSegment) return true;  // the child's FS is its own
     if (insn.op->kind == Kind::kControl) {
       // What a user's straight line may hold.
       const bool stack = code >= 0x50 && code < 0x60;
@@ -452,6 +461,8 @@ inline std::string compare(const Case& c, Outcome host, Outcome ours, bool exact
     out += text;
   };
   differ("vector", host.vector, ours.vector);
+  // Linux tells of every fault beyond the user's half as one of protection.
+  if (host.vector == kPfFault && host.address >> 47) ours.error |= 1;
   differ("error", host.error, ours.error);
   differ("cr2", host.address, ours.address);
   differ("rip", host.end.rip, ours.end.rip);

@@ -154,7 +154,7 @@ Guest<> Core::step() {
 }
 
 Guest<> Core::step(const Insn& insn) {
-  halted = shadow = false;
+  halted = shadow = stack_shadow = false;
   next_ = c_.rip + insn.length;
   if (insn.size != CodeSize::k64) next_ &= insn.size == CodeSize::k16 ? 0xffff : 0xffffffff;
   if (insn.size == CodeSize::k16 && !(s_.cr0 & kCr0Pe)) next_ = (c_.rip + insn.length) & 0xffff;
@@ -224,7 +224,7 @@ Guest<> Core::execute_one_byte(const Insn& insn) {
       const uint64_t value = TRY(load(kSs, c_.gpr[kRsp] & stack_mask(), 2));
       TRY(load_segment(code >> 3U, static_cast<uint16_t>(value)));
       add_rsp(size);
-      shadow = code == 0x17;
+      shadow = stack_shadow = code == 0x17;
       return {};
     }
     case 0x27:
@@ -263,7 +263,7 @@ Guest<> Core::execute_one_byte(const Insn& insn) {
       if (insn.ext() == kCs || insn.ext() > kGs) return raise(kUd);
       const uint64_t value = TRY(read_rm(insn, 2));
       TRY(load_segment(insn.ext(), static_cast<uint16_t>(value)));
-      shadow = insn.ext() == kSs;
+      shadow = stack_shadow = insn.ext() == kSs;
       return {};
     }
     case 0x8f: {

@@ -52,6 +52,33 @@ int lvt_index(uint32_t offset) {
   }
 }
 
+// The registers that x2APIC mode has (SDM 3A, table 10-6).
+bool in_x2apic(uint32_t offset) {
+  if (offset >= kIsr && offset < kEsr) return true;
+  switch (offset) {
+    case kId:
+    case kVersion:
+    case kTpr:
+    case kPpr:
+    case kEoi:
+    case kLdr:
+    case kSvr:
+    case kEsr:
+    case kIcrLow:
+    case kLvtTimer:
+    case kLvtThermal:
+    case kLvtPerf:
+    case kLvtLint0:
+    case kLvtLint1:
+    case kLvtError:
+    case kInitialCount:
+    case kCurrentCount:
+    case kDivide:
+    case kSelfIpi: return true;
+    default: return false;
+  }
+}
+
 }  // namespace
 
 Lapic::Lapic(unsigned id, uint64_t tsc_khz, Outside outside)
@@ -282,8 +309,7 @@ Guest<uint64_t> Lapic::read_msr(uint32_t number) {
   if (!x2_) return raise(kGp, 0);
   const uint32_t offset = (number - 0x800) << 4;
   if (offset == kIcrLow) return icr_;
-  if (offset == kIcrHigh || offset == kDfr || offset == kEoi || offset == kSelfIpi || offset >= 0x400)
-    return raise(kGp, 0);
+  if (!in_x2apic(offset) || offset == kEoi || offset == kSelfIpi) return raise(kGp, 0);
   return read(offset);
 }
 
@@ -302,7 +328,10 @@ Guest<> Lapic::write_msr(uint32_t number, uint64_t value) {
   if (number == 0x6e0) {
     if (timer_mode() == kDeadline) {
       deadline_ = value;
-      outside_.arm(deadline_);
+      if (deadline_ != 0 && outside_.tsc() >= deadline_)
+        tick();
+      else
+        outside_.arm(deadline_);
     }
     return {};
   }
@@ -313,7 +342,10 @@ Guest<> Lapic::write_msr(uint32_t number, uint64_t value) {
       icr_ = value & ~0x1000ULL;
       command(icr_);
       return {};
-    case kSelfIpi: accept(static_cast<uint8_t>(value), false); return {};
+    case kSelfIpi:
+      if (value >> 8) return raise(kGp, 0);
+      accept(static_cast<uint8_t>(value), false);
+      return {};
     case kEoi:
       if (value) return raise(kGp, 0);
       break;
@@ -327,7 +359,7 @@ Guest<> Lapic::write_msr(uint32_t number, uint64_t value) {
     default: break;
   }
   if (offset >= kIsr && offset < kEsr) return raise(kGp, 0);
-  if (offset >= 0x400 || value >> 32) return raise(kGp, 0);
+  if (!in_x2apic(offset) || value >> 32) return raise(kGp, 0);
   write(offset, static_cast<uint32_t>(value));
   return {};
 }

@@ -6,6 +6,27 @@
 
 namespace proa::vmm::translator {
 
+namespace {
+
+// Operands of 16 bytes are aligned but for the instructions that are made for others (SDM 1, 10.4.1.1, 12.8.4).
+bool has_to_be_aligned(const Insn& insn) {
+  if (!(insn.op->traits & kFpu)) return false;
+  switch (insn.code) {
+    case kMap0F | 0x10:
+    case kMap0F | 0x11:
+    case kMap0F | 0xf0:
+    case kMap0F3A | 0x60:
+    case kMap0F3A | 0x61:
+    case kMap0F3A | 0x62:
+    case kMap0F3A | 0x63: return false;
+    case kMap0F | 0x6f:
+    case kMap0F | 0x7f: return insn.mandatory != 0xf3;
+    default: return true;
+  }
+}
+
+}  // namespace
+
 Guest<> Core::use_fpu(bool sse) {
   if (s_.cr0 & kCr0Em) return raise(sse ? kUd : kNm);
   if (sse && !(s_.cr4 & kCr4OsFxsr)) return raise(kUd);
@@ -16,9 +37,14 @@ Guest<> Core::use_fpu(bool sse) {
 
 Fault Core::native_fault(uint64_t signal, const Insn& insn) const {
   switch (signal) {
-    case SIGFPE:
-      if (!(insn.op->traits & kFpu)) return {.vector = kDe};
-      return {.vector = insn.op->traits & kMandatory ? kXm : kMf};
+    case SIGFPE: {
+      const Op& op = *insn.op;
+      if (!(op.traits & kFpu)) return {.vector = kDe};
+      // x87 and MMX instructions meet what the x87 has pending (FSW.ES); those with only XMM registers do not.
+      const bool sse = op.reg == RegClass::kXmm || op.rm == RmClass::kXmm;
+      const bool mmx = op.reg == RegClass::kMmx || op.rm == RmClass::kMmx;
+      return {.vector = sse && (!mmx || !(c_.fx[2] & 0x80)) ? kXm : kMf};
+    }
     case SIGILL: return {.vector = kUd};
     default: return {.vector = kGp, .has_error = true};
   }
@@ -49,6 +75,7 @@ Guest<> Core::identity(const Insn& insn) {
   const unsigned size = insn.mem_size;
   const bool write = op.access & kRmWrite, read = op.access & kRmRead;
   const uint64_t at = TRY(address(insn, size, write));
+  if (size == 16 && at % 16 && has_to_be_aligned(insn)) return raise(kGp, 0);
   // In place where it is RAM: atomic, and seen by other processors at once.
   uint64_t span = size;
   std::byte* host = TRY(mmu_.span(at, span, write, user()));

@@ -241,10 +241,9 @@ Guest<> Core::return_to(uint16_t selector, uint64_t rip, unsigned size, bool pop
       Segment& seg = s_.segments[i];
       const bool conforming = (seg.attributes & 0x1c) == 0x1c;
       if ((seg.attributes & kSegUnusable) || conforming || (seg.attributes >> 5 & 3) >= cpl_) continue;
+      // The base stays, as that of FS and GS in 64-bit code may be in use.
       seg.selector = 0;
-      seg.attributes = kSegUnusable;
-      if (i == kFs) c_.fs_base = 0;
-      if (i == kGs) c_.gs_base = 0;
+      seg.attributes |= kSegUnusable;
     }
   }
   return {};

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <utility>
 
 #include "vmm/cpu/translator/engine.h"
 
@@ -123,6 +124,7 @@ Mmu::Outside TranslatorVcpu::outside() {
 Surroundings TranslatorVcpu::surroundings() {
   return {
       .bus = &engine_.bus(),
+      .ring = [this](uint16_t port, unsigned size, uint32_t value) { return engine_.ring(true, port, size, value); },
       .read_apic_msr = [this](uint32_t number) { return lapic_->read_msr(number); },
       .write_apic_msr = [this](uint32_t number, uint64_t value) { return lapic_->write_msr(number, value); },
       .tsc = [this] { return engine_.guest_clock().tsc() + context_->tsc_offset; },
@@ -240,6 +242,7 @@ void TranslatorVcpu::forget_predictions() {
 
 void TranslatorVcpu::raise(const Fault& fault) {
   forget_predictions();
+  if (activity_ == Activity::kHalted) activity_ = Activity::kRunning;  // a debug trap behind HLT
   if (!core_->deliver(fault)) stop_ = Stop{StopReason::kTripleFault};
 }
 
@@ -280,7 +283,9 @@ void TranslatorVcpu::step_alone() {
   auto done = core_->step();
   if (core_->cpl() != before) forget_predictions();
   settle(done);
-  const uint64_t reasons = core_->watch_hits | (trap ? 1 << 14 : 0);
+  pending_debug_ |= core_->watch_hits;
+  if (done && core_->stack_shadow) return;
+  const uint64_t reasons = std::exchange(pending_debug_, 0) | (trap ? 1 << 14 : 0);
   if (done && reasons && !stop_) raise({.vector = kDb, .trap = true, .address = reasons});
 }
 
@@ -342,17 +347,11 @@ bool TranslatorVcpu::service() {
 
 void TranslatorVcpu::wait() {
   const bool for_ever = activity_ == Activity::kWaitForSipi || !(context_->system & kFlagIf);
-  if (for_ever) {
-    counted_idle_ = true;
-    engine_.idle_for_ever(true);
-  }
+  if (for_ever) engine_.idle_for_ever(true);
   running_.store(false, std::memory_order_seq_cst);
   while (requests_.load(std::memory_order_seq_cst) == 0) requests_.wait(0);
   running_.store(true, std::memory_order_seq_cst);
-  if (for_ever) {
-    counted_idle_ = false;
-    engine_.idle_for_ever(false);
-  }
+  if (for_ever) engine_.idle_for_ever(false);
 }
 
 void TranslatorVcpu::reset_for_init() {
@@ -451,7 +450,8 @@ const uint8_t* TranslatorVcpu::slow_access(const Site& at, uint64_t linear) {
   context_->rip = block.pc + translations_->point(block, site.insn).guest;
   auto direct = core_->mmu().fill(linear, site.size, site.write, core_->user());
   if (direct && *direct) return translations_->host(block, site.insn);
-  if (!direct && direct.error().vector == kPfFault) {
+  // Wide operands may have to be aligned, which comes before page faults: the core knows.
+  if (!direct && direct.error().vector == kPfFault && site.size <= 8) {
     raise(direct.error());
     return next();
   }
@@ -584,6 +584,8 @@ std::string TranslatorVcpu::report() const {
   line("walk-reads-two-level", m.two_level_reads);
   for (size_t i = 0; i < core_->exits.size(); ++i)
     out += cat("vcpu", id_, ".exit-", exit_cause_name(static_cast<ExitCause>(i)), " ", core_->exits[i], "\n");
+  // One by one only while nothing changes them.
+  if (engine_.options().trace_blocks && !running_.load(std::memory_order_seq_cst)) translations_->list(out);
   return out;
 }
 

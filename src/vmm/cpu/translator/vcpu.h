@@ -103,7 +103,8 @@ class TranslatorVcpu final : public Vcpu {
   std::mutex written_mutex_;
   std::deque<std::pair<GuestAddress, uint64_t>> written_;
   CpuState::Pending::Activity activity_ = CpuState::Pending::Activity::kRunning;
-  bool shadow_ = false, counted_idle_ = false;
+  bool shadow_ = false;
+  uint64_t pending_debug_ = 0;  // data breakpoints met by a load of SS, as bits of DR6
   std::optional<Stop> stop_;
   std::string failure_;
 };
