@@ -24,6 +24,7 @@ namespace proa::vmm::translator {
 // What the processor asks of its surroundings.
 struct Surroundings {
   Bus* bus = nullptr;
+  std::function<bool(uint16_t port, unsigned size, uint32_t value)> ring;  // a doorbell; true: it took the write
   std::function<Guest<uint64_t>(uint32_t)> read_apic_msr;
   std::function<Guest<>(uint32_t, uint64_t)> write_apic_msr;  // x2APIC, APIC base, TSC deadline
   std::function<uint64_t()> tsc;                              // the guest's
@@ -133,6 +134,7 @@ class Core {
   Guest<> string_io(const Insn& insn);
   Guest<> check_io(uint16_t port, unsigned size);
   Guest<> in_out(const Insn& insn);
+  void port_out(uint16_t port, unsigned size, uint32_t value);
 
   // --- segments.cc
   struct Descriptor {

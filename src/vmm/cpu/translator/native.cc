@@ -37,9 +37,14 @@ Guest<> Core::use_fpu(bool sse) {
 
 Fault Core::native_fault(uint64_t signal, const Insn& insn) const {
   switch (signal) {
-    case SIGFPE:
-      if (!(insn.op->traits & kFpu)) return {.vector = kDe};
-      return {.vector = insn.op->traits & kMandatory ? kXm : kMf};
+    case SIGFPE: {
+      const Op& op = *insn.op;
+      if (!(op.traits & kFpu)) return {.vector = kDe};
+      // x87 and MMX instructions meet what the x87 has pending (FSW.ES); those with only XMM registers do not.
+      const bool sse = op.reg == RegClass::kXmm || op.rm == RmClass::kXmm;
+      const bool mmx = op.reg == RegClass::kMmx || op.rm == RmClass::kMmx;
+      return {.vector = sse && (!mmx || !(c_.fx[2] & 0x80)) ? kXm : kMf};
+    }
     case SIGILL: return {.vector = kUd};
     default: return {.vector = kGp, .has_error = true};
   }

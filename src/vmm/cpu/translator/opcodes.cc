@@ -317,7 +317,7 @@ constexpr void fill_two_byte_integer(OpTables& t) {
   for (const unsigned i : {0xbc, 0xbd}) all(o, i, identity(kGpr, Rm::kGpr, kMemV, kRead | kRegWrite, 0, kZf));
   all(o, 0xc0, identity(kGpr8, Rm::kGpr8, 1, kBoth | kRegWrite, kByteOp | kLockable, kAllFlags));
   all(o, 0xc1, identity(kGpr, Rm::kGpr, kMemV, kBoth | kRegWrite, kLockable, kAllFlags));
-  o[0][0xc3] = o[1][0xc3] = identity(kGprY, Rm::kMemory, kMemY, kWrite);
+  o[0][0xc3] = identity(kGprY, Rm::kMemory, kMemY, kWrite);
   all(o, 0xc7, group_of(kGroup9));
   t.groups[kGroup9][1] = control(kModrm, Imm::kNone, Rm::kMemory, kExtension, kMemNone);
   t.groups[kGroup9][6] = t.groups[kGroup9][7] = identity(kExtension, Rm::kRegister, kMemNone, kWrite, 0, kAllFlags);

@@ -44,6 +44,10 @@ bool is_gpr(RmClass c) {
   return c == RmClass::kGpr8 || c == RmClass::kGpr || c == RmClass::kGprY || c == RmClass::kGprD || c == RmClass::kGprW;
 }
 
+// A third temporary, which the double shifts by CL may need: put aside meanwhile.
+constexpr HostReg kSpare = hRbx;
+const HostMem kSpareSlot = at_context(offsetof(Context, scratch));
+
 class Renaming {
  public:
   Renaming(Emitter& out, const Insn& insn, const HostMem& memory) : out_(out), i_(insn), memory_(memory) {}
@@ -51,6 +55,7 @@ class Renaming {
   bool run() {
     find_operands();
     if (!place()) return false;
+    if (spare_) out_.store(kSpareSlot, kSpare);
     if (cl_) {
       if (memory_uses(kTemp0)) {
         out_.lea(kTemp1, memory_);
@@ -64,6 +69,7 @@ class Renaming {
     for (Operand* op : {&reg_, &rm_})
       if (op->moved && op->written) store_guest(out_, op->guest, op->at);
     if (index_to_ecx(i_)) store_guest(out_, kRcx, hRcx);
+    if (spare_) out_.load(kSpare, kSpareSlot);
     return true;
   }
 
@@ -102,10 +108,14 @@ class Renaming {
       if (op == &rm_ && reg_.used && reg_.moved && reg_.guest == rm_.guest) {
         op->at = reg_.at;
         shared_ = true;
+      } else if (cl_ && no_rex && op->guest == kRcx) {
+        op->at = kTemp0;  // CH, beside the count in CL
       } else if (free1 && !no_rex) {
         op->at = kTemp1, free1 = false;
       } else if (free0) {
         op->at = kTemp0, free0 = false;
+      } else if (cl_ && !spare_ && reg_.host != kSpare && rm_.host != kSpare) {
+        op->at = kSpare, spare_ = true;
       } else {
         return false;
       }
@@ -166,7 +176,7 @@ class Renaming {
   const Insn& i_;
   HostMem memory_;
   Operand reg_, rm_;
-  bool cl_ = false, shared_ = false;
+  bool cl_ = false, shared_ = false, spare_ = false;
 };
 
 }  // namespace

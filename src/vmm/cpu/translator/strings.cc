@@ -116,10 +116,17 @@ Guest<> Core::in_out(const Insn& insn) {
   TRY(check_io(port, size));
   count(out ? ExitCause::kPortOut : ExitCause::kPortIn);
   if (out)
-    out_.bus->port_out(port, size, static_cast<uint32_t>(reg(kRax, size)));
+    port_out(port, size, static_cast<uint32_t>(reg(kRax, size)));
   else
     set_reg(kRax, size, out_.bus->port_in(port, size));
   return {};
+}
+
+void Core::port_out(uint16_t port, unsigned size, uint32_t value) {
+  if (out_.ring(port, size, value))
+    count(ExitCause::kDoorbell);
+  else
+    out_.bus->port_out(port, size, value);
 }
 
 Guest<> Core::string_io(const Insn& insn) {
@@ -138,7 +145,7 @@ Guest<> Core::string_io(const Insn& insn) {
     const unsigned index = out ? kRsi : kRdi;
     if (out) {
       const uint64_t value = TRY(load(segment_of(insn), reg(kRsi, width), size));
-      out_.bus->port_out(port, size, static_cast<uint32_t>(value));
+      port_out(port, size, static_cast<uint32_t>(value));
     } else {
       const uint64_t at = TRY(linear(kEs, reg(kRdi, width), size, true));
       TRY(mmu_.probe_store(at, size, user()));

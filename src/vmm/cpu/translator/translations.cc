@@ -1,6 +1,7 @@
 #include "vmm/cpu/translator/translations.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <ctime>
 
 #include "vmm/cpu/translator/block_builder.h"
@@ -286,6 +287,19 @@ void Translations::reset() {
   far_local_.clear();
   clear_jumps(true);
   reset_calls();
+}
+
+void Translations::list(std::string& out) const {
+  for (const auto& block : all_) {
+    if (block->dead) continue;
+    std::array<char, 128> line;
+    const unsigned last = block->points - 1U;
+    const int length =
+        std::snprintf(line.data(), line.size(), "block %016llx ring%c guest %u host %u instructions %u\n",
+                      static_cast<unsigned long long>(block->pc), block->page->user ? '3' : '0', block->length,
+                      point(*block, last).host, last);
+    out.append(line.data(), static_cast<size_t>(length));
+  }
 }
 
 Insn Translations::insn(const Block& block, unsigned number) const {

@@ -9,6 +9,7 @@
 
 #include <deque>
 #include <memory>
+#include <string>
 #include <unordered_map>
 #include <vector>
 
@@ -104,6 +105,8 @@ class Translations {
   Place locate(uint64_t host_rip);
 
   const TranslationCounters& counters() const { return counters_; }
+  // A line for each block that is alive: address, ring, bytes of the guest's and of the host's code, instructions.
+  void list(std::string& out) const;
   // Told before a page's code is first read: no processor may go on writing there unseen.
   std::function<void(GuestAddress)> on_new_page = [](GuestAddress) {};
   // Told when nothing made from a physical page is left.

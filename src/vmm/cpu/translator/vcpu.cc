@@ -124,6 +124,7 @@ Mmu::Outside TranslatorVcpu::outside() {
 Surroundings TranslatorVcpu::surroundings() {
   return {
       .bus = &engine_.bus(),
+      .ring = [this](uint16_t port, unsigned size, uint32_t value) { return engine_.ring(true, port, size, value); },
       .read_apic_msr = [this](uint32_t number) { return lapic_->read_msr(number); },
       .write_apic_msr = [this](uint32_t number, uint64_t value) { return lapic_->write_msr(number, value); },
       .tsc = [this] { return engine_.guest_clock().tsc() + context_->tsc_offset; },
@@ -583,6 +584,8 @@ std::string TranslatorVcpu::report() const {
   line("walk-reads-two-level", m.two_level_reads);
   for (size_t i = 0; i < core_->exits.size(); ++i)
     out += cat("vcpu", id_, ".exit-", exit_cause_name(static_cast<ExitCause>(i)), " ", core_->exits[i], "\n");
+  // One by one only while nothing changes them.
+  if (engine_.options().trace_blocks && !running_.load(std::memory_order_seq_cst)) translations_->list(out);
   return out;
 }
 
