@@ -374,8 +374,9 @@ class Watches(NetTest):
         with self.connect(where) as upload, self.connect(where) as idle:
             idle.sendall(b"GET /small HTTP/1.1\r\nHost: a\r\n\r\n")
             self.assertIn(b"200 OK", idle.recv(4096))
-            upload.sendall(b"PUT /sink HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n12345")
-            until(lambda: self.descriptors() > 5, "the connections")
+            upload.sendall(b"PUT /sink HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n")
+            self.assertIn(b" 100 ", upload.recv(4096))  # the upload has begun
+            upload.sendall(b"12345")
             self.server.terminate()
             self.assertEqual(b"", idle.recv(4096))
             upload.sendall(b"67890")

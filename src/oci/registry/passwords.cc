@@ -9,6 +9,7 @@
 #include <array>
 
 #include "base/ids.h"
+#include "base/openssl.h"
 #include "base/text.h"
 #include "kernel/file.h"
 #include "net/auth.h"
@@ -70,6 +71,7 @@ Result<> Passwords::reload() {
 
 std::string Passwords::proof(const std::string& hash, const std::string& user, const std::string& password) const {
   const std::string text = cat(hash, "\n", user, "\n", password);
+  prepare_tls();
   unsigned char out[EVP_MAX_MD_SIZE];
   unsigned size = 0;
   HMAC(EVP_sha256(), key_.data(), static_cast<int>(key_.size()), reinterpret_cast<const unsigned char*>(text.data()),
