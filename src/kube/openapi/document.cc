@@ -3,6 +3,8 @@
 #include <openssl/evp.h>
 #include <zlib.h>
 
+#include "base/openssl.h"
+
 namespace proa::kube {
 
 std::string gzip(std::string_view bytes, int level) {
@@ -21,6 +23,7 @@ std::string gzip(std::string_view bytes, int level) {
 }
 
 std::string sha512_hex(std::string_view bytes) {
+  prepare_tls();
   unsigned char digest[EVP_MAX_MD_SIZE];
   unsigned size = 0;
   EVP_Digest(bytes.data(), bytes.size(), digest, &size, EVP_sha512(), nullptr);

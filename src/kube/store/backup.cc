@@ -40,7 +40,7 @@ class Sha256 {
 
  private:
   static EVP_MD_CTX* start() {
-    prepare_openssl();
+    prepare_tls();
     EVP_MD_CTX* const context = EVP_MD_CTX_new();
     EVP_DigestInit_ex(context, EVP_sha256(), nullptr);
     return context;
