@@ -20,7 +20,7 @@ class Writer {
   void bytes(std::string_view bytes) {
     if (bytes.size() > at_) grow(bytes.size());
     at_ -= bytes.size();
-    std::memcpy(buffer_.data() + at_, bytes.data(), bytes.size());
+    bytes.copy(buffer_.data() + at_, bytes.size());
   }
   void varint(uint64_t value) {
     char out[10];

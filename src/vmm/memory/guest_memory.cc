@@ -122,14 +122,14 @@ const Slot* GuestMemory::find(GuestAddress address, uint64_t length) const {
 bool GuestMemory::read(GuestAddress address, void* to, uint64_t length) const {
   const std::byte* from = at(address, length);
   if (from == nullptr) return false;
-  std::memcpy(to, from, length);
+  if (length != 0) std::memcpy(to, from, length);
   return true;
 }
 
 bool GuestMemory::write(GuestAddress address, const void* from, uint64_t length) const {
   const Slot* slot = find(address, length);
   if (slot == nullptr || slot->read_only) return false;
-  std::memcpy(slot->host + (address - slot->base), from, length);
+  if (length != 0) std::memcpy(slot->host + (address - slot->base), from, length);
   note_write(address, length);
   return true;
 }

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <cstring>
 #include <utility>
 
 #include "vmm/cpu/translator/engine.h"
@@ -37,6 +38,18 @@ class GsBase {
 
 }  // namespace
 
+namespace {
+
+// What stands in the code behind a call out, at any address.
+template <typename T>
+T stored(const uint8_t* data) {
+  T value;
+  std::memcpy(&value, data, sizeof value);
+  return value;
+}
+
+}  // namespace
+
 Result<std::unique_ptr<TranslatorVcpu>> TranslatorVcpu::create(TranslatorEngine& engine, unsigned id,
                                                                const std::vector<CpuidLeaf>& cpuid) {
   std::unique_ptr<TranslatorVcpu> vcpu(new TranslatorVcpu(engine, id));
@@ -52,16 +65,12 @@ Result<> TranslatorVcpu::build(const std::vector<CpuidLeaf>& cpuid) {
   context_->owner = this;
   const Handlers handlers = {
       .slow_access = [](void* o, const uint8_t* data,
-                        uint64_t rcx) { return self(o).slow_access(*reinterpret_cast<const Site*>(data), rcx); },
-      .call_out = [](void* o, const uint8_t* data,
-                     uint64_t) { return self(o).call_out(*reinterpret_cast<const Site*>(data)); },
-      .link = [](void* o, const uint8_t* data,
-                 uint64_t) { return self(o).link(**reinterpret_cast<Edge* const*>(data)); },
+                        uint64_t rcx) { return self(o).slow_access(stored<Site>(data), rcx); },
+      .call_out = [](void* o, const uint8_t* data, uint64_t) { return self(o).call_out(stored<Site>(data)); },
+      .link = [](void* o, const uint8_t* data, uint64_t) { return self(o).link(*stored<Edge*>(data)); },
       .indirect = [](void* o, const uint8_t*, uint64_t rcx) { return self(o).indirect(rcx); },
-      .safe_point = [](void* o, const uint8_t* data,
-                       uint64_t) { return self(o).safe_point(*reinterpret_cast<const uint64_t*>(data)); },
-      .need_fpu = [](void* o, const uint8_t* data,
-                     uint64_t) { return self(o).need_fpu(*reinterpret_cast<const Site*>(data)); },
+      .safe_point = [](void* o, const uint8_t* data, uint64_t) { return self(o).safe_point(stored<uint64_t>(data)); },
+      .need_fpu = [](void* o, const uint8_t* data, uint64_t) { return self(o).need_fpu(stored<Site>(data)); },
       .native_fault = [](void* o, const uint8_t*, uint64_t) { return self(o).native_fault(); },
   };
   cache_ = TRY(CodeCache::create(std::max<size_t>(engine_.options().translation_bytes, 1 << 20), handlers));
