@@ -306,16 +306,8 @@ constexpr Command kCreate{
     .handler = image_create,
 };
 
-constexpr Argument kHelpArguments[] = {{"COMMAND", "the command to explain", false, true, Offer::kCommand}};
 constexpr Example kHelpExamples[] = {{"{program} help create", "explain 'create'"}};
-constexpr Command kHelp{
-    .name = "help",
-    .summary = "Explain a command",
-    .description = "Without COMMAND lists all commands.",
-    .arguments = kHelpArguments,
-    .examples = kHelpExamples,
-    .handler = program_help,
-};
+constexpr Command kHelp = help_command(kHelpExamples);
 
 // As Docker has them without the word 'image'.
 constexpr Command renamed(Command command, std::string_view name) {

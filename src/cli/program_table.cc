@@ -59,20 +59,11 @@ constexpr Command kCompletion{
 constexpr Flag kHelpFlags[] = {
     {"markdown", "", Kind::kBool, "", "the whole command reference as Markdown"},
 };
-constexpr Argument kHelpArguments[] = {{"COMMAND", "the command to explain", false, true, Offer::kCommand}};
 constexpr Example kHelpExamples[] = {
     {"{program} help runtime create", "explain a command"},
     {"{program} help --markdown", "the reference of all commands"},
 };
-constexpr Command kHelp{
-    .name = "help",
-    .summary = "Explain a command",
-    .description = "Without COMMAND lists all commands.",
-    .flags = kHelpFlags,
-    .arguments = kHelpArguments,
-    .examples = kHelpExamples,
-    .handler = program_help,
-};
+constexpr Command kHelp = help_command(kHelpExamples, kHelpFlags);
 
 constexpr const Command* kCommands[] = {&containers::kRun,
                                         &containers::kCreate,

@@ -161,16 +161,8 @@ constexpr Command kPasswd{
     .handler = registry_passwd,
 };
 
-constexpr Argument kHelpArguments[] = {{"COMMAND", "the command to explain", false, true, Offer::kCommand}};
 constexpr Example kHelpExamples[] = {{"{program} help serve", "explain 'serve'"}};
-constexpr Command kHelp{
-    .name = "help",
-    .summary = "Explain a command",
-    .description = "Without COMMAND lists all commands.",
-    .arguments = kHelpArguments,
-    .examples = kHelpExamples,
-    .handler = program_help,
-};
+constexpr Command kHelp = help_command(kHelpExamples);
 
 constexpr const Command* kCommands[] = {&kServe, &kLs, &kTags, &kRm, &kGc, &kPasswd, &kHelp};
 

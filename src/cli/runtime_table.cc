@@ -452,16 +452,8 @@ constexpr Command kRestore{
     .handler = runtime_restore,
 };
 
-constexpr Argument kHelpArguments[] = {{"COMMAND", "the command to explain", false, true, Offer::kCommand}};
 constexpr Example kHelpExamples[] = {{"{program} help run", "explain 'run'"}};
-constexpr Command kHelp{
-    .name = "help",
-    .summary = "Explain a command",
-    .description = "Without COMMAND lists all commands.",
-    .arguments = kHelpArguments,
-    .examples = kHelpExamples,
-    .handler = program_help,
-};
+constexpr Command kHelp = help_command(kHelpExamples);
 
 constexpr const Command* kCommands[] = {&kCreate, &kStart, &kRun,      &kExec,       &kState,   &kList,
                                         &kPs,     &kKill,  &kDelete,   &kPause,      &kResume,  &kUpdate,
