@@ -17,7 +17,7 @@ struct HostMem {
   bool context = false;
 };
 
-inline HostMem at_context(size_t offset) { return {.disp = static_cast<int32_t>(offset), .context = true}; }
+inline constexpr HostMem at_context(size_t offset) { return {.disp = static_cast<int32_t>(offset), .context = true}; }
 inline HostMem at_context(size_t offset, HostReg index) {
   return {.index = static_cast<int8_t>(index), .scale = 3, .disp = static_cast<int32_t>(offset), .context = true};
 }

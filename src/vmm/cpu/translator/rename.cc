@@ -46,7 +46,7 @@ bool is_gpr(RmClass c) {
 
 // A third temporary, which the double shifts by CL may need: put aside meanwhile.
 constexpr HostReg kSpare = hRbx;
-const HostMem kSpareSlot = at_context(offsetof(Context, scratch));
+constexpr HostMem kSpareSlot = at_context(offsetof(Context, scratch));
 
 class Renaming {
  public:
