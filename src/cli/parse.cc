@@ -8,7 +8,7 @@
 
 #include "cli/invocation.h"
 #include "cli/suggest.h"
-#include "cli/values.h"
+#include "base/values.h"
 
 namespace proa::cli {
 namespace {

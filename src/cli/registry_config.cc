@@ -5,7 +5,7 @@
 
 #include "base/text.h"
 #include "base/yaml.h"
-#include "cli/values.h"
+#include "base/values.h"
 #include "engine/folders.h"
 #include "kernel/file.h"
 #include "oci/image/json_fields.h"

@@ -64,7 +64,7 @@ struct RestartPolicy {
 };
 
 struct LogConfig {
-  std::string driver = "json-file";  // json-file, local, k8s-file, none
+  std::string driver = "json-file";  // logs/options.h has all
   StringMap options;
   bool operator==(const LogConfig&) const = default;
 };

@@ -263,6 +263,7 @@ Result<> Engine::remove_locked(Locked& locked, Container& container, bool volume
   const std::string bundle = folders_.bundle(container.id);
   TRY(release(locked, container));
   (void)await_shim_gone(folders_.shim(container.id), 2000);
+  finish_forwarding(container);
   (void)kernel::remove_tree(bundle);
   if (!container.resolved.snapshot.empty()) TRY_CTX(images_.remove(container.resolved.snapshot), "remove snapshot");
   if (volumes) TRY(remove_anonymous(container));
