@@ -14,9 +14,9 @@ using StringMap = std::map<std::string, std::string>;
 
 // A container, as log drivers tell of it.
 struct Subject {
-  std::string id, name, created;        // name: without a slash; created: RFC 3339
-  std::string image_id, image_name;     // image_id: sha256:...
-  std::vector<std::string> args, env;   // the program and its arguments; NAME=VALUE
+  std::string id, name, created;       // name: without a slash; created: RFC 3339
+  std::string image_id, image_name;    // image_id: sha256:...
+  std::vector<std::string> args, env;  // the program and its arguments; NAME=VALUE
   StringMap labels;
   std::string log_path;
   std::string command() const;

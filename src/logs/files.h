@@ -16,8 +16,8 @@ namespace proa::logs {
 
 struct LogFile {
   Fd fd;
-  uint64_t identity = 0;  // what it was when it was written; 0: not known. Kept when it is renamed or compressed
-  off_t size = 0;         // when it was opened
+  uint64_t identity = 0;   // what it was when it was written; 0: not known. Kept when it is renamed or compressed
+  off_t size = 0;          // when it was opened
   std::string compressed;  // the folder for its content; empty: it is plain
   // What `fd` reads, and `size`, is the content from here on: that of a compressed file in an unlinked one.
   Result<> unpack();

@@ -23,13 +23,19 @@ struct Driver {
 constexpr Names kDetailNames = {"tag", "labels", "labels-regex", "env", "env-regex"};
 constexpr Names kCacheNames = {"cache-disabled", "cache-max-size", "cache-max-file", "cache-compress"};
 constexpr Names kFileNames = {"max-size", "max-file", "compress"};
-constexpr Names kSyslogNames = {"syslog-address",      "syslog-facility", "syslog-format",         "syslog-tls-ca-cert",
-                                "syslog-tls-cert",     "syslog-tls-key",  "syslog-tls-skip-verify"};
+constexpr Names kSyslogNames = {"syslog-address",  "syslog-facility", "syslog-format",         "syslog-tls-ca-cert",
+                                "syslog-tls-cert", "syslog-tls-key",  "syslog-tls-skip-verify"};
 constexpr Names kGelfNames = {"gelf-address", "gelf-compression-type", "gelf-compression-level",
                               "gelf-tcp-max-reconnect", "gelf-tcp-reconnect-delay"};
-constexpr Names kFluentdNames = {"fluentd-address",     "fluentd-async",       "fluentd-async-reconnect-interval",
-                                 "fluentd-buffer-limit", "fluentd-max-retries", "fluentd-request-ack",
-                                 "fluentd-retry-wait",  "fluentd-sub-second-precision", "fluentd-write-timeout"};
+constexpr Names kFluentdNames = {"fluentd-address",
+                                 "fluentd-async",
+                                 "fluentd-async-reconnect-interval",
+                                 "fluentd-buffer-limit",
+                                 "fluentd-max-retries",
+                                 "fluentd-request-ack",
+                                 "fluentd-retry-wait",
+                                 "fluentd-sub-second-precision",
+                                 "fluentd-write-timeout"};
 constexpr Driver kDrivers[] = {
     {.name = "json-file", .details = true, .options = kFileNames},
     {.name = "local", .options = kFileNames},
@@ -109,7 +115,8 @@ Result<> check_duration(const StringMap& options, const char* name, double least
   const std::string text = option_of(options, name);
   if (text.empty()) return {};
   const double seconds = TRY_CTX(parse_duration(text), "invalid value for ", name);
-  if (seconds != 0 && (seconds < least || seconds > most)) return fail("invalid value for ", name, ": ", text, " is out of range");
+  if (seconds != 0 && (seconds < least || seconds > most))
+    return fail("invalid value for ", name, ": ", text, " is out of range");
   return {};
 }
 
@@ -211,14 +218,15 @@ int64_t number_of(const StringMap& options, const char* name, int64_t otherwise)
 }
 
 Result<int> facility_of(std::string_view text) {
-  static constexpr std::string_view kNames[] = {"kern",   "user",   "mail",   "daemon", "auth",   "syslog",
+  static constexpr std::string_view kNames[] = {"kern",   "user",   "mail",   "daemon", "auth",     "syslog",
                                                 "lpr",    "news",   "uucp",   "cron",   "authpriv", "ftp",
-                                                "",       "",       "",       "",       "local0", "local1",
-                                                "local2", "local3", "local4", "local5", "local6", "local7"};
+                                                "",       "",       "",       "",       "local0",   "local1",
+                                                "local2", "local3", "local4", "local5", "local6",   "local7"};
   if (text.empty()) return 3;
   if (const auto number = parse_number<int>(text); number && *number >= 0 && *number <= 23) return *number;
   const auto found = std::ranges::find(kNames, text);
-  if (found == std::end(kNames)) return fail("invalid syslog facility").hint("kern, user, daemon, local0 or their numbers");
+  if (found == std::end(kNames))
+    return fail("invalid syslog facility").hint("kern, user, daemon, local0 or their numbers");
   return static_cast<int>(found - std::begin(kNames));
 }
 
@@ -226,7 +234,8 @@ Result<Address> address_of(const std::string& driver, const StringMap& options) 
   const std::string name = driver + "-address", text = option_of(options, name.c_str());
   if (driver == "syslog") {
     if (text.empty()) return Address();
-    if (text.find("://") == std::string::npos) return fail("syslog-address should be in form proto://address, got ", text);
+    if (text.find("://") == std::string::npos)
+      return fail("syslog-address should be in form proto://address, got ", text);
     Address out = TRY_CTX(parse_address(text, "", kSyslogPort), name);
     if (!has({"udp", "tcp", "tcp+tls", "unix", "unixgram"}, out.scheme))
       return fail("syslog-address should be in form proto://address, got ", text)
@@ -237,7 +246,8 @@ Result<Address> address_of(const std::string& driver, const StringMap& options) 
   }
   if (driver == "gelf") {
     if (text.empty()) return fail("gelf-address is a required parameter");
-    if (text.find("://") == std::string::npos) return fail("gelf-address should be in form proto://address, got ", text);
+    if (text.find("://") == std::string::npos)
+      return fail("gelf-address should be in form proto://address, got ", text);
     Address out = TRY_CTX(parse_address(text, "", kGelfPort), name);
     if (out.scheme != "udp" && out.scheme != "tcp") return fail("gelf: endpoint needs to be TCP or UDP");
     if (out.host.empty()) return fail("gelf: please provide gelf-address as proto://host:port");
@@ -245,7 +255,8 @@ Result<Address> address_of(const std::string& driver, const StringMap& options) 
   }
   Address out = TRY_CTX(parse_address(text.empty() ? "127.0.0.1" : text, "tcp", kFluentdPort), name);
   if (out.scheme == "tls") out.scheme = "tcp+tls";
-  if (!has({"tcp", "tcp+tls", "unix"}, out.scheme)) return fail("unsupported scheme: \"", out.scheme, "\"").hint("tcp, tls or unix");
+  if (!has({"tcp", "tcp+tls", "unix"}, out.scheme))
+    return fail("unsupported scheme: \"", out.scheme, "\"").hint("tcp, tls or unix");
   if (out.path.empty() && out.host.empty()) out.host = "127.0.0.1";
   return out;
 }

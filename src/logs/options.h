@@ -20,11 +20,11 @@ bool is_forwarded(std::string_view driver);
 // `proa logs`.
 struct Storage {
   bool enabled = true;
-  bool readable = true;             // by `proa logs`
-  bool cri = false;                 // the format; else json-file
-  uint64_t max_size = 100u << 20;   // bytes of each file; 0: no limit
+  bool readable = true;            // by `proa logs`
+  bool cri = false;                // the format; else json-file
+  uint64_t max_size = 100u << 20;  // bytes of each file; 0: no limit
   unsigned max_files = 2;
-  bool compress = false;            // all but the newest
+  bool compress = false;  // all but the newest
 };
 Storage storage_of(const std::string& driver, const StringMap& options);
 

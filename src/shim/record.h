@@ -30,8 +30,8 @@ using Timestamp = Text<40>;
 Timestamp format_time(timespec time);
 
 // Writes the record of `piece` (at most kMaxPiece bytes; ends with '\n' if it ends its line) to `to`,
-// which has room for kMaxRecord, and answers its size. Not for LogFormat::raw. `attrs`: a JSON object of at most kMaxAttrs
-// bytes, for json_file; empty: none.
+// which has room for kMaxRecord, and answers its size. Not for LogFormat::raw. `attrs`: a JSON object of at most
+// kMaxAttrs bytes, for json_file; empty: none.
 size_t encode_record(LogFormat format, char* to, Stream stream, const Timestamp& time, std::string_view piece,
                      std::string_view attrs = {});
 

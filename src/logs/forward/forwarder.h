@@ -19,7 +19,7 @@ struct ForwardJob {
   std::string driver;
   StringMap options;
   Subject subject;
-  std::string shim;  // its folder, where the first process's number is
+  std::string shim;   // its folder, where the first process's number is
   bool last = false;  // as if SIGTERM had come already
   // A connection that ends with the run; asked for once it is this process's turn. None: the run has ended.
   std::function<Fd()> run;

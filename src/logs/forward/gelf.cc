@@ -108,18 +108,10 @@ class Gelf final : public Sender {
 std::string gelf_message(const Identity& identity, const Record& record) {
   const Subject& s = identity.subject;
   const double seconds = std::chrono::duration<double>(record.time.time_since_epoch()).count();
-  boost::json::object out = {{"version", "1.1"},
-                             {"host", identity.host},
-                             {"short_message", record.text},
-                             {"timestamp", seconds},
-                             {"level", record.error ? 3 : 6},
-                             {"_command", s.command()},
-                             {"_container_id", s.id},
-                             {"_container_name", s.name},
-                             {"_created", s.created},
-                             {"_image_id", s.image_id},
-                             {"_image_name", s.image_name},
-                             {"_tag", identity.tag}};
+  boost::json::object out = {{"version", "1.1"},        {"host", identity.host},         {"short_message", record.text},
+                             {"timestamp", seconds},    {"level", record.error ? 3 : 6}, {"_command", s.command()},
+                             {"_container_id", s.id},   {"_container_name", s.name},     {"_created", s.created},
+                             {"_image_id", s.image_id}, {"_image_name", s.image_name},   {"_tag", identity.tag}};
   for (const auto& [name, value] : identity.extras)
     if (name != "id") out["_" + name] = value;  // "_id" is not allowed
   return json::to_line(out);
