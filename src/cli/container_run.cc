@@ -9,6 +9,7 @@
 #include "base/ids.h"
 #include "cli/container_commands.h"
 #include "cli/container_flags.h"
+#include "cli/foreign_flags.h"
 #include "cli/image_remote.h"
 #include "cli/print.h"
 #include "engine/attach.h"
@@ -164,6 +165,7 @@ Result<int> container_run(const Invocation& in) {
 }
 
 Result<int> container_start(const Invocation& in) {
+  TRY(refuse_checkpoints(in));
   Engine engine = TRY(Engine::open());
   const bool attach = in.on("attach") || in.on("interactive");
   if (attach && in.arguments().size() > 1) return fail("you cannot start and attach multiple containers at once");

@@ -48,6 +48,8 @@ struct NetworkConfig {
   std::string name;
   Strings aliases;
   std::string ip, ip6, mac;
+  Strings link_local;            // further addresses of the interface
+  StringMap driver_options;      // com.docker.network.endpoint.{ifname,sysctls}
   int64_t gateway_priority = 0;  // of several networks the highest has the default route
 };
 

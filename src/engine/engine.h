@@ -137,6 +137,8 @@ class Engine {
   Result<> connect(const std::string& container, const NetworkConfig& network, const Strings& links,
                    int gateway_priority);
   Result<> disconnect(const std::string& container, const std::string& network);
+  // The container's link of this alias ends. ENOENT: there is none.
+  Result<> unlink(const std::string& container, std::string_view alias);
   Result<> remove(const std::string& container, const RemoveOptions& options = {});
   // The exit status.
   Result<int> wait(const std::string& container, WaitFor condition = WaitFor::kNotRunning);
