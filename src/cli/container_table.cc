@@ -416,7 +416,7 @@ constinit const Command kDiff{
     .handler = container_diff,
 };
 constexpr Flag kCpFlags[] = {
-    {"archive", "a", Kind::kBool, "", "keep owners"},
+    {"archive", "a", Kind::kBool, "", "keep owners, by their numbers"},
     {"follow-link", "L", Kind::kBool, "", "copy what a link at SOURCE points to"},
     {"quiet", "q", Kind::kBool, "", "print nothing"},
 };
@@ -429,7 +429,9 @@ constexpr Example kCpExamples[] = {{"{command} web:/etc/nginx .", "copy a folder
 constinit const Command kCp{
     .name = "cp",
     .summary = "Copy files into and out of containers",
-    .description = "Works on running and stopped containers. Links never lead out of the container.",
+    .description =
+        "Works on running and stopped containers. What is copied in is root's, and what is copied out the caller's, "
+        "unless --archive is given. Links never lead out of the container.",
     .flags = kCpFlags,
     .arguments = kCpArguments,
     .examples = kCpExamples,

@@ -58,8 +58,8 @@ uint64_t most_waiting(const std::string& driver, const StringMap& options) {
 
 class Forwarder {
  public:
-  Forwarder(const ForwardJob& job, PositionFile position, Watch& watch, Sender& sender)
-      : position_(std::move(position)),
+  Forwarder(const ForwardJob& job, const PositionFile& position, Watch& watch, Sender& sender)
+      : position_(position),
         watch_(watch),
         sender_(sender),
         source_(job.path),
@@ -101,7 +101,7 @@ class Forwarder {
     return true;
   }
 
-  PositionFile position_;
+  const PositionFile& position_;
   Watch& watch_;
   Sender& sender_;
   Source source_;
@@ -119,7 +119,8 @@ bool still_there(const std::string& folder) {
 Result<> forward(const ForwardJob& job) {
   catch_signals();
   if (job.last) hurried = 1;
-  PositionFile position = TRY(PositionFile::open(job.path));
+  // Its lock goes last of all: whoever waits for it takes this process for gone then.
+  const PositionFile position = TRY(PositionFile::open(job.path));
   while (true) {
     const auto locked = position.lock();
     if (locked) break;
@@ -131,7 +132,7 @@ Result<> forward(const ForwardJob& job) {
   const std::string pid = kernel::read_file((job.shim + "/pid").c_str()).value_or("");
   identity.pid = parse_number<int64_t>(std::string_view(pid).substr(0, pid.find('\n'))).value_or(0);
   const std::unique_ptr<Sender> sender = TRY(make_sender(job.driver, job.options, std::move(identity), watch));
-  auto done = Forwarder(job, std::move(position), watch, *sender).run();
+  auto done = Forwarder(job, position, watch, *sender).run();
   if (!done && done.error().code() == ECANCELED) return {};
   return done;
 }

@@ -2,6 +2,7 @@
 """Containers without a daemon: `proa run` and its kin, as Docker's users know them."""
 
 import fcntl
+import io
 import json
 import os
 import random
@@ -511,8 +512,6 @@ class ExecTest(EngineTest):
         self.proa("stop", "-t", "0", "box")
         self.assertIn("is not running", self.proa("exec", "box", "true", check=False).stderr)
 
-
-class ExecTest(EngineTest):
     def execs(self):
         return json.loads(self.look("box", "{{json .ExecIDs}}")) or []
 
@@ -909,6 +908,58 @@ class UserNamespaceTest(EngineTest):
         self.assertEqual("1000\n", write.stdout)
         self.assertEqual("1000 text\n", self.once("sh", "-c", "echo $(stat -c %u /v/file) $(cat /v/file)", flags=("-v", "data:/v")).stdout)
         self.proa("volume", "rm", "data")
+
+    def owners(self, folder):
+        """Path below to uid and gid, of all in a folder of the host."""
+        return {str(p.relative_to(folder)): (p.lstat().st_uid, p.lstat().st_gid) for p in [folder, *folder.rglob("*")]}
+
+    def test_copy(self):
+        """Into and out of one that runs: owners are the container's, on its root, a volume and a tmpfs alike."""
+        self.start("box", "sleep", "1000", flags=("--userns", "auto", "-v", "data:/data", "--tmpfs", "/mem"))
+        source = self.folder / "in"
+        (source / "sub").mkdir(parents=True)
+        (source / "sub/file").write_text("text")
+        (source / "link").symlink_to("sub/file")
+        for path, owner in ((source / "sub", 7), (source / "sub/file", 1000), (source / "link", 8)):
+            os.chown(path, owner, owner + 1, follow_symlinks=False)
+        look = lambda path: self.proa("exec", "box", "sh", "-c", f"stat -c '%u:%g %n' {path} {path}/sub {path}/sub/file {path}/link; cat {path}/link").stdout.splitlines()
+        for place in ("/tmp", "/data", "/mem"):
+            with self.subTest(place=place):
+                self.proa("cp", source, f"box:{place}/plain")
+                self.proa("cp", "-a", source, f"box:{place}/kept")
+                self.assertEqual([f"0:0 {place}/plain{rest}" for rest in ("", "/sub", "/sub/file", "/link")] + ["text"], look(f"{place}/plain"))
+                self.assertEqual([f"0:0 {place}/kept", f"7:8 {place}/kept/sub", f"1000:1001 {place}/kept/sub/file", f"8:9 {place}/kept/link", "text"], look(f"{place}/kept"))
+                out = self.folder / f"out-{place[1:]}"
+                self.proa("cp", "-a", f"box:{place}/kept", out)
+                self.assertEqual(self.owners(source), self.owners(out))
+                shutil.rmtree(out)
+                self.proa("cp", f"box:{place}/kept", out)
+                self.assertEqual({(0, 0)}, set(self.owners(out).values()))
+                self.proa("cp", f"box:{place}/kept/link", self.folder / "as-link")
+                self.assertTrue((self.folder / "as-link").is_symlink())
+                self.proa("cp", "-a", "-L", f"box:{place}/kept/link", self.folder / "as-file")
+                self.assertEqual(("text", 1000), ((self.folder / "as-file").read_text(), (self.folder / "as-file").lstat().st_uid))
+                (self.folder / "as-link").unlink(), (self.folder / "as-file").unlink()
+                archive = subprocess.run([runtime.path(), "cp", f"box:{place}/kept", "-"], env=self.env, capture_output=True, timeout=30, check=True).stdout
+                with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+                    self.assertEqual({"kept": 0, "kept/sub": 7, "kept/sub/file": 1000, "kept/link": 8}, {m.name.rstrip("/"): m.uid for m in tar})
+                self.proa("exec", "box", "mkdir", f"{place}/tar")
+                subprocess.run([runtime.path(), "cp", "-", f"box:{place}/tar"], env=self.env, input=archive, check=True, timeout=30)
+                self.assertEqual("1000\n", self.proa("exec", "box", "stat", "-c", "%u", f"{place}/tar/kept/sub/file").stdout)
+        os.chown(source / "sub/file", 70000, 0)
+        refused = self.proa("cp", "-a", source / "sub/file", "box:/tmp/far", check=False)
+        self.assertIn("uid 70000", refused.stderr)
+        self.proa("export", "-o", self.folder / "all.tar", "box")
+        with tarfile.open(self.folder / "all.tar") as tar:
+            self.assertEqual((1000, 0), (tar.getmember("tmp/kept/sub/file").uid, tar.getmember("bin/busybox").uid))
+        self.proa("stop", "-t", "0", "box")
+        self.proa("cp", "-a", "box:/tmp/kept/sub", self.folder / "stopped")
+        self.assertEqual({".": (7, 8), "file": (1000, 1001)}, self.owners(self.folder / "stopped"))
+        self.proa("rm", "-v", "box")
+        self.proa("volume", "rm", "data")
+        for name in ("plain", "kept", "tar"):
+            shutil.rmtree(self.root / "tmp" / name)
+        (self.root / "mem").rmdir(), (self.root / "data").rmdir()
 
     def test_what_cannot_be_had(self):
         for flags, text in ((("--privileged",), "incompatible with user namespaces"), (("--pid", "host"), "--pid host"),

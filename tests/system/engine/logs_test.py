@@ -430,7 +430,7 @@ template(name="t" type="string" string="%syslogseverity-text% %syslogfacility-te
         self.arrived(box, 1)
         box.close()
         self.proa("rm", "-f", "box")
-        self.assertEqual([], self.forwarders())
+        until(lambda: not self.forwarders(), "the forwarder to end", patience=1)
         self.assertEqual([], [*(self.data / "containers").iterdir()])
 
     def test_a_full_buffer_of_one_that_does_not_block(self):
