@@ -4,6 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "base/text.h"
+
 namespace proa::cli {
 namespace {
 
@@ -25,16 +27,6 @@ std::errc read_all(std::string_view digits, int base, T& out) {
 Failure bad_number(std::string_view text, std::errc ec, std::string_view expected) {
   if (ec == std::errc::result_out_of_range) return fail("'", text, "' is out of range");
   return fail("'", text, "' is not ", expected);
-}
-
-// A decimal number without sign or exponent from the front of `text`.
-bool take_decimal(std::string_view& text, double& out) {
-  const std::string_view digits = text.substr(0, text.find_first_not_of("0123456789."));
-  if (digits.empty() || digits == ".") return false;
-  const auto [end, ec] = std::from_chars(digits.data(), digits.data() + digits.size(), out, std::chars_format::fixed);
-  if (ec != std::errc() || end != digits.data() + digits.size()) return false;
-  text.remove_prefix(digits.size());
-  return true;
 }
 
 }  // namespace
@@ -66,34 +58,6 @@ Result<uint64_t> parse_unsigned(std::string_view text) {
   const std::errc ec = read_all(digits, base, value);
   if (ec != std::errc()) return bad_number(text, ec, "a whole number, zero or more");
   return value;
-}
-
-Result<double> parse_duration(std::string_view text) {
-  static constexpr struct {
-    std::string_view name;
-    double seconds;
-  } kUnits[] = {{"ns", 1e-9}, {"us", 1e-6}, {"\u00b5s", 1e-6}, {"\u03bcs", 1e-6},
-                {"ms", 1e-3}, {"s", 1},     {"m", 60},         {"h", 3600}};
-  const auto bad = [&] { return fail("'", text, "' is not a duration such as 5s, 500ms or 1m30s"); };
-  std::string_view rest = text;
-  const bool negative = rest.starts_with('-');
-  if (negative || rest.starts_with('+')) rest.remove_prefix(1);
-  if (rest == "0") return 0;
-  if (rest.empty()) return bad();
-  double total = 0;
-  while (!rest.empty()) {
-    double number = 0;
-    if (!take_decimal(rest, number)) return bad();
-    const std::string_view unit = rest.substr(0, std::min(rest.find_first_of("0123456789."), rest.size()));
-    double scale = 0;
-    for (const auto& known : kUnits)
-      if (unit == known.name) scale = known.seconds;
-    if (scale == 0) return bad();
-    total += number * scale;
-    rest.remove_prefix(unit.size());
-  }
-  if (total > 9.2e9) return fail("'", text, "' is out of range");  // 292 years, what Go can hold
-  return negative ? -total : total;
 }
 
 Result<int64_t> parse_bytes(std::string_view text) {

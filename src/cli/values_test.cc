@@ -29,17 +29,6 @@ TEST(Values, Unsigned) {
   for (const char* bad : {"", "-1", "18446744073709551616", "x"}) EXPECT_FALSE(parse_unsigned(bad)) << bad;
 }
 
-TEST(Values, Duration) {
-  EXPECT_DOUBLE_EQ(parse_duration("5s").value(), 5);
-  EXPECT_DOUBLE_EQ(parse_duration("1h15m30.5s").value(), 4530.5);
-  EXPECT_DOUBLE_EQ(parse_duration("500ms").value(), 0.5);
-  EXPECT_DOUBLE_EQ(parse_duration("-20us").value(), -2e-5);
-  EXPECT_DOUBLE_EQ(parse_duration("1.5h").value(), 5400);
-  EXPECT_DOUBLE_EQ(parse_duration("0").value(), 0);
-  for (const char* bad : {"", "5", "s", "5x", "5 s", ".s", "1..5s", "99999999h", "-", "1s2"})
-    EXPECT_FALSE(parse_duration(bad)) << bad;
-}
-
 TEST(Values, Bytes) {
   EXPECT_EQ(parse_bytes("0").value(), 0);
   EXPECT_EQ(parse_bytes("-1").value(), -1);

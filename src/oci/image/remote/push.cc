@@ -289,7 +289,7 @@ class Push {
 Result<Pushed> push(Remote& remote, const Images& images, const Reference& name, const PushOptions& options) {
   Repository to = TRY(remote.repository(name));
   Lease lease = TRY(images.store().lease());
-  return Push(remote, images, name, options, to.for_writing(), std::move(lease)).run();
+  return Push(remote, images, name, options, TRY(to.for_writing()), std::move(lease)).run();
 }
 
 }  // namespace proa::oci::image::remote
