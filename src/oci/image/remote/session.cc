@@ -255,7 +255,7 @@ Task<Result<std::optional<uint64_t>>> Repository::head_blob(Digest digest) const
 Task<Result<Tags>> Repository::tags(size_t count, std::string last) const {
   net::Query query;
   if (count > 0) query.add("n", std::to_string(count));
-  if (!last.empty()) query.add("last", last);
+  if (!last.empty()) query.add("last", std::move(last));
   net::Url url = hosts_.back()->url(path_, "tags/list");
   url.query = query.text();
   return more_tags(std::move(url));
