@@ -1,9 +1,6 @@
 #include "base/clock.h"
 
-#include <algorithm>
 #include <cstdio>
-
-#include "base/text.h"
 
 namespace proa {
 namespace {
@@ -108,34 +105,6 @@ std::string format_rfc3339(WallTime time, TimePrecision precision) {
     if (precision == TimePrecision::kShortest) out.erase(out.find_last_not_of('0') + 1);
   }
   return out += 'Z';
-}
-
-Result<double> parse_duration(std::string_view text) {
-  static constexpr struct {
-    std::string_view name;
-    double seconds;
-  } kUnits[] = {{"ns", 1e-9}, {"us", 1e-6}, {"\u00b5s", 1e-6}, {"\u03bcs", 1e-6},
-                {"ms", 1e-3}, {"s", 1},     {"m", 60},         {"h", 3600}};
-  const auto bad = [&] { return fail("'", text, "' is not a duration such as 5s, 500ms or 1m30s"); };
-  std::string_view rest = text;
-  const bool negative = rest.starts_with('-');
-  if (negative || rest.starts_with('+')) rest.remove_prefix(1);
-  if (rest == "0") return 0;
-  if (rest.empty()) return bad();
-  double total = 0;
-  while (!rest.empty()) {
-    double number = 0;
-    if (!take_decimal(rest, number)) return bad();
-    const std::string_view unit = rest.substr(0, std::min(rest.find_first_of("0123456789."), rest.size()));
-    double scale = 0;
-    for (const auto& known : kUnits)
-      if (unit == known.name) scale = known.seconds;
-    if (scale == 0) return bad();
-    total += number * scale;
-    rest.remove_prefix(unit.size());
-  }
-  if (total > 9.2e9) return fail("'", text, "' is out of range");  // 292 years, what Go can hold
-  return negative ? -total : total;
 }
 
 Result<WallTime> parse_rfc3339(std::string_view text) {

@@ -57,7 +57,5 @@ std::string format_rfc3339(WallTime time, TimePrecision precision = TimePrecisio
 // RFC 3339 section 5.6 with any offset; digits beyond nanoseconds are dropped; a leap second reads as
 // the second after it.
 Result<WallTime> parse_rfc3339(std::string_view text);
-// Go's time.ParseDuration, in seconds: "1h15m", "1.5s", "-20us", "0".
-Result<double> parse_duration(std::string_view text);
 
 }  // namespace proa

@@ -18,13 +18,4 @@ std::string clean_path(std::string_view path) {
   return out;
 }
 
-bool take_decimal(std::string_view& rest, double& out) {
-  const std::string_view digits = rest.substr(0, rest.find_first_not_of("0123456789."));
-  if (digits.empty() || digits == ".") return false;
-  const auto [end, ec] = std::from_chars(digits.data(), digits.data() + digits.size(), out, std::chars_format::fixed);
-  if (ec != std::errc() || end != digits.data() + digits.size()) return false;
-  rest.remove_prefix(digits.size());
-  return true;
-}
-
 }  // namespace proa

@@ -36,9 +36,6 @@ std::optional<T> parse_number(std::string_view text) {
   return value;
 }
 
-// Takes a decimal number without sign or exponent off the front; false: there is none.
-bool take_decimal(std::string_view& rest, double& out);
-
 // "." and ".." resolved as text, never above the top: "/../a//./b/" is "/a/b", "a/../../b" is "b". Absolute
 // stays absolute; what names nothing is "".
 std::string clean_path(std::string_view path);

@@ -9,11 +9,12 @@
 #include <cstdlib>
 
 #include "base/text.h"
+#include "base/values.h"
 #include "cli/foreign_flags.h"
-#include "cli/values.h"
 #include "fabric/address.h"
 #include "fabric/device.h"
 #include "kernel/file.h"
+#include "logs/options.h"
 
 namespace proa::cli {
 namespace {
@@ -578,17 +579,6 @@ Result<WallTime> parse_when(const std::string& text) {
   return fail("'", text, "' is no time").hint("2026-01-02T15:04:05Z, seconds since 1970, or 10m for ten minutes ago");
 }
 
-Result<> check_log_options(const engine::LogConfig& log) {
-  for (const auto& [name, value] : log.options) {
-    if (log.driver == "none" || (name != "max-size" && name != "max-file"))
-      return fail("unknown log opt '", name, "' for ", log.driver, " log driver").hint("max-size or max-file");
-    if (name == "max-size" && value != "-1") TRY_CTX(parse_bytes(value), "--log-opt max-size");
-    if (name == "max-file" && parse_number<uint16_t>(value).value_or(0) == 0)
-      return fail("--log-opt max-file: '", value, "' is not a number of files, 1 or more");
-  }
-  return {};
-}
-
 Result<ContainerConfig> read_sandbox_config(const Invocation& in) {
   ContainerConfig out;
   for (const std::string_view name : split(in.text("share"), ',')) out.shared.emplace_back(name);
@@ -641,12 +631,8 @@ Result<ContainerConfig> read_config(const Invocation& in) {
   out.restart = TRY(parse_restart(in.text("restart")));
   out.auto_remove = in.on("rm");
   out.log.driver = in.text("log-driver");
-  if (out.log.driver != "json-file" && out.log.driver != "local" && out.log.driver != "k8s-file" &&
-      out.log.driver != "none")
-    return fail("logger: no log driver named '", out.log.driver, "' is registered")
-        .hint("json-file, local, k8s-file or none");
   out.log.options = TRY(pairs(in, "log-opt"));
-  TRY(check_log_options(out.log));
+  TRY(logs::check_options(out.log.driver, out.log.options));
   out.init = in.on("init");
   out.sandbox = in.text("sandbox");
   out.resources = TRY(resources(in));

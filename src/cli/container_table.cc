@@ -344,7 +344,7 @@ constexpr Command kContainerInspect{
     .handler = program_inspect,
 };
 constexpr Flag kLogsFlags[] = {
-    {"details", "", Kind::kBool, "", "taken for compatibility", "", {}, Offer::kNothing, true},
+    {"details", "", Kind::kBool, "", "show tag, labels and variables that --log-opt names, too"},
     {"follow", "f", Kind::kBool, "", "go on as more is printed"},
     {"since", "", Kind::kText, "TIME", "from a time on: 2026-01-02T15:04:05Z, or 10m for ten minutes ago"},
     {"tail", "n", Kind::kText, "N", "the last N lines only", "all"},

@@ -6,9 +6,9 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "base/values.h"
 #include "cli/invocation.h"
 #include "cli/suggest.h"
-#include "cli/values.h"
 
 namespace proa::cli {
 namespace {

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "base/log.h"
+#include "base/values.h"
 #include "cli/container_commands.h"
 #include "cli/foreign_flags.h"
 #include "cli/help.h"
@@ -15,7 +16,6 @@
 #include "cli/print.h"
 #include "cli/runtime_commands.h"
 #include "cli/tables.h"
-#include "cli/values.h"
 #include "cli/version.h"
 #include "fabric/dns/process.h"
 
@@ -82,7 +82,12 @@ constexpr Argument kIdArgument[] = {{"ID", "the container's id"}};
 constexpr Argument kEndedArguments[] = {{"ID", "the container's id"}, {"EXEC", "which of its execs", false}};
 constexpr Command kExitedCommand{.name = "__exited", .arguments = kEndedArguments, .handler = engine_exited};
 constexpr Command kHealthCommand{.name = "__health", .arguments = kIdArgument, .handler = engine_health};
-constexpr const Command* kInternalCommands[] = {&kExitedCommand, &kHealthCommand};
+constexpr Flag kLogsFlags[] = {{"last", "", Kind::kBool, "", "try once, as the container is to be removed"}};
+constexpr Command kLogsCommand{
+    .name = "__logs", .flags = kLogsFlags, .arguments = kIdArgument, .handler = engine_forward_log};
+constexpr Argument kPathArgument[] = {{"FILE", "the file"}};
+constexpr Command kCompressCommand{.name = "__compress", .arguments = kPathArgument, .handler = engine_compress};
+constexpr const Command* kInternalCommands[] = {&kExitedCommand, &kHealthCommand, &kLogsCommand, &kCompressCommand};
 constexpr Command kInternalRoot{.name = "proa", .commands = kInternalCommands};
 constexpr Program kInternal{.name = "proa", .root = &kInternalRoot, .usage_status = 2, .as_runc = false};
 

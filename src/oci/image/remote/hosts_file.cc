@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <cmath>
 
-#include "base/clock.h"
 #include "base/log.h"
 #include "base/toml.h"
+#include "base/values.h"
 #include "net/headers.h"
 #include "net/url.h"
 #include "oci/image/json_fields.h"
