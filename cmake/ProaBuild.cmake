@@ -42,12 +42,13 @@ set(PROA_USES_shim "")
 set(PROA_USES_guest shim)
 # Before main: depends on nothing, and only programs link it.
 set(PROA_USES_start "")
-set(PROA_USES_engine fabric oci kernel base)
+set(PROA_USES_logs net kernel base)
+set(PROA_USES_engine logs fabric oci kernel base)
 set(PROA_USES_kube net kernel base)
-set(PROA_USES_cli vmm kube engine fabric oci net kernel base)
+set(PROA_USES_cli vmm kube engine logs fabric oci net kernel base)
 
 # Short-lived roles are paid for by the page: these modules are built for size.
-set(PROA_SMALL_MODULES base kernel oci fabric engine cli shim guest start)
+set(PROA_SMALL_MODULES base kernel oci fabric logs engine cli shim guest start)
 
 function(_proa_check_includes module)
   set(allowed ${module} ${PROA_USES_${module}})

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <boost/json.hpp>
 
+#include "cli/foreign_flags.h"
 #include "cli/image_commands.h"
 #include "cli/print.h"
 #include "cli/progress.h"
@@ -28,6 +29,7 @@ void say(std::string_view text) {
 }
 
 Result<remote::Access> access_of(const Invocation& in) {
+  TRY(refuse_content_trust(in));
   remote::Access out;
   out.verify_tls = in.on("tls-verify");
   const std::string given = in.text("creds");

@@ -4,8 +4,8 @@
 #include <boost/json.hpp>
 
 #include "base/text.h"
+#include "base/values.h"
 #include "base/yaml.h"
-#include "cli/values.h"
 #include "engine/folders.h"
 #include "kernel/file.h"
 #include "oci/image/json_fields.h"

@@ -1,4 +1,5 @@
 // `proa registry`: a registry of images, served and looked after.
+#include "cli/common_flags.h"
 #include "cli/program_commands.h"
 #include "cli/registry_commands.h"
 #include "cli/tables.h"
@@ -6,21 +7,12 @@
 namespace proa::cli {
 namespace {
 
-constexpr std::string_view kOutputs[] = {"table", "json", "yaml"};
 constexpr std::string_view kLogFormats[] = {"text", "json"};
 
 constexpr Flag kGlobals[] = {
-    {"root",
-     "",
-     Kind::kText,
-     "DIR",
-     "folder of the registry; /var/lib/proa/registry, or registry below $PROA_ROOT, when left out",
-     "",
-     {},
-     Offer::kFolder},
+    root_flag("folder of the registry; /var/lib/proa/registry, or registry below $PROA_ROOT, when left out"),
 };
 
-constexpr Flag kOutput{"output", "o", Kind::kText, "FORMAT", "table, json or yaml", "table", kOutputs};
 constexpr Flag kGrace{
     "gc-grace", "", Kind::kDuration, "TIME",
     "keep blobs that no manifest names for so long after they were pushed or asked for; 1h when left out"};

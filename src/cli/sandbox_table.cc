@@ -40,7 +40,7 @@ constexpr Command kCreate{
 };
 
 constexpr Argument kSandboxes[] = {{"SANDBOX", "name, id, or the beginning of an id", true, true}};
-constexpr Flag kLsFlags[] = {kFormat, kNoTrunc, kOutput, {"quiet", "q", Kind::kBool, "", "show ids only"}};
+constexpr Flag kLsFlags[] = {kFormat, kNoTrunc, kOutput, kQuiet};
 constexpr Example kLsExamples[] = {{"{command}", "all sandboxes, the newest first"}};
 constexpr Command kLs{
     .name = "ls",
@@ -51,8 +51,8 @@ constexpr Command kLs{
     .handler = sandbox_ls,
 };
 constexpr Flag kInspectFlags[] = {
-    {"format", "f", Kind::kText, "TEMPLATE", "json, or a Go template for each sandbox"},
-    {"output", "o", Kind::kText, "FORMAT", "json or yaml", "json", kDocuments},
+    format_of("json, or a Go template for each sandbox"),
+    kDocument,
 };
 constexpr Example kInspectExamples[] = {{"{command} -f '{{.State}}' web", "whether web is running"}};
 constexpr Command kInspect{

@@ -58,7 +58,7 @@ constexpr Example kExamples[] = {{"{program} df", "what is used on the disk"}, {
 
 namespace containers {
 constexpr Flag kInfoFlags[] = {
-    {"format", "f", Kind::kText, "TEMPLATE", "json, or a Go template"},
+    format_of("json, or a Go template"),
     kOutput,
 };
 constexpr Example kInfoExamples[] = {{"{command}", "numbers of containers and images, and what the host is"},

@@ -29,6 +29,7 @@ template <typename V, typename T>
   requires std::same_as<std::remove_const_t<T>, NetworkConfig>
 void visit(V& v, T& t) {
   v("name", t.name), v("aliases", t.aliases), v("ip", t.ip), v("ip6", t.ip6), v("mac", t.mac);
+  v("linkLocal", t.link_local), v("driverOptions", t.driver_options);
   v("gatewayPriority", t.gateway_priority);
 }
 template <typename V, typename T>

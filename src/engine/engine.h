@@ -28,10 +28,13 @@
 #include "engine/network.h"
 #include "engine/records.h"
 #include "engine/volumes.h"
+#include "logs/details.h"
+#include "logs/reader.h"
 
 namespace proa::engine {
 
 struct SpecInput;
+struct ShimRequest;
 struct NamespaceChoice;
 
 struct Created {
@@ -128,6 +131,8 @@ class Engine {
   Result<> connect(const std::string& container, const NetworkConfig& network, const Strings& links,
                    int gateway_priority);
   Result<> disconnect(const std::string& container, const std::string& network);
+  // The container's link of this alias ends. ENOENT: there is none.
+  Result<> unlink(const std::string& container, std::string_view alias);
   Result<> remove(const std::string& container, const RemoveOptions& options = {});
   // The exit status.
   Result<int> wait(const std::string& container, WaitFor condition = WaitFor::kNotRunning);
@@ -175,6 +180,8 @@ class Engine {
   std::vector<std::string> exec_ids(const std::string& container_id) const;
   // Where its shim is: for AttachSession.
   Result<std::string> exec_shim(const std::string& exec) const;
+  // ENOTSUP: its driver keeps nothing to read.
+  Result<> read_log(const Container& container, logs::LogQuery query, bool details, const logs::LogSink& sink);
   // The root file system: of a running container as its processes see it.
   Result<Fd> open_root(const Container& container);
   // ... without what is mounted in it.
@@ -189,6 +196,8 @@ class Engine {
   Result<> exec_exited(const std::string& container_id, const std::string& exec);
   // One health check.
   Result<> check_health(const std::string& id);
+  // Sends its log to where its driver says; returns when there is nothing left to send. `last`: it is tried once.
+  Result<> forward_log(const std::string& id, bool last);
 
   // Once after each boot of the host: starts what its restart policy wants to run. Later calls do nothing.
   Result<Booted> boot();
@@ -241,6 +250,12 @@ class Engine {
   bool unsettled(const Container& container) const;
   Result<> record_exit(const Locked& locked, Container& container, bool& restart);
   Result<> release(const Locked& locked, Container& container);
+  Result<> set_log(const Container& container, ShimRequest& request);
+  std::string log_path(const std::string& id) const { return folders_.container(id) + "/log"; }
+  logs::Subject log_subject(const Container& container) const;
+  // What was not sent of a log that is to be: by a process of its own; and waited for, before it is removed.
+  void go_on_forwarding(const Container& container);
+  void finish_forwarding(const Container& container);
   Result<> remove_anonymous(const Container& container);
   // What is left of a container whose maker died.
   Result<> bury(const std::string& id);

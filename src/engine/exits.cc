@@ -91,6 +91,7 @@ Result<> Engine::record_exit(const Locked& locked, Container& container, bool& r
   state.status = status_word(restart ? Status::kRestarting : Status::kExited);
   if (restart) state.backoff_ms = next_backoff(state);
   TRY(locked.save_state(state));
+  if (!restart && !container.config.auto_remove) go_on_forwarding(container);
   if (end.oom_killed) tell(container, "oom");
   tell(container, "die", {{"exitCode", std::to_string(end.exit_code)}});
   return {};

@@ -254,6 +254,17 @@ Result<> Engine::disconnect(const std::string& reference, const std::string& net
   return locked.save_config(container);
 }
 
+Result<> Engine::unlink(const std::string& reference, std::string_view alias) {
+  auto [locked, container] = TRY(hold(reference));
+  const bool gone = std::erase_if(container.config.links, [&](const std::string& link) {
+    const auto parsed = parse_link(link);
+    return parsed && parsed->second == alias;
+  });
+  if (!gone) return fail_errno(ENOENT, "container ", container.name, " has no link ", alias);
+  TRY(locked.save_config(container));
+  return is_running(container.state) ? networks_.relink(container) : Result<>();
+}
+
 Result<> Engine::remove_locked(Locked& locked, Container& container, bool volumes) {
   // Whoever has to go on with it must know how.
   volumes = volumes || container.state.pending == kWithVolumes;
@@ -263,6 +274,7 @@ Result<> Engine::remove_locked(Locked& locked, Container& container, bool volume
   const std::string bundle = folders_.bundle(container.id);
   TRY(release(locked, container));
   (void)await_shim_gone(folders_.shim(container.id), 2000);
+  finish_forwarding(container);
   (void)kernel::remove_tree(bundle);
   if (!container.resolved.snapshot.empty()) TRY_CTX(images_.remove(container.resolved.snapshot), "remove snapshot");
   if (volumes) TRY(remove_anonymous(container));

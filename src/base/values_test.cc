@@ -1,8 +1,8 @@
-#include "cli/values.h"
+#include "base/values.h"
 
 #include <gtest/gtest.h>
 
-namespace proa::cli {
+namespace proa {
 namespace {
 
 TEST(Values, Bool) {
@@ -55,4 +55,4 @@ TEST(Values, Bytes) {
 }
 
 }  // namespace
-}  // namespace proa::cli
+}  // namespace proa

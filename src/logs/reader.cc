@@ -1,4 +1,4 @@
-#include "engine/logs.h"
+#include "logs/reader.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -13,90 +13,14 @@
 
 #include "base/fd.h"
 #include "kernel/file.h"
+#include "logs/details.h"
+#include "logs/files.h"
+#include "logs/line.h"
 
-namespace proa::engine {
+namespace proa::logs {
 namespace {
 
 constexpr size_t kBatch = 256u << 10;
-constexpr std::string_view kHead = "{\"log\":\"", kStream = "\",\"stream\":\"", kTime = "\",\"time\":\"";
-
-struct Line {
-  std::string_view text;  // json-file: still escaped
-  std::string_view time;
-  bool error = false;
-  bool partial = false;
-};
-
-// {"log":"text\n","stream":"stdout","time":"..."}: the shim's own writing, read from its end, as the text may hold
-// anything.
-bool parse_json(std::string_view line, Line& to) {
-  if (!line.starts_with(kHead) || !line.ends_with("\"}")) return false;
-  line.remove_prefix(kHead.size());
-  line.remove_suffix(2);
-  const size_t time = line.rfind(kTime);
-  if (time == std::string_view::npos) return false;
-  to.time = line.substr(time + kTime.size());
-  line = line.substr(0, time);
-  const size_t stream = line.rfind(kStream);
-  if (stream == std::string_view::npos) return false;
-  to.error = line.substr(stream + kStream.size()) == "stderr";
-  to.text = line.substr(0, stream);
-  return true;
-}
-
-// TIME stdout F text
-bool parse_cri(std::string_view line, Line& to) {
-  const size_t time = line.find(' ');
-  if (time == std::string_view::npos || line.size() < time + 10) return false;
-  to.time = line.substr(0, time);
-  line.remove_prefix(time + 1);
-  to.error = line.starts_with("stderr");
-  if (line.size() < 9) return false;
-  to.partial = line[7] == 'P';
-  to.text = line.substr(9);
-  return true;
-}
-
-void append_rune(uint32_t rune, std::string& out) {
-  if (rune < 0x80) {
-    out += static_cast<char>(rune);
-  } else if (rune < 0x800) {
-    out += static_cast<char>(0xc0 | rune >> 6);
-    out += static_cast<char>(0x80 | (rune & 0x3f));
-  } else {
-    out += static_cast<char>(0xe0 | rune >> 12);
-    out += static_cast<char>(0x80 | (rune >> 6 & 0x3f));
-    out += static_cast<char>(0x80 | (rune & 0x3f));
-  }
-}
-
-void unescape(std::string_view text, std::string& out) {
-  while (!text.empty()) {
-    const size_t at = text.find('\\');
-    out += text.substr(0, at);
-    if (at == std::string_view::npos || at + 1 >= text.size()) return;
-    const char c = text[at + 1];
-    text.remove_prefix(at + 2);
-    switch (c) {
-      case 'n': out += '\n'; break;
-      case 't': out += '\t'; break;
-      case 'r': out += '\r'; break;
-      case 'b': out += '\b'; break;
-      case 'f': out += '\f'; break;
-      case 'u': {
-        uint32_t rune = 0;
-        for (size_t i = 0; i < 4 && i < text.size(); ++i) {
-          const char digit = text[i];
-          rune = rune << 4 | static_cast<uint32_t>(digit <= '9' ? digit - '0' : (digit | 0x20) - 'a' + 10);
-        }
-        text.remove_prefix(std::min<size_t>(4, text.size()));
-        append_rune(rune, out);
-        break;
-      }
-      default: out += c;
-    }
-  }
-}
 
 class Printer {
  public:
@@ -105,7 +29,7 @@ class Printer {
   // False: what is asked for ends here.
   Result<bool> print(std::string_view record) {
     Line line;
-    if (!(cri_ ? parse_cri(record, line) : parse_json(record, line))) return true;  // torn by a killed shim
+    if (!parse_line(cri_, record, line)) return true;  // torn by a killed shim
     if (query_.since || query_.until) {
       const auto time = parse_rfc3339(line.time);
       if (time && query_.since && *time < *query_.since) return true;
@@ -115,14 +39,13 @@ class Printer {
       TRY(flush());
       error_ = line.error;
     }
-    if (query_.timestamps && line_begins_) out_.append(line.time).append(" ");
+    if (line_begins_) begin_line(line);
+    line_begins_ = !line.partial;
     if (cri_) {
       out_ += line.text;
       if (!line.partial) out_ += '\n';
-      line_begins_ = !line.partial;
     } else {
       unescape(line.text, out_);
-      line_begins_ = line.text.ends_with("\\n");
     }
     if (out_.size() >= kBatch) TRY(flush());
     return true;
@@ -135,33 +58,40 @@ class Printer {
   }
 
  private:
+  void begin_line(const Line& line) {
+    if (query_.timestamps) out_.append(line.time).append(" ");
+    if (!query_.details) return;
+    // Of one run all are the same.
+    if (!line.details.empty() && line.details != details_) {
+      details_ = line.details;
+      details_text_ = details_text(details_);
+    }
+    out_.append(line.details.empty() ? *query_.details : details_text_).append(" ");
+  }
+
   bool cri_;
   const LogQuery& query_;
   const LogSink& sink_;
   std::string out_;
+  std::string details_, details_text_;
   bool error_ = false, line_begins_ = true;
 };
 
 // One file, read from a place on; remembers what is not yet a whole record.
-class LogFile {
+class OpenLog {
  public:
-  static Result<LogFile> open(const std::string& path) {
-    LogFile out;
-    out.fd_ = TRY(kernel::open(path.c_str(), O_RDONLY));
-    const struct stat info = TRY(kernel::stat_fd(out.fd_.get()));
-    out.inode_ = info.st_ino;
-    out.size_ = info.st_size;
-    return out;
-  }
-  ino_t inode() const { return inode_; }
-  void seek(off_t to) { ::lseek(fd_.get(), to, SEEK_SET); }
-  void seek_end() { ::lseek(fd_.get(), 0, SEEK_END); }
+  explicit OpenLog(LogFile file) : file_(std::move(file)) {}
+  uint64_t identity() const { return file_.identity; }
+  Result<> unpack() { return file_.unpack(); }
+  void seek(off_t to) { ::lseek(file_.fd.get(), to, SEEK_SET); }
+  void seek_end() { ::lseek(file_.fd.get(), 0, SEEK_END); }
 
   // False: no more is wanted.
   Result<bool> print_on(Printer& printer) {
     static std::vector<char> buffer(1u << 20);
+    TRY(file_.unpack());
     for (;;) {
-      const ssize_t got = ::read(fd_.get(), buffer.data(), buffer.size());
+      const ssize_t got = ::read(file_.fd.get(), buffer.data(), buffer.size());
       if (got < 0) return fail_errno(errno, "read the log");
       if (got == 0) break;
       std::string_view bytes(buffer.data(), static_cast<size_t>(got));
@@ -183,12 +113,12 @@ class LogFile {
   // The place where the last `lines` records begin; what is missing stays in `lines`.
   off_t find_tail(uint64_t& lines) const {
     std::vector<char> buffer(64u << 10);
-    off_t at = size_;
+    off_t at = file_.size;
     bool last = true;
     while (at > 0) {
       const auto take = static_cast<size_t>(std::min<off_t>(at, static_cast<off_t>(buffer.size())));
       at -= static_cast<off_t>(take);
-      if (::pread(fd_.get(), buffer.data(), take, at) != static_cast<ssize_t>(take)) return 0;
+      if (::pread(file_.fd.get(), buffer.data(), take, at) != static_cast<ssize_t>(take)) return 0;
       for (size_t i = take; i-- > 0;) {
         if (buffer[i] != '\n') continue;
         if (last) {
@@ -204,11 +134,11 @@ class LogFile {
 
   // Records are in the order of their times: the first that is not before `since` is found by halving.
   off_t find_time(bool cri, WallTime since) const {
-    off_t low = 0, high = size_;
+    off_t low = 0, high = file_.size;
     std::vector<char> buffer(128u << 10);
     while (high - low > static_cast<off_t>(buffer.size())) {
       const off_t middle = low + (high - low) / 2;
-      const ssize_t got = ::pread(fd_.get(), buffer.data(), buffer.size(), middle);
+      const ssize_t got = ::pread(file_.fd.get(), buffer.data(), buffer.size(), middle);
       if (got <= 0) return low;
       std::string_view bytes(buffer.data(), static_cast<size_t>(got));
       const size_t begin = bytes.find('\n');
@@ -216,7 +146,7 @@ class LogFile {
       if (end == std::string_view::npos) return low;
       Line line;
       const std::string_view record = bytes.substr(begin + 1, end - begin - 1);
-      const bool read = cri ? parse_cri(record, line) : parse_json(record, line);
+      const bool read = parse_line(cri, record, line);
       const auto time = read ? parse_rfc3339(line.time) : Result<WallTime>(fail("torn"));
       if (!time) return low;
       if (*time < since)
@@ -228,32 +158,14 @@ class LogFile {
   }
 
  private:
-  Fd fd_;
-  ino_t inode_ = 0;
-  off_t size_ = 0;
+  LogFile file_;
   std::string pending_;
 };
 
-// The oldest first.
-Result<std::vector<LogFile>> open_all(const std::string& path) {
-  std::vector<LogFile> out;
-  auto newest = LogFile::open(path);
-  if (!newest) {
-    if (newest.error().code() == ENOENT) return out;
-    return std::unexpected(newest.error());
-  }
-  for (int i = 1;; ++i) {
-    auto older = LogFile::open(cat(path, ".", i));
-    if (!older) break;
-    if (older->inode() != newest->inode()) out.insert(out.begin(), std::move(*older));
-  }
-  out.push_back(std::move(*newest));
+std::vector<OpenLog> opened(std::vector<LogFile> files) {
+  std::vector<OpenLog> out;
+  for (LogFile& file : files) out.emplace_back(std::move(file));
   return out;
-}
-
-ino_t inode_at(const std::string& path) {
-  struct stat info{};
-  return ::stat(path.c_str(), &info) == 0 ? info.st_ino : 0;
 }
 
 }  // namespace
@@ -268,13 +180,14 @@ Result<> read_logs(const std::string& path, bool cri, const LogQuery& query, con
                         IN_MODIFY | IN_CREATE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE_SELF);
   }
   Printer printer(cri, query, sink);
-  std::vector<LogFile> files = TRY(open_all(path));
+  std::vector<OpenLog> files = opened(TRY(open_files(path)));
   size_t first = 0;
   if (query.tail) {
     uint64_t lines = *query.tail;
     first = files.size();
     while (first > 0 && lines > 0) {
       --first;
+      TRY(files[first].unpack());
       files[first].seek(files[first].find_tail(lines));
     }
     if (*query.tail == 0 && !files.empty()) {
@@ -282,7 +195,10 @@ Result<> read_logs(const std::string& path, bool cri, const LogQuery& query, con
       files[first].seek_end();
     }
   } else if (query.since) {
-    for (LogFile& file : files) file.seek(file.find_time(cri, *query.since));
+    for (OpenLog& file : files) {
+      TRY(file.unpack());
+      file.seek(file.find_time(cri, *query.since));
+    }
   }
   for (size_t i = first; i < files.size(); ++i)
     if (!TRY(files[i].print_on(printer))) return printer.flush();
@@ -290,13 +206,13 @@ Result<> read_logs(const std::string& path, bool cri, const LogQuery& query, con
     const bool over = ended();
     // What was written before the look at the end is read after it.
     if (!files.empty() && !TRY(files.back().print_on(printer))) return printer.flush();
-    const ino_t now = inode_at(path);
-    if (now != 0 && (files.empty() || now != files.back().inode())) {
-      if (auto next = LogFile::open(path)) {
-        files.clear();
-        files.push_back(std::move(*next));
-        continue;
-      }
+    const uint64_t now = identity_at(path);
+    if (now != 0 && (files.empty() || now != files.back().identity())) {
+      // Rotated, once or several times: what was written to each before is read.
+      files = opened(TRY(open_newer(path, files.empty() ? 0 : files.back().identity())));
+      for (OpenLog& file : files)
+        if (!TRY(file.print_on(printer))) return printer.flush();
+      continue;
     }
     if (over) break;
     pollfd wait{watch.get(), POLLIN, 0};
@@ -308,4 +224,4 @@ Result<> read_logs(const std::string& path, bool cri, const LogQuery& query, con
   return printer.flush();
 }
 
-}  // namespace proa::engine
+}  // namespace proa::logs

@@ -1,10 +1,10 @@
-#include "cli/values.h"
+#include "base/values.h"
 
 #include <charconv>
 #include <cmath>
 #include <limits>
 
-namespace proa::cli {
+namespace proa {
 namespace {
 
 // Takes off 0x, 0o, 0b.
@@ -131,4 +131,4 @@ Result<int64_t> parse_bytes(std::string_view text) {
   return static_cast<int64_t>(scaled);
 }
 
-}  // namespace proa::cli
+}  // namespace proa

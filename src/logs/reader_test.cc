@@ -1,4 +1,4 @@
-#include "engine/logs.h"
+#include "logs/reader.h"
 
 #include <gtest/gtest.h>
 
@@ -6,7 +6,7 @@
 #include <filesystem>
 #include <fstream>
 
-namespace proa::engine {
+namespace proa::logs {
 namespace {
 
 class LogsTest : public testing::Test {
@@ -72,4 +72,4 @@ TEST_F(LogsTest, PartsOfLinesAreJoined) {
 TEST_F(LogsTest, NothingThere) { EXPECT_EQ(read({}), ""); }
 
 }  // namespace
-}  // namespace proa::engine
+}  // namespace proa::logs

@@ -1,4 +1,4 @@
-#include "cli/template.h"
+#include "base/template.h"
 
 #include <gtest/gtest.h>
 
@@ -6,7 +6,7 @@
 
 #include "base/json.h"
 
-namespace proa::cli {
+namespace proa {
 namespace {
 
 const char* const kDocument = R"({"Name":"web","Size":7,"Tags":["a","b"],"Labels":{"k":"v"},"Empty":[],"None":null,
@@ -62,4 +62,4 @@ TEST(Template, SaysWhatIsWrong) {
 }
 
 }  // namespace
-}  // namespace proa::cli
+}  // namespace proa

@@ -7,7 +7,7 @@
 
 #include "base/error.h"
 
-namespace proa::cli {
+namespace proa {
 
 // 1, t, T, TRUE, true, True and their opposites, as Go's strconv.ParseBool.
 Result<bool> parse_bool(std::string_view text);
@@ -19,4 +19,4 @@ Result<double> parse_duration(std::string_view text);
 // Docker's sizes, in powers of 1024: "512m", "1.5 GiB", "64kb", "100"; "-1" is -1.
 Result<int64_t> parse_bytes(std::string_view text);
 
-}  // namespace proa::cli
+}  // namespace proa
