@@ -64,6 +64,7 @@ Result<int> system_df(const Invocation&);
 Result<int> system_prune(const Invocation&);
 Result<int> system_info(const Invocation&);
 Result<int> system_boot(const Invocation&);
+Result<int> system_shutdown(const Invocation&);
 // What shims call: `proa __exited ID`, `proa __health ID`.
 Result<int> engine_exited(const Invocation&);
 Result<int> engine_health(const Invocation&);

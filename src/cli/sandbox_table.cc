@@ -7,11 +7,11 @@
 namespace proa::cli {
 namespace {
 
-constexpr std::string_view kFromCreate[] = {"add-host",    "annotation", "cgroup-parent", "dns",       "dns-option",
-                                            "dns-opt",     "dns-search", "domainname",    "expose",    "hostname",
-                                            "ip",          "ip6",        "label",         "link",      "mac-address",
-                                            "network",     "net",        "network-alias", "net-alias", "publish",
-                                            "publish-all", "restart",    "shm-size",      "sysctl"};
+constexpr std::string_view kFromCreate[] = {
+    "add-host",      "annotation",  "cgroup-parent", "dns",   "dns-option",    "dns-opt",   "dns-search",
+    "domainname",    "expose",      "hostname",      "ip",    "ip6",           "label",     "link",
+    "link-local-ip", "mac-address", "network",       "net",   "network-alias", "net-alias", "publish",
+    "publish-all",   "restart",     "shm-size",      "sysctl"};
 constexpr Flag kOwnFlags[] = {
     {"share", "", Kind::kText, "LIST", "namespaces its containers share, of net, ipc, uts and pid", "ipc,net,uts"},
     {"ipc", "", Kind::kText, "MODE", "IPC namespace: private or host"},

@@ -192,6 +192,7 @@ struct State {
   int64_t exit_code = 0;
   bool oom_killed = false;
   bool stopped_by_user = false;  // stop or kill: unless-stopped and on-failure heed it
+  bool stopped_by_host = false;  // with the host: it does not come back before the next boot
   std::string error;
   std::string started_at, finished_at;  // RFC 3339
   std::string boot;                     // the host's boot id when it was started

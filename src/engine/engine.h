@@ -96,6 +96,12 @@ struct Booted {
 };
 std::string boot_id();
 
+// What went down with the host.
+struct ShutDown {
+  std::vector<std::string> stopped;
+  std::vector<std::pair<std::string, Error>> failed;
+};
+
 struct StatsSample {
   uint64_t cpu_ns = 0, system_ns = 0;  // of the container; of the machine
   uint64_t online_cpus = 1;
@@ -201,6 +207,10 @@ class Engine {
 
   // Once after each boot of the host: starts what its restart policy wants to run. Later calls do nothing.
   Result<Booted> boot();
+  // Before the host goes down: stops all that runs at once, each by its own signal and within its own time, or
+  // `timeout` seconds if that is less. The next boot() starts what its restart policy wants to run, as if nobody had
+  // stopped it.
+  Result<ShutDown> shut_down(std::optional<int64_t> timeout);
   // Takes away what has lost its owner: half-made and half-removed containers, folders of shims.
   Result<> clean_up();
 
@@ -278,6 +288,14 @@ class Engine {
   void revive(const Container& container);
   Result<> wait_and_restart(const std::string& id);
   Result<> signal_locked(const Container& container, int signal);
+  // A stop in two halves, so that several can be under way. No value: there was nothing to wait for.
+  struct Stopping {
+    Container container;
+    int64_t timeout_ms = 0;  // until SIGKILL; -1: never
+  };
+  Result<std::optional<Stopping>> begin_stop(const std::string& reference, const StopOptions& options, bool with_host);
+  Result<> end_stop(const Stopping& stopping);
+  void stop_together(const std::vector<Container>& containers, std::optional<int64_t> timeout, ShutDown& to);
   // Waits for the end of a signalled container, and has it recorded.
   Result<bool> await_exit(const std::string& id, int64_t pid, int64_t timeout_ms);
   void tell(const Container& container, std::string_view action, StringMap attributes = {});

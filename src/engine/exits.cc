@@ -34,7 +34,7 @@ bool is_locked(const std::string& path) {
 bool wants_restart(const Container& container) {
   const RestartPolicy& policy = container.config.restart;
   const State& state = container.state;
-  if (state.stopped_by_user) return false;
+  if (state.stopped_by_user || state.stopped_by_host) return false;
   if (policy.name == "always" || policy.name == "unless-stopped") return true;
   if (policy.name != "on-failure" || state.exit_code == 0) return false;
   return policy.max_retries == 0 || state.restart_count < policy.max_retries;

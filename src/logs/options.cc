@@ -272,6 +272,10 @@ Result<> check_options(const std::string& name, const StringMap& options) {
     return fail("logger: no log driver named '", name, "' is registered")
         .hint("json-file, local, k8s-file, journald, syslog, gelf, fluentd or none");
   TRY(check_mode(options));
+  if (!driver->forwarded && option_of(options, "mode") == "non-blocking")
+    return fail("logger: logging mode not supported: non-blocking: with ", name)
+        .hint(
+            "it is for drivers that send lines elsewhere; files are written into memory, without waiting for the disk");
   for (const auto& [key, value] : options) {
     const bool everywhere = key == "mode" || key == "max-buffer-size";
     if (everywhere || has(driver->options, key) || (driver->details && has(kDetailNames, key)) ||

@@ -6,6 +6,8 @@
 #include <filesystem>
 #include <fstream>
 
+#include "logs/files.h"
+
 namespace proa::logs {
 namespace {
 
@@ -67,6 +69,26 @@ TEST_F(LogsTest, PartsOfLinesAreJoined) {
   write("log", "2026-01-02T03:04:05Z stdout P half \n2026-01-02T03:04:05Z stdout F whole\n");
   EXPECT_EQ(read({.timestamps = true}, true), "2026-01-02T03:04:05Z half whole\n");
   EXPECT_EQ(read({}, true), "half whole\n");
+}
+
+TEST_F(LogsTest, Details) {
+  const char* attrs =
+      "\",\"attrs\":{\"b\":\"x y\",\"stream\":\"stderr\",\"time\":\"t\"},\"time\":\"2026-01-02T03:04:05Z\"}\n";
+  write("log", std::string("{\"log\":\"1 \\\",\\\"stream\\\":\\n\",\"stream\":\"stdout") + attrs + record("2\\n", 6));
+  EXPECT_EQ(read({}), "1 \",\"stream\":\n2\n");
+  EXPECT_EQ(read({.details = ""}), "b=x+y,stream=stderr,time=t 1 \",\"stream\":\n 2\n");
+  EXPECT_EQ(read({.tail = 1, .timestamps = true, .details = "a=b"}), "2026-01-02T03:04:06.5Z a=b 2\n");
+}
+
+TEST_F(LogsTest, CompressedFiles) {
+  write("log.2", record("1\\n", 1));
+  write("log.1", record("2\\n", 2));
+  write("log", record("3\\n", 3));
+  ASSERT_TRUE(compress(folder_ + "/log.1"));
+  ASSERT_TRUE(compress(folder_ + "/log.2"));
+  EXPECT_EQ(read({}), "1\n2\n3\n");
+  EXPECT_EQ(read({.tail = 2}), "2\n3\n");
+  EXPECT_EQ(read({.since = *parse_rfc3339("2026-01-02T03:04:02Z")}), "2\n3\n");
 }
 
 TEST_F(LogsTest, NothingThere) { EXPECT_EQ(read({}), ""); }

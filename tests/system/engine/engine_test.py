@@ -633,10 +633,43 @@ class HostTest(EngineTest):
         self.assertEqual({"always", "member", "pod"}, set(self.proa("system", "boot").stdout.split()))
         self.proa("sandbox", "rm", "-f", "pod")
 
+    def test_shutdown(self):
+        """Everything ends in its own way, and what nobody stopped is back after the next boot."""
+        self.start("always", "sh", "-c", PATIENT, flags=("--restart", "always"))
+        self.start("unless", "sh", "-c", PATIENT, flags=("--restart", "unless-stopped"))
+        self.start("deaf", "sh", "-c", 'trap "" TERM; while :; do sleep 0.02; done', flags=("--stop-timeout", "1", "--restart", "always"))
+        self.start("other", "sh", "-c", 'trap "echo int; exit 0" INT; while :; do sleep 0.02; done', flags=("--stop-signal", "INT"))
+        self.start("paused", "sh", "-c", PATIENT)
+        self.start("failing", "false", flags=("--restart", "always"))
+        self.addCleanup(self.proa, "sandbox", "rm", "-f", "pod", check=False)
+        self.proa("sandbox", "create", "--network", "none", "--restart", "always", "pod")
+        self.proa("run", "-d", "--name", "member", "--sandbox", "pod", "--restart", "always", "--rootfs", self.root, "sh", "-c", PATIENT)
+        for name in ("always", "unless", "paused", "member"):
+            self.ready(name)
+        self.proa("pause", "paused")
+        self.settle("failing", "restarting")
+        names = {"always", "unless", "deaf", "other", "paused", "failing", "pod", "member"}
+        self.assertEqual(names, set(self.proa("system", "shutdown").stdout.split()))
+        self.assertEqual("", self.proa("ps", "-q").stdout)
+        for name in ("always", "unless", "paused", "member"):
+            self.assertEqual(("bye\n", "7"), (self.proa("logs", name).stdout, self.look(name, "{{.State.ExitCode}}")), name)
+        self.assertEqual(("int\n", "0"), (self.proa("logs", "other").stdout, self.look("other", "{{.State.ExitCode}}")))
+        self.assertEqual("137", self.look("deaf", "{{.State.ExitCode}}"))
+        # All were asked before the slowest had ended.
+        events = [json.loads(line) for line in self.proa("events", "--since", "1h", "--until", "0s", "--format", "json").stdout.splitlines()]
+        order = [(e["Action"], e["Actor"]["Attributes"]["name"]) for e in events if e["Action"] in ("kill", "die")]
+        self.assertLess(max(order.index(("kill", name)) for name in ("always", "unless", "deaf", "other", "paused")), order.index(("die", "deaf")))
+        self.assertEqual("", self.proa("system", "shutdown").stdout)
+        self.assertEqual({"always", "unless", "deaf", "failing", "pod", "member"}, set(self.proa("system", "boot").stdout.split()))
+        self.assertEqual("", self.proa("system", "boot").stdout)
+        self.proa("system", "shutdown", "--timeout", "0")
+        self.reboot("next")
+        self.assertEqual({"always", "unless", "deaf", "failing", "pod", "member"}, set(self.proa("system", "boot").stdout.split()))
+
     def test_unit(self):
         unit = self.folder / "proa.service"
         unit.write_text(self.proa("system", "boot", "--print-unit").stdout)
-        self.assertIn(f"ExecStart={runtime.path()} system boot\n", unit.read_text())
+        self.assertIn(f"ExecStart={runtime.path()} system boot\nExecStop={runtime.path()} system shutdown\n", unit.read_text())
         if shutil.which("systemd-analyze"):
             said = command("systemd-analyze", "verify", "--man=no", unit, check=False)
             self.assertNotIn("proa.service", said.stderr)

@@ -89,6 +89,11 @@ class Receiver:
             peer.close()
 
 
+def free_port():
+    with tcp() as probe:
+        return probe.getsockname()[1]
+
+
 def udp(address=("127.0.0.1", 0)):
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sock.bind(address)
@@ -191,7 +196,8 @@ def dechunk(datagrams):
             parts.setdefault(message, {})[number] = data[12:]
             if len(parts[message]) < count:
                 continue
-            data = b"".join(parts.pop(message)[i] for i in range(count))
+            pieces = parts.pop(message)
+            data = b"".join(pieces[i] for i in range(count))
         if data[:2] == b"\x1f\x8b":
             data = gzip.decompress(data)
         elif data[:1] == b"\x78":
@@ -221,7 +227,7 @@ class LogsTest(EngineTest):
         out = []
         for process in Path("/proc").iterdir():
             try:
-                if process.name.isdigit() and b"\0__logs\0" in (process / "cmdline").read_bytes():
+                if process.name.isdigit() and (process / "cmdline").read_bytes().split(b"\0")[1:2] == [b"__logs"]:
                     out.append(int(process.name))
             except OSError:
                 pass
@@ -256,16 +262,15 @@ class Files(LogsTest):
         self.assertEqual(" one\n", self.proa("logs", "--details", "box").stdout)
 
     def test_compressed_files(self):
-        self.start("box", "seq", "-f", "line %06g of many", "6000", flags=("--log-opt", "max-size=64k", "--log-opt", "max-file=4", "--log-opt", "compress=true"))
+        self.start("box", "seq", "100001", "106000", flags=("--log-opt", "max-size=64k", "--log-opt", "max-file=4", "--log-opt", "compress=true"))
         self.settle("box", "exited")
         folder = self.data / "containers" / self.look("box", "{{.Id}}")
         self.assertEqual(["log", "log.1.gz", "log.2.gz", "log.3.gz"], sorted(p.name for p in folder.iterdir() if p.name.startswith("log")))
         with gzip.open(folder / "log.1.gz") as file:
-            self.assertIn("line", json.loads(file.readline())["log"])
+            self.assertTrue(json.loads(file.readline())["log"].startswith("10"))
         lines = self.lines_of("box").splitlines()
-        self.assertEqual("line 006000 of many", lines[-1])
-        first = int(lines[0].split()[1])
-        self.assertEqual([f"line {i:06} of many" for i in range(first, 6001)], lines)
+        self.assertEqual("106000", lines[-1])
+        self.assertEqual([str(i) for i in range(int(lines[0]), 106001)], lines)
         self.assertGreater(len(lines), 2000)
         self.assertEqual(lines[-1500:], self.proa("logs", "-n", "1500", "box").stdout.splitlines())
 
@@ -357,7 +362,7 @@ class Syslog(LogsTest):
     @unittest.skipUnless(shutil.which("rsyslogd"), "rsyslogd is not installed: run scripts/bootstrap test")
     def test_rsyslog(self):
         """The daemon itself understands what we send."""
-        log, port = self.folder / "messages", tcp().getsockname()[1]
+        log, port = self.folder / "messages", free_port()
         config = self.folder / "rsyslog.conf"
         config.write_text(f"""global(workDirectory="{self.folder}")
 module(load="imtcp")
@@ -380,16 +385,18 @@ template(name="t" type="string" string="%syslogseverity-text% %syslogfacility-te
                 self.assertRegex(line, r"^err local1 shop \d+: ?from")
 
     def test_a_receiver_that_comes_back(self):
-        """Every line arrives, whatever happens to the receiver and to who sends."""
-        first = Receiver(tcp(), b"\n")
-        port = first.port
-        self.start_logged("box", "syslog", [f"syslog-address=tcp://127.0.0.1:{port}"], "sh", "-c",
+        """Every line arrives, whatever happens to the receiver and to who sends. On a unix socket: that alone tells what was
+        read; with TCP what the receiver's system has and the receiver does not read is lost."""
+        path = self.folder / "syslog"
+        first = Receiver(unix(path, socket.SOCK_STREAM), b"\n")
+        self.start_logged("box", "syslog", [f"syslog-address=unix://{path}"], "sh", "-c",
                           "i=0; while [ $i -lt 300 ]; do i=$((i+1)); echo line $i; sleep 0.01; done")
         self.arrived(first, 50)
         first.close()
         until(lambda: "line 120\n" in self.lines_of("box"), "more lines")
         os.kill(until(self.forwarders, "the forwarder")[0], signal.SIGKILL)
-        second = self.receiver(Receiver(tcp(("127.0.0.1", port)), b"\n"))
+        path.unlink()
+        second = self.receiver(Receiver(unix(path, socket.SOCK_STREAM), b"\n"))
         wanted = {f"line {i}" for i in range(1, 301)}
         got = lambda: {m.decode().split(": ", 1)[1] for m in first.messages + second.messages}
         until(lambda: got() >= wanted, "every line", patience=60)
@@ -399,18 +406,20 @@ template(name="t" type="string" string="%syslogseverity-text% %syslogfacility-te
     def test_what_was_not_sent_is_sent_later(self):
         first = Receiver(tcp(), b"\n")
         port = first.port
-        self.start_logged("box", "syslog", [f"syslog-address=tcp://127.0.0.1:{port}"], "sh", "-c", "echo begin; cat /tmp/fifo; echo end", flags=("--tmpfs", "/tmp"))
+        self.start_logged("box", "syslog", [f"syslog-address=tcp://127.0.0.1:{port}"], "sh", "-c", "echo begin; until [ -e /tmp/go ]; do sleep 0.02; done; echo end", flags=("--tmpfs", "/tmp"))
         self.arrived(first, 1)
         first.close()
         for forwarder in self.forwarders():
             os.kill(forwarder, signal.SIGSTOP)
         stopped = self.forwarders()
+        self.proa("exec", "box", "touch", "/tmp/go")
         self.settle("box", "exited")
         for forwarder in stopped:
             os.kill(forwarder, signal.SIGKILL)
         until(lambda: not self.forwarders(), "the forwarder to go")
         second = self.receiver(Receiver(tcp(("127.0.0.1", port)), b"\n"))
         self.proa("start", "box")
+        self.proa("exec", "box", "touch", "/tmp/go")
         until(lambda: sum(m.endswith(b": end") for m in second.messages) >= 2, "the end of both runs")
         self.assertNotIn(b"begin", second.messages[0])
 
@@ -516,7 +525,7 @@ class Fluentd(LogsTest):
         self.assertEqual(1, len(second.messages))
 
     def test_nobody_there(self):
-        port = tcp().getsockname()[1]
+        port = free_port()
         refused = self.proa("run", "--name", "box", "--network", "none", "--log-driver", "fluentd", "--log-opt", f"fluentd-address=127.0.0.1:{port}", "--rootfs", self.root, "true", check=False)
         self.assertIn(f"failed to initialize logging driver: dial tcp://127.0.0.1:{port}: connect: connection refused", refused.stderr)
         self.proa("rm", "box", check=False)
