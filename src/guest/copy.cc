@@ -173,9 +173,9 @@ class Sender {
 shim::Result<> put_files(int connection, std::string_view fields, Receiver& frames) {
   Path target(field(fields, "path"));
   const bool folder = is_folder(target.c_str());
-  if (!folder && target.view().ends_with('/')) return shim::fail(target.view(), ": there is no such folder");
   if (folder && field(fields, "contents") != "1") target << '/' << field(fields, "name");
   shim::Result<> done;
+  if (!folder && target.view().ends_with('/')) done = shim::fail(target.view(), ": there is no such folder");
   // After a failure the rest is read and dropped, so that the host hears of it.
   while (frames.receive(connection)) {
     if (frames.kind() == Kind::kDone) return done;
