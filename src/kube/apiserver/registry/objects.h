@@ -1,0 +1,73 @@
+// Objects: reads and writes of API objects with all that the API promises of them, for whoever has been let in. HTTP
+// (serve/) and controllers of this process (Client) are its callers; both have asked the Authorizer before.
+//
+// Documents go in and out as Values; reads that need no change go out as the record's own bytes (splice.h).
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "kube/apiserver/access/user.h"
+#include "kube/apiserver/admission/admission.h"
+#include "kube/apiserver/answer.h"
+#include "kube/apiserver/registry/catalog.h"
+#include "kube/apiserver/registry/reader.h"
+#include "kube/apiserver/request/options.h"
+#include "net/task.h"
+
+namespace proa::kube::api {
+
+// One call: where, by whom, with what memory. Lives through the call.
+struct Context {
+  CatalogPtr catalog;
+  const Resource* resource = nullptr;
+  std::string subresource;  // "", "status", "scale", …
+  std::string ns, name;
+  const User* user = nullptr;
+  Arena& arena;
+  std::vector<std::string> warnings;
+  std::vector<std::pair<std::string, std::string>> annotations;
+};
+
+enum class PatchKind : uint8_t { kJson, kMerge, kStrategic, kApply };
+
+struct Written {
+  Value object;             // as a GET would give it now; of a subresource with its own kind, that
+  bool created = false;     // 201
+  store::RecordPtr record;  // null for dry runs
+};
+struct Deleted {
+  Value object;              // the object that is still there or was; null: answer with a Status
+  bool still_there = false;  // finalizers or a grace period keep it
+};
+
+class Objects {
+ public:
+  Objects(store::Store& store, Catalog& catalog, const Reader& reader, const AdmissionChain& admission,
+          std::function<int64_t()> now);
+
+  Answer<StoredPtr> get(const Context& context) const;
+  net::Task<Answer<Written>> create(Context& context, Value object, const WriteOptions& options);
+  net::Task<Answer<Written>> update(Context& context, Value object, const WriteOptions& options);
+  net::Task<Answer<Written>> patch(Context& context, PatchKind kind, Value patch, const WriteOptions& options);
+  net::Task<Answer<Deleted>> remove(Context& context, const DeleteOptions& options);
+
+  // The frame of every write to a stored object: reads it, lets `change` make the new one from the old (null: there is
+  // none), conforms, admits, validates and commits it, and does it again when another was quicker.
+  using Change = std::function<Answer<Value>(Arena& arena, const Value& old_object)>;
+  net::Task<Answer<Written>> write(Context& context, Operation operation, const WriteOptions& options, Change change);
+
+  const Reader& reader() const { return reader_; }
+
+ private:
+  store::Store& store_;
+  Catalog& catalog_;
+  const Reader& reader_;
+  const AdmissionChain& admission_;
+  std::function<int64_t()> now_;
+};
+
+}  // namespace proa::kube::api
