@@ -20,6 +20,7 @@
 
 namespace proa::kube::api {
 
+class Authorizer;
 class Reader;
 
 enum class Operation : uint8_t { kCreate, kUpdate, kDelete, kConnect };
@@ -53,6 +54,9 @@ class AdmissionPlugin {
   virtual Answer<> mutate(Admission&) { return {}; }
   // Called when the object is valid and will not be changed any more.
   virtual Answer<> validate(Admission&) { return {}; }
+  // The object goes with this transaction: deleted at once, or its last finalizer went. `old_object` is what goes,
+  // `object` is null; only `together` may be changed.
+  virtual void removed(Admission&) {}
 };
 
 // All plugins that are on, in their order.
@@ -61,12 +65,23 @@ class AdmissionChain {
   void add(std::unique_ptr<AdmissionPlugin> plugin) { plugins_.push_back(std::move(plugin)); }
   Answer<> mutate(Admission& admission) const;
   Answer<> validate(Admission& admission) const;
+  void removed(Admission& admission) const;
 
  private:
   std::vector<std::unique_ptr<AdmissionPlugin>> plugins_;
 };
 
-// `reader` outlives the chain.
-AdmissionChain standard_admission(const Reader& reader);
+// What Pod Security does where a namespace has no labels, and whom it never asks.
+struct PodSecurityOptions {
+  std::string enforce = "privileged:latest", audit = "privileged:latest", warn = "privileged:latest";
+  std::vector<std::string> exempt_users, exempt_namespaces, exempt_runtime_classes;
+};
+struct AdmissionOptions {
+  PodSecurityOptions pod_security;
+};
+
+// `reader` and `authorizer` outlive the chain.
+AdmissionChain standard_admission(const Reader& reader, const Authorizer& authorizer,
+                                  const AdmissionOptions& options = {});
 
 }  // namespace proa::kube::api

@@ -13,6 +13,10 @@ namespace proa::kube::api {
 
 class Reader;
 
+// Hooks are also called for subresources that have the resource's own kind (`w.subresource`: "status", "resize", …):
+// `prepare` then takes back what may not be changed by them. Of "status" all but status and metadata is taken back
+// before.
+//
 // Hooks may be null. `w.object` is what will be stored, `w.old_object` what is there. They run in this order around
 // admission: decode → conform, defaults → prepare → mutate → conform, defaults → allocate → validation → validate →
 // commit.
@@ -30,11 +34,17 @@ struct Strategy {
   bool (*keeps)(const Value& object) = nullptr;
   // Called when a deletion begins, or ends at once: `w.object` may be changed (namespace: phase Terminating).
   void (*deleting)(Admission& w) = nullptr;
+  // The object goes with this transaction, as AdmissionPlugin::removed: gives back what `allocate` took.
+  void (*removed)(Admission& w, const Reader& reader) = nullptr;
   // Whether PUT and apply may create; most may not. Whether an update needs a resourceVersion.
   bool create_on_update = false;
   bool unconditional_update = true;
   // metadata.generation counts changes of everything but metadata and status.
   bool generation = true;
+  // What is created may have its status (nodes); else Objects drops it of whatever has a status subresource.
+  bool status_on_create = false;
+  // DELETE that ends at once answers with the object (pods, services, …), not with a Status.
+  bool returns_deleted = false;
   // Orphan is the default of deletion (none of the served versions today).
   bool orphans_by_default = false;
 };
