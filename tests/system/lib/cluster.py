@@ -33,7 +33,7 @@ class Cluster:
 
     def argv(self):
         return [runtime.path(), "up", "--data-dir", self.folder / "cluster", "--listen", f"127.0.0.1:{self.port}",
-                "--kubeconfig", self.kubeconfig, *self.flags]
+                "--write-kubeconfig", self.kubeconfig, *self.flags]
 
     def start(self):
         begun = time.monotonic()
