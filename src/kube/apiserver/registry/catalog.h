@@ -24,8 +24,12 @@ struct Resource {
   bool custom = false;                 // of a CRD: custom/custom.h instead of codec/conform.h
   // Objects of all versions of a resource are stored in one form under one prefix: "/registry/apps/deployments/".
   std::string prefix;
-  // The version whose form is stored; this one unless there are several.
-  std::string storage_version;
+  // The one whose form is stored: itself, unless several versions (or groups: events) share their objects. Never null.
+  const Resource* storage = nullptr;
+  // What its stored bytes begin with: {"kind":"Pod","apiVersion":"v1", and, of a CRD, by which schema they were made.
+  std::string head;
+  uint32_t form = 0;
+  bool served = true;  // false: only stored in this version
   // "deployments.apps", as messages name it.
   std::string qualified;
   // For custom ones: of the CRD, to tell what a stored table belongs to.
@@ -33,6 +37,10 @@ struct Resource {
 
   std::string key(std::string_view ns, std::string_view name) const;
   std::string range_prefix(std::string_view ns) const;  // ns empty: all
+  std::string api_version() const;                      // "apps/v1"
+  std::string_view group() const { return view.group_version().group(); }
+  std::string_view version() const { return view.group_version().version(); }
+  std::string_view kind() const { return view.kind(); }
   bool namespaced() const { return view.namespaced(); }
 };
 
@@ -45,7 +53,7 @@ class CatalogView {
   // Any served version of it, the preferred one first.
   virtual const Resource* find(std::string_view group, std::string_view plural) const = 0;
   virtual std::span<const Resource* const> all() const = 0;
-  // In the order of discovery: the built-in table, then those of CRDs.
+  // In the order of discovery: the built-in table, then those of CRDs; of what is served.
   virtual std::span<const Table* const> tables() const = 0;
   virtual uint64_t generation() const = 0;  // grows with each change
 };
@@ -58,9 +66,11 @@ class Catalog {
     std::shared_ptr<const Table> table;
     std::string storage_version;
     std::string crd_uid;
+    bool served = true;
   };
   Catalog();
   CatalogPtr view() const { return current_.load(std::memory_order_acquire); }
+  // Takes effect for requests that begin from now on.
   void set_custom(std::vector<Custom> custom);
 
  private:

@@ -15,6 +15,7 @@
 #include "kube/apiserver/answer.h"
 #include "kube/apiserver/registry/catalog.h"
 #include "kube/apiserver/registry/reader.h"
+#include "kube/apiserver/registry/subresource_table.h"
 #include "kube/apiserver/request/options.h"
 #include "net/task.h"
 
@@ -46,8 +47,16 @@ struct Deleted {
 
 class Objects {
  public:
-  Objects(store::Store& store, Catalog& catalog, const Reader& reader, const AdmissionChain& admission,
-          std::function<int64_t()> now);
+  // All of `parts` outlives it.
+  struct Parts {
+    store::Store& store;
+    const Catalog& catalog;
+    const Reader& reader;
+    const AdmissionChain& admission;
+    const Subresources& subresources;
+    std::function<int64_t()> now;  // seconds since 1970
+  };
+  explicit Objects(Parts parts) : parts_(std::move(parts)) {}
 
   Answer<StoredPtr> get(const Context& context) const;
   net::Task<Answer<Written>> create(Context& context, Value object, const WriteOptions& options);
@@ -60,14 +69,11 @@ class Objects {
   using Change = std::function<Answer<Value>(Arena& arena, const Value& old_object)>;
   net::Task<Answer<Written>> write(Context& context, Operation operation, const WriteOptions& options, Change change);
 
-  const Reader& reader() const { return reader_; }
+  const Reader& reader() const { return parts_.reader; }
+  const Parts& parts() const { return parts_; }
 
  private:
-  store::Store& store_;
-  Catalog& catalog_;
-  const Reader& reader_;
-  const AdmissionChain& admission_;
-  std::function<int64_t()> now_;
+  Parts parts_;
 };
 
 }  // namespace proa::kube::api

@@ -41,6 +41,10 @@ struct Strategy {
   bool unconditional_update = true;
   // metadata.generation counts changes of everything but metadata and status.
   bool generation = true;
+  // What is created may have its status (nodes); else Objects drops it of whatever has a status subresource.
+  bool status_on_create = false;
+  // DELETE that ends at once answers with the object (pods, services, …), not with a Status.
+  bool returns_deleted = false;
   // Orphan is the default of deletion (none of the served versions today).
   bool orphans_by_default = false;
 };

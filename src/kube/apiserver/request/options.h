@@ -45,7 +45,8 @@ struct DeleteOptions {
 
 // Errors name the parameter, in upstream's words.
 Answer<ListOptions> parse_list_options(std::string_view query);
-Answer<WriteOptions> parse_write_options(std::string_view query, bool apply);
+enum class WriteKind : uint8_t { kCreate, kUpdate, kPatch, kApply };
+Answer<WriteOptions> parse_write_options(std::string_view query, WriteKind kind);
 // `body` is a decoded DeleteOptions, or null.
 Answer<DeleteOptions> parse_delete_options(std::string_view query, const Value& body);
 
