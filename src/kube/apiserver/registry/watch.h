@@ -39,6 +39,9 @@ class Watcher {
   void request_progress() { watch_->request_progress(); }
   void cancel() { watch_->cancel(); }
   bool cancelled() const { return cancelled_; }
+  // Why there is no watch: its revision is gone. Null otherwise.
+  const ApiError* refused() const { return refused_.get(); }
+  bool telling_initial() const { return list_ != nullptr; }
 
  private:
   Watcher(const Objects& objects, Selection selection) : objects_(objects), selection_(std::move(selection)) {}
