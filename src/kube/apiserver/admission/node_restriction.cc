@@ -39,7 +39,8 @@ bool reserved(std::string_view key) {
   if (slash == std::string_view::npos) return false;
   const std::string_view domain = key.substr(0, slash);
   const auto below = [&](std::string_view of) {
-    return domain == of || (domain.ends_with(of) && domain.size() > of.size() && domain[domain.size() - of.size() - 1] == '.');
+    return domain == of ||
+           (domain.ends_with(of) && domain.size() > of.size() && domain[domain.size() - of.size() - 1] == '.');
   };
   if (below("node-restriction.kubernetes.io")) return true;
   return (below("kubernetes.io") || below("k8s.io")) && !own_label(key);
@@ -81,7 +82,8 @@ class NodeRestriction final : public AdmissionPlugin {
   }
 
   Answer<> pods(Admission& w, std::string_view node) const {
-    if (w.subresource == "status") return own_pod(w, node, "can only update pod status for pods with spec.nodeName set to itself");
+    if (w.subresource == "status")
+      return own_pod(w, node, "can only update pod status for pods with spec.nodeName set to itself");
     if (w.subresource == "eviction") return evict(w, node);
     if (!w.subresource.empty()) return no(w, node, "unexpected pod subresource ", quoted(w.subresource));
     if (w.operation == Operation::kDelete)
@@ -95,7 +97,8 @@ class NodeRestriction final : public AdmissionPlugin {
     if (w.operation == Operation::kUpdate) {
       if (!equal(w.object.get({"metadata", "labels"}), w.old_object.get({"metadata", "labels"})))
         return no(w, node, "cannot update labels through pod status");
-      if (!equal(w.object.get({"status", "resourceClaimStatuses"}), w.old_object.get({"status", "resourceClaimStatuses"})))
+      if (!equal(w.object.get({"status", "resourceClaimStatuses"}),
+                 w.old_object.get({"status", "resourceClaimStatuses"})))
         return no(w, node, "cannot update resource claim statuses");
     }
     return {};
@@ -114,8 +117,7 @@ class NodeRestriction final : public AdmissionPlugin {
     if (!has_annotation(w.object, kMirrorAnnotation))
       return refuse(denied(w, cat("pod does not have ", quoted(kMirrorAnnotation), " annotation, node ", quoted(node),
                                   " can only create mirror pods")));
-    if (spec.string("nodeName") != node)
-      return no(w, node, "can only create pods with spec.nodeName set to itself");
+    if (spec.string("nodeName") != node) return no(w, node, "can only create pods with spec.nodeName set to itself");
     const std::span<Value> owners = w.object.get({"metadata", "ownerReferences"}).items();
     if (owners.size() > 1) return no(w, node, "can only create pods with a single owner reference set to itself");
     if (owners.empty()) return no(w, node, "can only create pods with an owner reference set to itself");
@@ -134,8 +136,7 @@ class NodeRestriction final : public AdmissionPlugin {
     for (const Value& volume : spec.get("volumes").items())
       for (const std::string_view source : {"secret", "configMap", "persistentVolumeClaim"})
         if (volume.find(source) != nullptr) return no(w, node, "can not create pods that reference ", source, "s");
-    if (spec.get("resourceClaims").size() > 0)
-      return no(w, node, "can not create pods that reference resourceclaims");
+    if (spec.get("resourceClaims").size() > 0) return no(w, node, "can not create pods that reference resourceclaims");
     return {};
   }
 
@@ -178,7 +179,8 @@ class NodeRestriction final : public AdmissionPlugin {
       if (Value* metadata = side->find("metadata"); metadata != nullptr)
         for (const std::string_view field : {"managedFields", "resourceVersion"}) metadata->erase(field);
     }
-    if (!equal(before, after)) return no(w, node, "is not allowed to update fields other than status.capacity and status.conditions");
+    if (!equal(before, after))
+      return no(w, node, "is not allowed to update fields other than status.capacity and status.conditions");
     return {};
   }
 
@@ -199,7 +201,8 @@ class NodeRestriction final : public AdmissionPlugin {
   }
 
   Answer<> leases(Admission& w, std::string_view node) const {
-    if (w.ns != "kube-node-lease") return no(w, node, "can only access leases in the \"kube-node-lease\" system namespace");
+    if (w.ns != "kube-node-lease")
+      return no(w, node, "can only access leases in the \"kube-node-lease\" system namespace");
     const std::string name = name_of(w);
     if (name != node) return no(w, node, "can only access node lease with the same name as the requesting node");
     return {};

@@ -78,8 +78,7 @@ class ResourceQuota final : public AdmissionPlugin {
     if (w.operation == Operation::kCreate && about_pods(w) && in_scope(w.resource, w.object, spec))
       if (const std::string missing = missing_resources(w.object, spec); !missing.empty())
         return refuse(denied(w, cat("failed quota: ", quota, ": ", missing)));
-    const Amounts change =
-        difference(usage_in(w.resource, w.object, spec), usage_in(w.resource, w.old_object, spec));
+    const Amounts change = difference(usage_in(w.resource, w.object, spec), usage_in(w.resource, w.old_object, spec));
     if (change.empty()) return {};
     const Amounts used = used_of(found), hard = amounts_of(spec.get("hard")), next = after(found, change);
     Amounts exceeded;

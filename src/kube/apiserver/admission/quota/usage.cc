@@ -16,8 +16,8 @@ bool is(const Resource& resource, std::string_view group, std::string_view plura
 
 // Resources whose number has had a name of its own before count/R.G.
 bool has_plain_name(const Resource& resource) {
-  static constexpr std::string_view kNames[] = {"pods",       "services",       "replicationcontrollers",
-                                                "secrets",    "configmaps",     "persistentvolumeclaims",
+  static constexpr std::string_view kNames[] = {"pods",          "services",   "replicationcontrollers",
+                                                "secrets",       "configmaps", "persistentvolumeclaims",
                                                 "resourcequotas"};
   return resource.group().empty() && std::ranges::find(kNames, resource.view.plural()) != std::end(kNames);
 }
@@ -50,8 +50,9 @@ void add_service(const Value& service, Amounts& out) {
   if (type == "LoadBalancer") {
     const Value allocates = service.get({"spec", "allocateLoadBalancerNodePorts"});
     const bool all = !allocates.is_bool() || allocates.as_bool();
-    node_ports = all ? static_cast<int64_t>(ports.size())
-                     : std::ranges::count_if(ports, [](const Value& port) { return port.get("nodePort").as_int() != 0; });
+    node_ports =
+        all ? static_cast<int64_t>(ports.size())
+            : std::ranges::count_if(ports, [](const Value& port) { return port.get("nodePort").as_int() != 0; });
   }
   out["services.nodeports"] = Quantity(node_ports);
   out["services.loadbalancers"] = Quantity(type == "LoadBalancer" ? 1 : 0);
@@ -125,7 +126,8 @@ bool claim_in(const Scope& scope, const Value& claim) {
   if (scope.name != "VolumeAttributesClass") return false;
   std::set<std::string_view> classes;
   for (const std::string_view name :
-       {claim.string({"spec", "volumeAttributesClassName"}), claim.string({"status", "currentVolumeAttributesClassName"}),
+       {claim.string({"spec", "volumeAttributesClassName"}),
+        claim.string({"status", "currentVolumeAttributesClassName"}),
         claim.string({"status", "modifyVolumeStatus", "targetVolumeAttributesClassName"})})
     if (!name.empty()) classes.insert(name);
   if (classes.empty()) return matches(scope, "");
@@ -145,7 +147,8 @@ bool looks_at(const Resource& resource, const Value& hard) {
     if (name == count) return true;
     if (has_plain_name(resource) && name == resource.view.plural()) return true;
     if (is(resource, "", "services") && name.starts_with("services.")) return true;
-    const bool storage = name == "requests.storage" || name.find(".storageclass.storage.k8s.io/") != std::string_view::npos;
+    const bool storage =
+        name == "requests.storage" || name.find(".storageclass.storage.k8s.io/") != std::string_view::npos;
     if (is(resource, "", "persistentvolumeclaims") && storage) return true;
     if (is(resource, "", "pods") && !storage && !name.starts_with("count/") && !name.starts_with("services") &&
         (name.starts_with("requests.") || name.starts_with("limits.") || name.starts_with("hugepages-") ||
@@ -191,9 +194,9 @@ std::string missing_resources(const Value& pod, const Value& quota_spec) {
   struct Name {
     std::string_view quota, list, resource;
   };
-  static constexpr Name kNames[] = {{"cpu", "requests", "cpu"},           {"limits.cpu", "limits", "cpu"},
-                                    {"limits.memory", "limits", "memory"}, {"memory", "requests", "memory"},
-                                    {"requests.cpu", "requests", "cpu"},  {"requests.memory", "requests", "memory"}};
+  static constexpr Name kNames[] = {
+      {"cpu", "requests", "cpu"},       {"limits.cpu", "limits", "cpu"},     {"limits.memory", "limits", "memory"},
+      {"memory", "requests", "memory"}, {"requests.cpu", "requests", "cpu"}, {"requests.memory", "requests", "memory"}};
   std::string out;
   for (const Name& name : kNames) {
     if (hard.find(name.quota) == nullptr) continue;
@@ -227,7 +230,8 @@ Amounts current_usage(const Reader& reader, std::string_view ns, const Value& qu
         add_amounts(out, usage_in(*resource, object->root(), quota_spec));
     } else {
       const std::string count = cat("count/", resource->qualified);
-      const Quantity number(static_cast<int64_t>(reader.records(resource->group(), resource->view.plural(), ns).size()));
+      const Quantity number(
+          static_cast<int64_t>(reader.records(resource->group(), resource->view.plural(), ns).size()));
       for (const std::string_view name : {std::string_view(count), resource->view.plural()})
         if (hard.find(name) != nullptr && (name == count || has_plain_name(*resource))) out[std::string(name)] = number;
     }

@@ -15,8 +15,8 @@ namespace proa::kube::api::quota {
 // Events are never counted.
 bool counted(const Resource& resource);
 
-// All that an object of this resource takes: "count/pods", "pods", "requests.cpu", … A pod that has ended only counts as
-// an object.
+// All that an object of this resource takes: "count/pods", "pods", "requests.cpu", … A pod that has ended only counts
+// as an object.
 Amounts usage_of(const Resource& resource, const Value& object);
 
 // Whether the object is in the scopes of a ResourceQuota's spec.
@@ -35,8 +35,8 @@ Amounts current_usage(const Reader& reader, std::string_view ns, const Value& qu
 // Status with these amounts in use: of `hard` as the spec has it.
 Value quota_status(Arena& arena, const Value& quota_spec, const Amounts& used);
 
-// A quota is made or changed in the transaction of `w`. Objects compare with the epoch they knew (`expect_epoch`), so that
-// none is created in the namespace that was checked against other quotas than there are.
+// A quota is made or changed in the transaction of `w`. Objects compare with the epoch they knew (`expect_epoch`), so
+// that none is created in the namespace that was checked against other quotas than there are.
 void begin_epoch(Admission& w, const Reader& reader);
 void expect_epoch(Admission& w, const Reader& reader);
 

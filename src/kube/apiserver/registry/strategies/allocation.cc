@@ -71,15 +71,14 @@ std::optional<AddressRange> parse_range(std::string_view cidr) {
 
 std::vector<AddressRange> service_ranges(const Reader& reader) {
   std::vector<AddressRange> out;
-  std::vector<StoredPtr> ranges = reader.list("networking.k8s.io", "servicecidrs");
-  std::ranges::stable_partition(ranges, [](const StoredPtr& range) {
-    return range->root().string({"metadata", "name"}) == "kubernetes";
-  });
-  for (const StoredPtr& range : ranges) {
-    if (!range->root().get({"metadata", "deletionTimestamp"}).is_null()) continue;
-    for (const Value& cidr : range->root().get({"spec", "cidrs"}).items())
-      if (auto parsed = parse_range(cidr.as_string())) out.push_back(std::move(*parsed));
-  }
+  const std::vector<StoredPtr> ranges = reader.list("networking.k8s.io", "servicecidrs");
+  for (const bool own : {true, false})  // the cluster's own first
+    for (const StoredPtr& range : ranges) {
+      const Value metadata = range->root().get("metadata");
+      if ((metadata.string("name") == "kubernetes") != own || !metadata.get("deletionTimestamp").is_null()) continue;
+      for (const Value& cidr : range->root().get({"spec", "cidrs"}).items())
+        if (auto parsed = parse_range(cidr.as_string())) out.push_back(std::move(*parsed));
+    }
   if (out.empty()) out.push_back(*parse_range("10.96.0.0/12"));
   return out;
 }

@@ -1,5 +1,5 @@
-// Addresses and ports that are unique in the cluster. Each is a key of its own, written in the transaction of the service
-// that gets it on condition that it is not there: of two services that want the same, one tries again.
+// Addresses and ports that are unique in the cluster. Each is a key of its own, written in the transaction of the
+// service that gets it on condition that it is not there: of two services that want the same, one tries again.
 #pragma once
 
 #include <cstdint>

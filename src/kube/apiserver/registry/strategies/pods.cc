@@ -93,7 +93,8 @@ void prepare_resize(Admission& w) {
             container.erase(field);
         }
       }
-  if (const Value* pod_level = sent.find("resources"); pod_level != nullptr && w.object.get({"spec", "resources"}).is_object())
+  if (const Value* pod_level = sent.find("resources");
+      pod_level != nullptr && w.object.get({"spec", "resources"}).is_object())
     w.object.child(w.arena, "spec").set(w.arena, "resources", *pod_level);
 }
 

@@ -155,7 +155,8 @@ std::vector<FieldError> set_families(Arena& arena, Value& spec, const Families& 
   if (headless(spec) && spec.get("selector").size() == 0) {
     if (spec.string("ipFamilyPolicy").empty()) spec.set(arena, "ipFamilyPolicy", Value::view("RequireDualStack"));
     if (spec.get("ipFamilies").size() == 0) spec.set(arena, "ipFamilies", one(arena, family(cluster.v6_first)));
-    if (spec.get("ipFamilies").size() < 2 && spec.string("ipFamilyPolicy") != "SingleStack") add_other_family(arena, spec);
+    if (spec.get("ipFamilies").size() < 2 && spec.string("ipFamilyPolicy") != "SingleStack")
+      add_other_family(arena, spec);
     return errors;
   }
   const std::string_view policy = spec.string("ipFamilyPolicy");
@@ -233,7 +234,9 @@ class ServiceAllocation {
       std::string address = i < given.size() ? given[i] : std::string();
       if (address.empty()) {
         auto any = allocator_.any_address(ranges_, v6);
-        if (!any) return wrong("spec.clusterIPs", json(spec_.get("clusterIPs")), "failed to allocate a serviceIP: range is full");
+        if (!any)
+          return wrong("spec.clusterIPs", json(spec_.get("clusterIPs")),
+                       "failed to allocate a serviceIP: range is full");
         address = *any;
       } else if (std::ranges::find(had, address) == had.end() && !take(address)) {
         return;
@@ -249,13 +252,13 @@ class ServiceAllocation {
     bool v6 = false;
     const auto number = parse_address(address, v6);
     if (!number) return true;  // validation's
-    const bool inside =
-        std::ranges::any_of(ranges_, [&](const AddressRange& range) { return range.v6 == v6 && range.contains(*number); });
+    const bool inside = std::ranges::any_of(
+        ranges_, [&](const AddressRange& range) { return range.v6 == v6 && range.contains(*number); });
     const std::string value = json(spec_.get("clusterIPs"));
     if (!inside) {
       wrong("spec.clusterIPs", value,
-            cat("failed to allocate IP ", address, ": the provided network does not match the current range: ",
-                texts_of(ranges_, v6)));
+            cat("failed to allocate IP ", address,
+                ": the provided network does not match the current range: ", texts_of(ranges_, v6)));
       return false;
     }
     if (allocator_.take_address(address, v6)) return true;
@@ -267,8 +270,9 @@ class ServiceAllocation {
   bool take_port(int port, std::set<int>& own, const std::string& field) {
     if (own.contains(port)) return true;
     if (port < kFirstNodePort || port > kLastNodePort) {
-      wrong(field, cat(port), cat("provided port is not in the valid range. The range of valid ports is ", kFirstNodePort,
-                                  "-", kLastNodePort));
+      wrong(field, cat(port),
+            cat("provided port is not in the valid range. The range of valid ports is ", kFirstNodePort, "-",
+                kLastNodePort));
       return false;
     }
     if (!allocator_.take_port(port)) {
@@ -290,7 +294,8 @@ class ServiceAllocation {
       for (size_t i = 0; i < all.size(); ++i) {
         if (all[i].get("nodePort").as_int() != 0) continue;
         const int port = shared_port(all, i);
-        if (port == 0) return wrong(cat("spec.ports[", i, "].nodePort"), "0", "failed to allocate a nodePort: range is full");
+        if (port == 0)
+          return wrong(cat("spec.ports[", i, "].nodePort"), "0", "failed to allocate a nodePort: range is full");
         own.insert(port);
         all[i].set(w_.arena, "nodePort", Value::integer(port));
       }

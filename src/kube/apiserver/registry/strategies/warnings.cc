@@ -19,7 +19,8 @@ struct Old {
 constexpr Old kOldLabels[] = {
     {"beta.kubernetes.io/arch", "deprecated since v1.14; use \"kubernetes.io/arch\" instead"},
     {"beta.kubernetes.io/os", "deprecated since v1.14; use \"kubernetes.io/os\" instead"},
-    {"failure-domain.beta.kubernetes.io/region", "deprecated since v1.17; use \"topology.kubernetes.io/region\" instead"},
+    {"failure-domain.beta.kubernetes.io/region",
+     "deprecated since v1.17; use \"topology.kubernetes.io/region\" instead"},
     {"failure-domain.beta.kubernetes.io/zone", "deprecated since v1.17; use \"topology.kubernetes.io/zone\" instead"},
     {"beta.kubernetes.io/instance-type", "deprecated since v1.17; use \"node.kubernetes.io/instance-type\" instead"},
 };
@@ -84,7 +85,8 @@ class PodWarnings {
       terms(needed[i], cat(base, "requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[", i, "]"));
     const std::span<Value> wished = affinity.get("preferredDuringSchedulingIgnoredDuringExecution").items();
     for (size_t i = 0; i < wished.size(); ++i)
-      terms(wished[i].get("preference"), cat(base, "preferredDuringSchedulingIgnoredDuringExecution[", i, "].preference"));
+      terms(wished[i].get("preference"),
+            cat(base, "preferredDuringSchedulingIgnoredDuringExecution[", i, "].preference"));
     const std::span<Value> spread = spec.get("topologySpreadConstraints").items();
     for (size_t i = 0; i < spread.size(); ++i)
       label(cat(spec_path_, ".topologySpreadConstraints[", i, "].topologyKey"), spread[i].string("topologyKey"));
@@ -110,8 +112,8 @@ class PodWarnings {
       for (const Old& old : kOldVolumes)
         if (all[i].find(old.name) != nullptr)
           add(cat(spec_path_, ".volumes[", i, "].", volume_name(old.name)), old.text);
-      const std::string_view claim_class = all[i].string({"ephemeral", "volumeClaimTemplate", "metadata", "annotations",
-                                                          "volume.beta.kubernetes.io/storage-class"});
+      const std::string_view claim_class = all[i].string(
+          {"ephemeral", "volumeClaimTemplate", "metadata", "annotations", "volume.beta.kubernetes.io/storage-class"});
       if (!claim_class.empty())
         add(cat(spec_path_, ".volumes[", i,
                 "].ephemeral.volumeClaimTemplate.metadata.annotations[volume.beta.kubernetes.io/storage-class]"),
@@ -150,8 +152,8 @@ class PodWarnings {
     for (size_t i = 0; i < variables.size(); ++i) {
       const std::string_view name = variables[i].string("name");
       if (!names.try_emplace(name, true).second)
-        add(cat(path, ".env[", i, "]"), cat("hides previous definition of ", quoted(name),
-                                            ", which may be dropped when using apply"));
+        add(cat(path, ".env[", i, "]"),
+            cat("hides previous definition of ", quoted(name), ", which may be dropped when using apply"));
     }
   }
 
@@ -190,7 +192,8 @@ void warn_of_name(Admission& w, std::string_view text, Faults (*faults)(std::str
 void warn_of_pod(Admission& w) {
   if (!w.subresource.empty()) return;
   if (creates(w) && w.object.string({"spec", "hostname"}).empty())
-    warn_of_name(w, "this is used in the Pod's hostname, which can result in surprising behavior; a DNS label is recommended");
+    warn_of_name(
+        w, "this is used in the Pod's hostname, which can result in surprising behavior; a DNS label is recommended");
   // Of an update only what is new is said.
   std::vector<std::string> now, before;
   PodWarnings(now, {w.object.get("metadata"), w.object.get("spec")}, "spec", "metadata").all();
@@ -204,8 +207,9 @@ void warn_of_workload(Admission& w) {
   if (!w.subresource.empty()) return;
   const bool template_only = about(w, "", "podtemplates");
   if (!template_only && !about(w, "", "replicationcontrollers") && !about(w, "apps", "statefulsets"))
-    warn_of_name(w, "this is used in Pod names and hostnames, which can result in surprising behavior; a DNS label is "
-                    "recommended");
+    warn_of_name(w,
+                 "this is used in Pod names and hostnames, which can result in surprising behavior; a DNS label is "
+                 "recommended");
   const PodPart pod = pod_part(w.resource, w.object);
   if (!creates(w) && equal(pod.spec, pod_part(w.resource, w.old_object).spec)) return;
   const std::string_view base = template_only ? "template" : "spec.template";
@@ -217,8 +221,9 @@ void warn_of_workload(Admission& w) {
 
 void warn_of_cron_job(Admission& w) {
   if (!w.subresource.empty()) return;
-  warn_of_name(w, "this is used in Pod names and hostnames, which can result in surprising behavior; a DNS label is "
-                  "recommended");
+  warn_of_name(w,
+               "this is used in Pod names and hostnames, which can result in surprising behavior; a DNS label is "
+               "recommended");
   PodWarnings(w.warnings, pod_part(w.resource, w.object), "spec.jobTemplate.spec.template.spec",
               "spec.jobTemplate.spec.template.metadata")
       .all();
@@ -249,7 +254,8 @@ namespace {
 void warn_of_class_annotation(Admission& w) {
   if (has_annotation(w.object, "volume.beta.kubernetes.io/storage-class"))
     w.warnings.emplace_back(
-        "metadata.annotations[volume.beta.kubernetes.io/storage-class]: deprecated since v1.8; use \"storageClassName\" "
+        "metadata.annotations[volume.beta.kubernetes.io/storage-class]: deprecated since v1.8; use "
+        "\"storageClassName\" "
         "attribute instead");
 }
 
@@ -261,7 +267,8 @@ void warn_of_volume(Admission& w) {
   const Value spec = w.object.get("spec");
   if (spec.string("persistentVolumeReclaimPolicy") == "Recycle")
     w.warnings.emplace_back(
-        "spec.persistentVolumeReclaimPolicy: The Recycle reclaim policy is deprecated. Instead, the recommended approach "
+        "spec.persistentVolumeReclaimPolicy: The Recycle reclaim policy is deprecated. Instead, the recommended "
+        "approach "
         "is to use dynamic provisioning.");
   for (const Old& old : kOldVolumes)
     if (spec.find(old.name) != nullptr) w.warnings.push_back(cat("spec.", volume_name(old.name), ": ", old.text));
@@ -292,8 +299,9 @@ void warn_of_service_account(Admission& w) {
   if (!w.subresource.empty()) return;
   static constexpr std::string_view kKey = "kubernetes.io/enforce-mountable-secrets";
   if (has_annotation(w.object, kKey) && !has_annotation(w.old_object, kKey))
-    w.warnings.push_back(cat("metadata.annotations[", kKey,
-                             "]: deprecated in v1.32+; prefer separate namespaces to isolate access to mounted secrets"));
+    w.warnings.push_back(
+        cat("metadata.annotations[", kKey,
+            "]: deprecated in v1.32+; prefer separate namespaces to isolate access to mounted secrets"));
 }
 
 }  // namespace proa::kube::api

@@ -13,9 +13,9 @@ void prepare_job(Admission& w) {
   if (spec.get("manualSelector").as_bool()) return;
   const Value uid = w.object.get({"metadata", "uid"}), name = w.object.get({"metadata", "name"});
   Value& labels = spec.child(w.arena, "template").child(w.arena, "metadata").child(w.arena, "labels");
-  for (const auto& [key, value] : {std::pair("batch.kubernetes.io/controller-uid", uid),
-                                   std::pair("batch.kubernetes.io/job-name", name), std::pair("controller-uid", uid),
-                                   std::pair("job-name", name)})
+  for (const auto& [key, value] :
+       {std::pair("batch.kubernetes.io/controller-uid", uid), std::pair("batch.kubernetes.io/job-name", name),
+        std::pair("controller-uid", uid), std::pair("job-name", name)})
     if (labels.find(key) == nullptr) labels.add(w.arena, key, value);
   Value& selector = spec.child(w.arena, "selector").child(w.arena, "matchLabels");
   if (selector.find("batch.kubernetes.io/controller-uid") == nullptr)
