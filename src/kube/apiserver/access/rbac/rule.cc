@@ -13,7 +13,7 @@ namespace {
 
 using Texts = std::vector<std::string>;
 
-constexpr std::array<std::string_view, 8> kUsual = {"get",    "list",   "watch", "create",
+constexpr std::array<std::string_view, 8> kUsual = {"get",    "list",  "watch",  "create",
                                                     "update", "patch", "delete", "deletecollection"};
 
 bool has(const Texts& list, std::string_view text) { return std::ranges::find(list, text) != list.end(); }
@@ -52,7 +52,7 @@ Texts texts_of(const Value& list) {
 
 std::string printed(const Texts& list) {
   std::string out = "[";
-  for (const std::string& each : list) out += cat(out.size() > 1 ? ", " : "", quoted(each));
+  for (const std::string& each : list) out += cat(out.size() > 1 ? " " : "", quoted(each));
   return out + "]";
 }
 
