@@ -1,10 +1,4 @@
 // Everything about who may come in and what he may do, put together for the server.
-//
-//   auto access = TRY(Access::open(reader, pki, settings));
-//   access->add_to(subresources);                       // reviews, tokens
-//   admission.add(rbac_escalation(reader, access->authorizer()));
-//   co_await access->prepare(client);                   // roles of the start
-//   access->add_to(controllers);
 #pragma once
 
 #include <memory>
@@ -47,7 +41,10 @@ class Access {
  private:
   Access(const Reader& reader, const Authorizer& authorizer, TokenOptions options,
          std::unique_ptr<Authenticator> authenticator)
-      : reader_(reader), authorizer_(authorizer), issuer_(std::move(options)), authenticator_(std::move(authenticator)) {}
+      : reader_(reader),
+        authorizer_(authorizer),
+        issuer_(std::move(options)),
+        authenticator_(std::move(authenticator)) {}
 
   const Reader& reader_;
   const Authorizer& authorizer_;

@@ -31,8 +31,7 @@ Answer<Value> review_self(Context& context, const TokenIssuer& issuer) {
   Value out = Value::object(arena, 4);
   out.add(arena, "kind", Value::view("SelfSubjectReview"));
   out.add(arena, "apiVersion", Value::view("authentication.k8s.io/v1"));
-  out.child(arena, "metadata")
-      .add(arena, "creationTimestamp", Value::text(arena, format_time(issuer.options().now())));
+  out.child(arena, "metadata").add(arena, "creationTimestamp", Value::text(arena, format_time(issuer.options().now())));
   out.child(arena, "status").add(arena, "userInfo", user_info(arena, *context.user));
   return out;
 }
@@ -87,9 +86,8 @@ void add_reviews(Subresources& to, const ReviewParts& parts) {
            return review_token(*authenticator, context, body);
          }));
   to.add("selfsubjectreviews.authentication.k8s.io",
-         answered([issuer = &parts.issuer](Context& context, const Value&, bool) {
-           return review_self(context, *issuer);
-         }));
+         answered(
+             [issuer = &parts.issuer](Context& context, const Value&, bool) { return review_self(context, *issuer); }));
   const auto access = [&](std::string_view name, AccessReview kind) {
     to.add(cat(name, ".authorization.k8s.io"), answered([authorizer, kind](Context& context, const Value& body, bool) {
              return review_access(*authorizer, kind, context, body);

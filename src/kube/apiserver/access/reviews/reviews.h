@@ -1,5 +1,5 @@
-// The kinds that are asked and answered, never stored: reviews of access, of tokens and of oneself; and tokens of service
-// accounts (serviceaccounts/token).
+// The kinds that are asked and answered, never stored: reviews of access, of tokens and of oneself; and tokens of
+// service accounts (serviceaccounts/token).
 #pragma once
 
 #include "kube/apiserver/access/authenticator.h"

@@ -36,10 +36,10 @@ class Binder {
     if (core && kind == "Secret") return bind_to(reference, "secrets", terms.ns, terms.secret);
     if (core && kind == "Node") return bind_to(reference, "nodes", "", terms.node);
     const size_t slash = version.find('/');
-    return refuse(bad_request(cat("cannot bind token for serviceaccount \"", context_.name, "\" to object of type ",
-                                  slash == std::string_view::npos ? "" : version.substr(0, slash), "/",
-                                  slash == std::string_view::npos ? version : version.substr(slash + 1),
-                                  ", Kind=", kind)));
+    return refuse(
+        bad_request(cat("cannot bind token for serviceaccount \"", context_.name, "\" to object of type ",
+                        slash == std::string_view::npos ? "" : version.substr(0, slash), "/",
+                        slash == std::string_view::npos ? version : version.substr(slash + 1), ", Kind=", kind)));
   }
 
  private:
@@ -93,8 +93,7 @@ Value answer_of(Context& context, const Value& body, const TokenTerms& terms, co
   if (spec.find("boundObjectRef") == nullptr) spec.set(arena, "boundObjectRef", Value());
   Value status = Value::object(arena, 2);
   status.add(arena, "token", Value::text(arena, token.token));
-  status.add(arena, "expirationTimestamp",
-             Value::text(arena, format_time(token.expires - terms.seconds + told)));
+  status.add(arena, "expirationTimestamp", Value::text(arena, format_time(token.expires - terms.seconds + told)));
   Value metadata = Value::object(arena, 3);
   metadata.add(arena, "name", Value::text(arena, context.name));
   metadata.add(arena, "namespace", Value::text(arena, context.ns));

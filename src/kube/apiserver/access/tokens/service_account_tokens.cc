@@ -227,8 +227,8 @@ Result<> ServiceAccountTokens::still_there(Known& known) const {
   return {};
 }
 
-Result<std::optional<TokenSource::Found>> ServiceAccountTokens::check(
-    std::string_view token, const std::vector<std::string>& audiences) const {
+Result<std::optional<TokenSource::Found>> ServiceAccountTokens::check(std::string_view token,
+                                                                      const std::vector<std::string>& audiences) const {
   const std::string digest = pki::sha256(token);
   KnownPtr known = remembered(digest);
   if (!known) {

@@ -66,8 +66,7 @@ class ServiceAccountTokens : public TokenSource {
  public:
   ServiceAccountTokens(const Reader& reader, TokenOptions options);
   ~ServiceAccountTokens() override;
-  Result<std::optional<Found>> check(std::string_view token,
-                                     const std::vector<std::string>& audiences) const override;
+  Result<std::optional<Found>> check(std::string_view token, const std::vector<std::string>& audiences) const override;
 
  private:
   struct Known;
