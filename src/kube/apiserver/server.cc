@@ -6,9 +6,11 @@
 #include <ctime>
 
 #include "base/log.h"
-#include "kube/apiserver/access/authenticator.h"
+#include "kube/apiserver/access/access.h"
 #include "kube/apiserver/access/authorizer.h"
 #include "kube/apiserver/access/pki/cluster_pki.h"
+#include "kube/apiserver/access/rbac/escalation.h"
+#include "kube/apiserver/access/rbac/reconcile.h"
 #include "kube/apiserver/admission/admission.h"
 #include "kube/apiserver/bootstrap/bootstrap.h"
 #include "kube/apiserver/registry/objects.h"
@@ -18,6 +20,7 @@
 #include "kube/apiserver/serve/documents.h"
 #include "kube/apiserver/serve/health.h"
 #include "kube/apiserver/serve/metrics.h"
+#include "kube/client/client.h"
 #include "kube/store/embedded.h"
 #include "kube/store/etcd/store.h"
 #include "net/server.h"
@@ -50,7 +53,8 @@ Result<std::unique_ptr<store::Store>> open_store(net::Loops& loops, const Datast
 Result<> make_folder(const std::string& path) {
   for (size_t at = 1; at != std::string::npos;) {
     at = path.find('/', at + 1);
-    if (::mkdir(path.substr(0, at).c_str(), 0700) != 0 && errno != EEXIST) return fail_errno(errno, "make folder ", path);
+    if (::mkdir(path.substr(0, at).c_str(), 0700) != 0 && errno != EEXIST)
+      return fail_errno(errno, "make folder ", path);
   }
   return {};
 }
@@ -62,24 +66,6 @@ std::string own_address(const std::vector<std::string>& names) {
     if (v4 && !name.starts_with("127.")) return name;
   }
   return "127.0.0.1";
-}
-
-void add_subresources(Subresources& out) {
-  out.add("*/scale", {.show = scale_of,
-                      .take = [](Context& context, const Value& object, const Value& sent) {
-                        return with_scale(context.arena, *context.resource, sent, object);
-                      },
-                      .create = nullptr});
-  const auto bind = [](Objects& objects, Context& context, Value body, WriteOptions options) {
-    return bind_pod(objects, context, body, options);
-  };
-  out.add("pods/binding", {.show = nullptr, .take = nullptr, .create = bind});
-  out.add("bindings", {.show = nullptr, .take = nullptr, .create = bind});
-  out.add("pods/eviction", {.show = nullptr,
-                            .take = nullptr,
-                            .create = [](Objects& objects, Context& context, Value body, WriteOptions options) {
-                              return evict_pod(objects, context, body, options);
-                            }});
 }
 
 }  // namespace
@@ -96,7 +82,7 @@ struct Server::State {
   Catalog catalog;
   std::unique_ptr<Reader> reader;
   std::unique_ptr<Authorizer> authorizer;
-  std::unique_ptr<Authenticator> authenticator;
+  std::unique_ptr<Access> access;
   AdmissionChain admission;
   Subresources subresources;
   std::unique_ptr<Objects> objects;
@@ -111,6 +97,7 @@ struct Server::State {
   uint16_t port = 0;
   std::atomic<bool> ready = false, stopping = false;
 
+  Result<> open_reader();
   Result<> open_keys();
   Result<> open_objects();
   void open_service();
@@ -128,28 +115,42 @@ Result<> Server::State::open_keys() {
   address = own_address(names);
   const std::string service_address = TRY(first_address(settings.service_cidr));
   names.insert(names.end(), settings.names.begin(), settings.names.end());
-  pki = std::make_unique<pki::ClusterPki>(
-      TRY(pki::ClusterPki::open({.folder = cat(settings.data_dir, "/pki"),
-                                 .names = std::move(names),
-                                 .cluster_domain = settings.cluster_domain,
-                                 .service_address = service_address},
-                                wall_seconds())));
+  pki = std::make_unique<pki::ClusterPki>(TRY(pki::ClusterPki::open({.folder = cat(settings.data_dir, "/pki"),
+                                                                     .names = std::move(names),
+                                                                     .cluster_domain = settings.cluster_domain,
+                                                                     .service_address = service_address},
+                                                                    wall_seconds())));
   tls = TRY(net::TlsServer::create({.certificate_file = pki->path("apiserver.crt"),
                                     .key_file = pki->path("apiserver.key"),
                                     .client_ca_file = pki->path("ca.crt"),
-                                    .client_auth = net::TlsServer::ClientAuth::kRequest,
+                                    .client_auth = net::TlsServer::ClientAuth::kJudge,
                                     .allow_tls12 = true}));
   return {};
 }
 
-Result<> Server::State::open_objects() {
+Result<> Server::State::open_reader() {
   loops = TRY(net::Loops::start());
   store = TRY(open_store(*loops, settings.datastore));
   reader = std::make_unique<Reader>(*store, catalog);
   authorizer = standard_authorizer(*reader);
-  authenticator = standard_authenticator({.anonymous = settings.anonymous, .tokens = {}});
+  return {};
+}
+
+Result<> Server::State::open_objects() {
+  access = TRY(Access::open(*reader, *authorizer, *pki,
+                            {.anonymous = settings.anonymous,
+                             .token_file = settings.token_file,
+                             .issuer = settings.issuer,
+                             .audiences = settings.audiences,
+                             .cluster_domain = settings.cluster_domain,
+                             .now = wall_seconds}));
   admission = standard_admission(*reader, *authorizer);
+<<<<<<< HEAD
+  admission.add(rbac_escalation(*reader, *authorizer));
   add_subresources(subresources);
+  access->add_to(subresources);
+=======
+>>>>>>> refs/heads/apiserver
   objects = std::make_unique<Objects>(Objects::Parts{.store = *store,
                                                      .catalog = catalog,
                                                      .reader = *reader,
@@ -160,6 +161,9 @@ Result<> Server::State::open_objects() {
 }
 
 void Server::State::open_service() {
+  // Known before there is a listener, unless any port will do.
+  if (const auto first = net::Endpoint::parse(settings.listen.empty() ? "" : settings.listen.front()))
+    port = first->port;
   metrics = std::make_unique<Metrics>(*store);
   documents = std::make_unique<Documents>(cat(address, ":", port));
   health.add("ping", [] { return Result<>(); });
@@ -181,10 +185,11 @@ void Server::State::open_service() {
       true);
   service = std::make_unique<Service>(Service{.objects = *objects,
                                               .catalog = catalog,
-                                              .authenticator = *authenticator,
+                                              .authenticator = access->authenticator(),
                                               .authorizer = *authorizer,
                                               .metrics = *metrics,
                                               .documents = *documents,
+                                              .issuer = access->issuer_documents(cat("https://", address, ":", port)),
                                               .health = health});
   api = std::make_unique<Api>(*service, ApiLimits());
 }
@@ -197,7 +202,8 @@ Result<> Server::State::listen() {
     const net::Endpoint endpoint = TRY_CTX(net::Endpoint::parse(text), "listen");
     const net::Endpoint where = TRY_CTX(server->listen(endpoint, tls), "listen at ", text);
     if (port == 0) port = where.port;
-    const bool any = endpoint.host.empty() || endpoint.host == "*" || endpoint.host == "0.0.0.0" || endpoint.host == "::";
+    const bool any =
+        endpoint.host.empty() || endpoint.host == "*" || endpoint.host == "0.0.0.0" || endpoint.host == "::";
     places.push_back(cat("https://", any ? "127.0.0.1" : where.host, ":", where.port));
     if (!any && places.size() == 1 && !endpoint.host.starts_with("127.")) address = where.host;
   }
@@ -211,6 +217,9 @@ Result<> Server::State::prepare_cluster() {
                            .authority_pem = pki->authority_pem(),
                            .front_proxy_authority_pem = pki->front_proxy().certificate.pem()};
   TRY(loops->wait(bootstrap(*objects, catalog, std::move(wanted))));
+  const auto client = make_client(*objects, catalog, *authorizer, own_user(), "kube-apiserver");
+  if (const auto done = loops->wait(reconcile_rbac(*client)); !done)
+    return fail("bring roles up to date: ", done.error().message);
   ready = true;
   return {};
 }
@@ -222,8 +231,9 @@ Result<std::unique_ptr<Server>> Server::start(ServerSettings settings) {
   State& state = *out->state_;
   // The store first: it tells who else holds the folder.
   TRY(make_folder(state.settings.data_dir));
-  TRY(state.open_objects());
+  TRY(state.open_reader());
   TRY(state.open_keys());
+  TRY(state.open_objects());
   state.open_service();
   TRY(state.listen());
   TRY(state.prepare_cluster());
