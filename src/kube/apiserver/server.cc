@@ -145,12 +145,8 @@ Result<> Server::State::open_objects() {
                              .cluster_domain = settings.cluster_domain,
                              .now = wall_seconds}));
   admission = standard_admission(*reader, *authorizer);
-<<<<<<< HEAD
   admission.add(rbac_escalation(*reader, *authorizer));
-  add_subresources(subresources);
   access->add_to(subresources);
-=======
->>>>>>> refs/heads/apiserver
   objects = std::make_unique<Objects>(Objects::Parts{.store = *store,
                                                      .catalog = catalog,
                                                      .reader = *reader,
