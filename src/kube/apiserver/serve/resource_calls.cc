@@ -112,7 +112,10 @@ Answer<Value> parse_patch(Call& call, Context& context, PatchKind kind, std::str
 Served serve_resource(Call& call) {
   const std::string& verb = call.info.verb;
   if (call.part && connects(call.part->name)) {
-    co_return refuse(unavailable("no node is there to ask"));
+    const Context context = call.context();
+    ApiError refused = connect_refused(call.service.objects.reader(), context, call.request.query());
+    if (refused.code == 0) co_return co_await send_text(call, 200, "");
+    co_return refuse(std::move(refused));
   }
   const uint16_t bits = call.part ? call.part->verbs : call.resource->view.verbs();
   if (call.info.name.empty() && verb == "patch") co_return refuse(method_not_supported(call.resource->qualified, verb));
