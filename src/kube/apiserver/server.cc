@@ -164,6 +164,7 @@ Result<> Server::State::open_objects() {
                              .now = wall_seconds}));
   admission = standard_admission(*reader, *authorizer);
   admission.add(rbac_escalation(*reader, *authorizer));
+  add_subresources(subresources);
   access->add_to(subresources);
   objects = std::make_unique<Objects>(Objects::Parts{.store = *store,
                                                      .catalog = catalog,
