@@ -1,17 +1,40 @@
 #include "kube/apiserver/access/authorizer.h"
 
 #include "base/error.h"
+#include "kube/apiserver/access/node/node_authorizer.h"
+#include "kube/apiserver/access/rbac/authorizer.h"
 #include "kube/validation/names.h"
 
 namespace proa::kube::api {
 namespace {
 
+// Asked in turn; the first with an opinion has it.
 class Standard : public Authorizer {
  public:
+  explicit Standard(const Reader& reader) : node_(reader), rbac_(reader) {}
+
   Verdict authorize(const AccessQuestion& question) const override {
-    if (question.user.in(kMastersGroup)) return {.decision = Decision::kAllow, .reason = {}};
-    return {};
+    if (question.user.in(kMastersGroup)) return {.decision = Decision::kAllow, .reason = {}, .keep = {}};
+    Verdict node = node_.authorize(question);
+    if (node.decision != Decision::kNoOpinion) return node;
+    Verdict rbac = rbac_.authorize(question);
+    if (rbac.decision != Decision::kNoOpinion || node.reason.empty()) return rbac;
+    if (rbac.reason.empty()) return node;
+    return Verdict::no_opinion(cat(node.reason, "\n", rbac.reason));
   }
+
+  bool rules_for(const User& user, std::string_view ns, UserRules& out) const override {
+    if (user.in(kMastersGroup)) {
+      out.resource_rules.push_back({{"*"}, {"*"}, {"*"}, {}});
+      out.url_rules.push_back({{"*"}, {"*"}});
+    }
+    const bool node = node_.rules_for(user, ns, out);
+    return rbac_.rules_for(user, ns, out) && node;
+  }
+
+ private:
+  NodeAuthorizer node_;
+  rbac::RbacAuthorizer rbac_;
 };
 
 // "deployments.apps", "pods".
@@ -30,6 +53,12 @@ std::string what_is_refused(const AccessQuestion& in) {
 }
 
 }  // namespace
+
+Verdict Verdict::no_opinion(std::string reason) {
+  if (reason.empty()) return {};
+  const auto kept = std::make_shared<const std::string>(std::move(reason));
+  return {.decision = Decision::kNoOpinion, .reason = *kept, .keep = kept};
+}
 
 AccessQuestion question_of(const User& user, const RequestInfo& info) {
   return {.user = user,
@@ -56,6 +85,8 @@ ApiError access_refused(const AccessQuestion& in, std::string_view reason) {
   return error;
 }
 
-std::unique_ptr<Authorizer> standard_authorizer(const Reader&) { return std::make_unique<Standard>(); }
+std::unique_ptr<Authorizer> standard_authorizer(const Reader& reader) {
+  return std::make_unique<Standard>(reader);
+}
 
 }  // namespace proa::kube::api

@@ -30,13 +30,36 @@ enum class Decision : uint8_t { kNoOpinion, kAllow, kDeny };
 
 struct Verdict {
   Decision decision = Decision::kNoOpinion;
-  std::string reason;
+  std::string_view reason;
+  std::shared_ptr<const void> keep;  // holds the reason's text
+
+  bool allowed() const { return decision == Decision::kAllow; }
+  // `reason` lives as long as `keep`.
+  static Verdict allow(std::string_view reason, std::shared_ptr<const void> keep) {
+    return {.decision = Decision::kAllow, .reason = reason, .keep = std::move(keep)};
+  }
+  static Verdict no_opinion(std::string reason);
+};
+
+// What a user may do in a namespace, as far as that can be listed (SelfSubjectRulesReview).
+struct UserRules {
+  struct Resource {
+    std::vector<std::string> verbs, groups, resources, names;
+  };
+  struct Url {
+    std::vector<std::string> verbs, urls;
+  };
+  std::vector<Resource> resource_rules;
+  std::vector<Url> url_rules;
+  std::string error;  // what could not be listed
 };
 
 class Authorizer {
  public:
   virtual ~Authorizer() = default;
   virtual Verdict authorize(const AccessQuestion& question) const = 0;
+  // Adds to `out`; false if there is more than that.
+  virtual bool rules_for(const User& user, std::string_view ns, UserRules& out) const = 0;
 };
 
 // system:masters, then Node, then RBAC. `reader` outlives it.

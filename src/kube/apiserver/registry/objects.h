@@ -73,6 +73,18 @@ class Objects {
   const Parts& parts() const { return parts_; }
 
  private:
+  // What may stand at the address before.
+  enum class Mode : uint8_t { kCreate, kUpdate, kCreateOrUpdate };
+  struct Attempt;
+  struct Removal;
+  net::Task<Answer<Written>> store(Context& context, Mode mode, const WriteOptions& options, const Change& change);
+  Answer<Value> changed(Context& context, Mode mode, const Change& change, const Value& old_object) const;
+  Answer<> admit(Admission& w, const Context& context) const;
+  Answer<Attempt> attempt(Context& context, Mode mode, const WriteOptions& options, const Change& change) const;
+  void plan_removal(Admission& w, const Context& context, const store::Record& record, Attempt& out) const;
+  Answer<Removal> plan_deletion(Context& context, const DeleteOptions& options) const;
+  Value shown(const Context& context, const Value& object) const;
+
   Parts parts_;
 };
 

@@ -33,6 +33,8 @@ struct WriteOptions {
   std::string field_manager;
   FieldValidation validation = FieldValidation::kWarn;
   bool force = false;  // of apply
+  // The object has its managedFields already (server-side apply).
+  bool applied = false;
 };
 
 struct DeleteOptions {
