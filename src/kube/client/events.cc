@@ -28,7 +28,8 @@ net::Task<> record_event(Client& client, const Surroundings& around, EventNote n
   const std::string_view own = note.object.string({"metadata", "namespace"});
   const std::string_view ns = own.empty() ? "default" : own;
   const Value time = Value::text(
-      arena, format_time(std::chrono::duration_cast<std::chrono::seconds>(around.clock.wall().time_since_epoch()).count()));
+      arena,
+      format_time(std::chrono::duration_cast<std::chrono::seconds>(around.clock.wall().time_since_epoch()).count()));
   Value metadata = Value::object(arena), source = Value::object(arena), event = Value::object(arena);
   metadata.add(arena, "name",
                Value::text(arena, cat(note.object.string({"metadata", "name"}), ".", hex(around.random()))));

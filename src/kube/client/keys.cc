@@ -21,8 +21,7 @@ std::optional<KeyParts> KeyIndex::find(std::string_view key) {
   if (view_ == nullptr || view_->generation() != now->generation()) {
     by_prefix_.clear();
     for (const Resource* resource : now->all())
-      by_prefix_.emplace(resource->prefix,
-                         now->find(resource->view.group_version().group(), resource->view.plural()));
+      by_prefix_.emplace(resource->prefix, now->find(resource->view.group_version().group(), resource->view.plural()));
     view_ = std::move(now);
   }
   if (!key.starts_with(kRoot)) return std::nullopt;

@@ -93,8 +93,8 @@ class TokenCleaner final : public Controller {
   }
 
   net::Task<Answer<std::chrono::nanoseconds>> reconcile(std::string name) override {
-    const Target target{.group = "", .version = "", .resource = "secrets", .ns = "kube-system", .name = name,
-                        .subresource = ""};
+    const Target target{
+        .group = "", .version = "", .resource = "secrets", .ns = "kube-system", .name = name, .subresource = ""};
     const StoredPtr secret = CO_TRY(client_->get(target));
     if (secret->root().string("type") != "bootstrap.kubernetes.io/token") co_return kDone;
     const auto text = net::base64_decode(secret->root().string({"data", "expiration"}));

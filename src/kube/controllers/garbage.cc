@@ -306,8 +306,11 @@ class GarbageCollector final : public Controller {
               ", name: ", reference.string("name"), ", uid: ", reference.string("uid"),
               "] does not exist in namespace \"", item.at.ns, "\"");
       co_await record_event(*client_, *around_,
-                            {.object = item.object, .type = "Warning", .reason = "OwnerRefInvalidNamespace",
-                             .message = message, .component = "garbage-collector-controller"});
+                            {.object = item.object,
+                             .type = "Warning",
+                             .reason = "OwnerRefInvalidNamespace",
+                             .message = message,
+                             .component = "garbage-collector-controller"});
     }
   }
 

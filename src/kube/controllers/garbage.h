@@ -1,5 +1,5 @@
-// The garbage collector: deletes objects whose owners are all gone (background), holds back owners until what depends on
-// them is gone (foreground), or makes dependents forget them (orphan). Of all kinds, custom ones too.
+// The garbage collector: deletes objects whose owners are all gone (background), holds back owners until what depends
+// on them is gone (foreground), or makes dependents forget them (orphan). Of all kinds, custom ones too.
 //
 // Owners are looked up in the store, which is never behind, so that nothing need be believed of objects not yet seen.
 #pragma once

@@ -19,7 +19,7 @@ constexpr auto kLookAgain = seconds(5);
 
 // What is left of a namespace's content.
 struct Remains {
-  std::map<std::string, size_t> resources;   // "pods.", "deployments.apps"
+  std::map<std::string, size_t> resources;  // "pods.", "deployments.apps"
   std::map<std::string, size_t> finalizers;
   std::vector<std::string> failures;
   size_t count() const {
@@ -37,7 +37,8 @@ struct Condition {
 
 std::string listed(const std::map<std::string, size_t>& counts, std::string_view words) {
   std::string out;
-  for (const auto& [name, count] : counts) out += cat(out.empty() ? "" : ", ", name, words, count, " resource instances");
+  for (const auto& [name, count] : counts)
+    out += cat(out.empty() ? "" : ", ", name, words, count, " resource instances");
   return out;
 }
 
@@ -51,8 +52,7 @@ std::vector<Condition> conditions_of(const Remains& remains) {
       {"NamespaceDeletionContentFailure", false, "ContentDeleted",
        "All content successfully deleted, may be waiting on finalization"},
       {"NamespaceContentRemaining", false, "ContentRemoved", "All content successfully removed"},
-      {"NamespaceFinalizersRemaining", false, "ContentHasNoFinalizers",
-       "All content-preserving finalizers finished"}};
+      {"NamespaceFinalizersRemaining", false, "ContentHasNoFinalizers", "All content-preserving finalizers finished"}};
   if (!remains.failures.empty())
     out[2] = {out[2].type, true, "ContentDeletionFailed",
               cat("Failed to delete all resource types, ", remains.failures.size(), " remaining: ", failures)};
@@ -80,7 +80,8 @@ Value with_conditions(Arena& arena, const Value& object, const std::vector<Condi
     const std::string_view state = one.bad ? "True" : "False";
     Value time = Value::text(arena, format_time(now));
     for (const Value& before : present.items())
-      if (before.string("type") == one.type && before.string("status") == state) time = before.get("lastTransitionTime");
+      if (before.string("type") == one.type && before.string("status") == state)
+        time = before.get("lastTransitionTime");
     Value entry = Value::object(arena);
     entry.add(arena, "type", Value::view(one.type));
     entry.add(arena, "status", Value::view(state));
@@ -187,8 +188,7 @@ class NamespaceController final : public Controller {
     status.subresource = "status";
     Arena arena;
     const std::vector<Condition> conditions = conditions_of(remains);
-    const int64_t now =
-        std::chrono::duration_cast<seconds>(around_->clock.wall().time_since_epoch()).count();
+    const int64_t now = std::chrono::duration_cast<seconds>(around_->clock.wall().time_since_epoch()).count();
     CO_TRY(co_await client_->write(arena, status, [&](Arena& memory, const Value& old_object) -> Answer<Value> {
       return with_conditions(memory, old_object, conditions, now);
     }));

@@ -1,5 +1,5 @@
-// The namespace controller: empties a namespace that is being deleted, pods first, says in its conditions what is in the
-// way, and lets it go when nothing is left.
+// The namespace controller: empties a namespace that is being deleted, pods first, says in its conditions what is in
+// the way, and lets it go when nothing is left.
 #pragma once
 
 #include <memory>

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/text.h"
 #include "kube/codec/time.h"
 #include "kube/validation/names.h"
 
@@ -62,8 +63,8 @@ Value accept_names(Arena& arena, const Value& wanted, const Value& accepted, con
 // Groups of the project itself want to know who approved of them.
 void settle_approval(Arena& arena, Value& definition, int64_t now) {
   const std::string_view group = definition.string({"spec", "group"});
-  const bool guarded = group == "k8s.io" || group == "kubernetes.io" || group.ends_with(".k8s.io") ||
-                       group.ends_with(".kubernetes.io");
+  const bool guarded =
+      group == "k8s.io" || group == "kubernetes.io" || group.ends_with(".k8s.io") || group.ends_with(".kubernetes.io");
   if (!guarded) return;
   constexpr std::string_view kType = "KubernetesAPIApprovalPolicyConformant";
   const std::string_view approval = definition.get({"metadata", "annotations"}).string(kApprovedAnnotation);
@@ -90,6 +91,14 @@ void NamesInUse::add(const Value& definition) {
     if (const std::string_view name = names.string(field); !name.empty()) kinds.emplace(name);
 }
 
+void NamesInUse::add(const ResourceView& resource) {
+  resources.emplace(resource.plural());
+  resources.emplace(resource.singular());
+  for (const std::string_view name : split(resource.short_names(), ' ')) resources.emplace(name);
+  kinds.emplace(resource.kind());
+  kinds.insert(cat(resource.kind(), "List"));
+}
+
 bool definition_is(const Value& definition, std::string_view condition) {
   const Value conditions = definition.get({"status", "conditions"});
   return std::ranges::any_of(conditions.items(), [&](const Value& one) {
@@ -97,28 +106,11 @@ bool definition_is(const Value& definition, std::string_view condition) {
   });
 }
 
-Value name_definition(Arena& arena, const Value& definition) {
-  Value out = Value::object_of(arena, definition.members());
-  Value spec = Value::object_of(arena, definition.get("spec").members());
-  Value names = Value::object_of(arena, spec.get("names").members());
-  const std::string_view kind = names.string("kind");
-  if (kind.empty()) return out;
-  if (names.string("singular").empty()) {
-    std::string lower(kind);
-    for (char& c : lower)
-      if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + 32);
-    names.set(arena, "singular", Value::text(arena, lower));
-  }
-  if (names.string("listKind").empty()) names.set(arena, "listKind", Value::text(arena, cat(kind, "List")));
-  spec.set(arena, "names", names);
-  out.set(arena, "spec", spec);
-  return out;
-}
-
 void set_definition_condition(Arena& arena, Value& definition, std::string_view type, bool status,
                               std::string_view reason, std::string_view message, int64_t now) {
-  Value& conditions = definition.child(arena, "status").child(arena, "conditions");
-  if (!conditions.is_array()) conditions = Value::array(arena);
+  Value& parent = definition.child(arena, "status");
+  if (!parent.get("conditions").is_array()) parent.set(arena, "conditions", Value::array(arena));
+  Value& conditions = *parent.find("conditions");
   const std::string_view state = status ? "True" : "False";
   Value* found = nullptr;
   for (Value& one : conditions.items())
@@ -127,7 +119,8 @@ void set_definition_condition(Arena& arena, Value& definition, std::string_view 
   Value entry = Value::object(arena);
   entry.add(arena, "type", Value::view(type));
   entry.add(arena, "status", Value::view(state));
-  entry.add(arena, "lastTransitionTime", same ? found->get("lastTransitionTime") : Value::text(arena, format_time(now)));
+  entry.add(arena, "lastTransitionTime",
+            same ? found->get("lastTransitionTime") : Value::text(arena, format_time(now)));
   entry.add(arena, "reason", Value::text(arena, reason));
   entry.add(arena, "message", Value::text(arena, message));
   if (found != nullptr)

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "kube/object/value.h"
+#include "kube/schema/table.h"
 
 namespace proa::kube {
 
@@ -18,12 +19,10 @@ inline constexpr std::string_view kApprovedAnnotation = "api-approved.kubernetes
 struct NamesInUse {
   std::set<std::string, std::less<>> resources, kinds;
   void add(const Value& definition);  // the names it was accepted with
+  void add(const ResourceView& resource);
 };
 
 bool definition_is(const Value& definition, std::string_view condition);
-
-// With the names that follow from others: singular and listKind.
-Value name_definition(Arena& arena, const Value& definition);
 
 // With the status that follows from its spec and from the names in use: names accepted or in conflict, and established
 // at once; the version that is stored among those that were. `now` in seconds since 1970.

@@ -85,8 +85,6 @@ ApiError access_refused(const AccessQuestion& in, std::string_view reason) {
   return error;
 }
 
-std::unique_ptr<Authorizer> standard_authorizer(const Reader& reader) {
-  return std::make_unique<Standard>(reader);
-}
+std::unique_ptr<Authorizer> standard_authorizer(const Reader& reader) { return std::make_unique<Standard>(reader); }
 
 }  // namespace proa::kube::api

@@ -77,8 +77,8 @@ class CertificateSigning final : public AdmissionPlugin {
 
 bool asks_for_masters(const std::string& pem) {
   prepare_tls();
-  const std::unique_ptr<BIO, decltype(&BIO_free_all)> bio(
-      BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())), BIO_free_all);
+  const std::unique_ptr<BIO, decltype(&BIO_free_all)> bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())),
+                                                          BIO_free_all);
   const std::unique_ptr<X509_REQ, decltype(&X509_REQ_free)> request(
       PEM_read_bio_X509_REQ(bio.get(), nullptr, nullptr, nullptr), X509_REQ_free);
   if (request == nullptr) return false;  // validation's
@@ -106,7 +106,8 @@ class CertificateSubjectRestriction final : public AdmissionPlugin {
       return {};
     const auto pem = net::base64_decode(w.object.string({"spec", "request"}));
     if (!pem || !asks_for_masters(*pem)) return {};
-    return refuse(denied(w, "use of kubernetes.io/kube-apiserver-client signer with system:masters group is not allowed"));
+    return refuse(
+        denied(w, "use of kubernetes.io/kube-apiserver-client signer with system:masters group is not allowed"));
   }
 };
 

@@ -23,9 +23,9 @@ class DefaultStorageClass final : public AdmissionPlugin {
     // "" asks for none.
     if (!w.object.get({"spec", "storageClassName"}).is_null()) return {};
     if (has_annotation(w.object, "volume.beta.kubernetes.io/storage-class")) return {};
-    const StoredPtr found = default_of_kind(reader_, "storage.k8s.io", "storageclasses",
-                                            {"storageclass.kubernetes.io/is-default-class",
-                                             "storageclass.beta.kubernetes.io/is-default-class"});
+    const StoredPtr found = default_of_kind(
+        reader_, "storage.k8s.io", "storageclasses",
+        {"storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class"});
     if (found != nullptr)
       w.object.child(w.arena, "spec")
           .set(w.arena, "storageClassName", Value::text(w.arena, found->root().string({"metadata", "name"})));
@@ -80,14 +80,16 @@ class PersistentVolumeClaimResize final : public AdmissionPlugin {
   explicit PersistentVolumeClaimResize(const Reader& reader) : reader_(reader) {}
   std::string_view name() const override { return "PersistentVolumeClaimResize"; }
   Answer<> validate(Admission& w) override {
-    if (!about(w, "", "persistentvolumeclaims") || w.operation != Operation::kUpdate || !w.subresource.empty()) return {};
+    if (!about(w, "", "persistentvolumeclaims") || w.operation != Operation::kUpdate || !w.subresource.empty())
+      return {};
     const auto size = [](const Value& claim) {
       return Quantity::parse(claim.string({"spec", "resources", "requests", "storage"})).value_or(Quantity());
     };
     if (size(w.object) <= size(w.old_object)) return {};
     if (may_grow(w.object)) return {};
-    return refuse(denied(w, "only dynamically provisioned pvc can be resized and the storageclass that provisions the "
-                            "pvc must support resize"));
+    return refuse(denied(w,
+                         "only dynamically provisioned pvc can be resized and the storageclass that provisions the "
+                         "pvc must support resize"));
   }
 
  private:

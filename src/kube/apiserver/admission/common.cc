@@ -69,8 +69,8 @@ StoredPtr default_of_kind(const Reader& reader, std::string_view group, std::str
     return a.string({"metadata", "name"}) < b.string({"metadata", "name"});
   };
   for (StoredPtr& candidate : reader.list(group, resource)) {
-    const bool marked =
-        std::ranges::any_of(annotations, [&](std::string_view key) { return annotation(candidate->root(), key) == "true"; });
+    const bool marked = std::ranges::any_of(
+        annotations, [&](std::string_view key) { return annotation(candidate->root(), key) == "true"; });
     if (marked && (best == nullptr || better(candidate->root(), best->root()))) best = std::move(candidate);
   }
   return best;

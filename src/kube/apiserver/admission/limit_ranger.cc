@@ -31,8 +31,8 @@ void set_defaults(Admission& w, const Value& limit_range) {
   const auto merge = [&](Value& container, std::string_view what) {
     for (const Value& limit : limit_range.get({"spec", "limits"}).items()) {
       if (limit.string("type") != "Container") continue;
-      for (const auto& [field, list, word] : {std::tuple("defaultRequest", "requests", " request for "),
-                                              std::tuple("default", "limits", " limit for ")})
+      for (const auto& [field, list, word] :
+           {std::tuple("defaultRequest", "requests", " request for "), std::tuple("default", "limits", " limit for ")})
         if (const auto set = set_missing(w.arena, container, list, limit.get(field)); !set.empty())
           notes.push_back(cat(join(set, ", "), word, what, " ", container.string("name")));
     }

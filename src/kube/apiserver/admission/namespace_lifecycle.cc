@@ -28,8 +28,7 @@ class NamespaceLifecycle final : public AdmissionPlugin {
     if (w.operation != Operation::kCreate) return {};
     if (space->root().string({"status", "phase"}) == "Terminating") return refuse(terminating(w));
     // The namespace must not have begun to end when the object is written: its controller counts on it.
-    w.together.compares.push_back(
-        store::Compare::unchanged(space->record->key(), space->record->mod_revision()));
+    w.together.compares.push_back(store::Compare::unchanged(space->record->key(), space->record->mod_revision()));
     return {};
   }
 

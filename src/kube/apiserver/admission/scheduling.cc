@@ -53,7 +53,8 @@ class Priority final : public AdmissionPlugin {
     for (const StoredPtr& other : reader_.list("scheduling.k8s.io", "priorityclasses")) {
       const std::string_view name = other->root().string({"metadata", "name"});
       if (other->root().get("globalDefault").as_bool() && name != name_of(w))
-        return refuse(denied(w, cat("PriorityClass ", name, " is already marked as default. Only one default can exist")));
+        return refuse(
+            denied(w, cat("PriorityClass ", name, " is already marked as default. Only one default can exist")));
     }
     return {};
   }
@@ -73,7 +74,8 @@ class Priority final : public AdmissionPlugin {
     const std::string_view wanted = spec.string("priorityClassName");
     int64_t value = 0;
     std::string policy = "PreemptLowerPriority";
-    const StoredPtr found = wanted.empty() ? default_class() : reader_.get("scheduling.k8s.io", "priorityclasses", "", wanted);
+    const StoredPtr found =
+        wanted.empty() ? default_class() : reader_.get("scheduling.k8s.io", "priorityclasses", "", wanted);
     if (found == nullptr && !wanted.empty())
       return refuse(denied(w, cat("no PriorityClass with name ", wanted, " was found")));
     if (found != nullptr) {
@@ -160,8 +162,7 @@ class RuntimeClass final : public AdmissionPlugin {
     const std::string_view wanted = w.object.string({"spec", "runtimeClassName"});
     if (wanted.empty()) return {};
     const StoredPtr found = reader_.get("node.k8s.io", "runtimeclasses", "", wanted);
-    if (found == nullptr)
-      return refuse(denied(w, cat("pod rejected: RuntimeClass ", quoted(wanted), " not found")));
+    if (found == nullptr) return refuse(denied(w, cat("pod rejected: RuntimeClass ", quoted(wanted), " not found")));
     if (auto set = set_overhead(w, found->root()); !set) return set;
     return set_scheduling(w, found->root().get("scheduling"));
   }
@@ -205,9 +206,9 @@ class RuntimeClass final : public AdmissionPlugin {
         if (known == nullptr)
           selector.add(w.arena, w.arena.copy(member.key), Value::text(w.arena, member.value.as_string()));
         else if (known->as_string() != member.value.as_string())
-          return refuse(denied(w, cat("conflict: runtimeClass.scheduling.nodeSelector[", member.key,
-                                      "] = ", member.value.as_string(), "; pod.spec.nodeSelector[", member.key,
-                                      "] = ", known->as_string())));
+          return refuse(denied(
+              w, cat("conflict: runtimeClass.scheduling.nodeSelector[", member.key, "] = ", member.value.as_string(),
+                     "; pod.spec.nodeSelector[", member.key, "] = ", known->as_string())));
       }
     }
     for (const Value& toleration : scheduling.get("tolerations").items()) {

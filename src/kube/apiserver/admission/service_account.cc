@@ -110,20 +110,21 @@ std::set<std::string_view> names_in(const Value& references) {
 std::string secret_fault(const Value& account, const Value& spec) {
   const std::set<std::string_view> mountable = names_in(account.get("secrets"));
   const std::set<std::string_view> pullable = names_in(account.get("imagePullSecrets"));
-  const std::string end =
-      cat(" is not allowed because service account ", account.string({"metadata", "name"}), " does not reference that ");
+  const std::string end = cat(" is not allowed because service account ", account.string({"metadata", "name"}),
+                              " does not reference that ");
   for (const Value& volume : spec.get("volumes").items())
-    if (const Value secret = volume.get("secret"); secret.is_object() && !mountable.contains(secret.string("secretName")))
+    if (const Value secret = volume.get("secret");
+        secret.is_object() && !mountable.contains(secret.string("secretName")))
       return cat("volume with secret.secretName=", quoted(secret.string("secretName")), end, "secret");
   std::string fault;
   each_container(spec, [&](const Value& container, std::string_view list) {
-    const std::string_view kind = list == "initContainers"  ? "init container "
-                                  : list == "containers" ? "container "
-                                                         : "ephemeral container ";
+    const std::string_view kind = list == "initContainers" ? "init container "
+                                  : list == "containers"   ? "container "
+                                                           : "ephemeral container ";
     const auto check = [&](const Value& reference, const std::string& where) {
       if (fault.empty() && reference.is_object() && !mountable.contains(reference.string("name")))
-        fault = cat(kind, container.string("name"), " with ", where, " referencing secret.secretName=",
-                    quoted(reference.string("name")), end, "secret");
+        fault = cat(kind, container.string("name"), " with ", where,
+                    " referencing secret.secretName=", quoted(reference.string("name")), end, "secret");
     };
     for (const Value& variable : container.get("env").items())
       check(variable.get({"valueFrom", "secretKeyRef"}), cat("envVar ", variable.string("name")));

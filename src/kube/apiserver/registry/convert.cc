@@ -2,8 +2,8 @@
 
 #include "base/error.h"
 #include "kube/apiserver/registry/convert_builtin.h"
-#include "kube/custom/custom.h"
 #include "kube/apiserver/registry/splice.h"
+#include "kube/custom/custom.h"
 #include "kube/object/json.h"
 
 namespace proa::kube::api {
@@ -40,7 +40,8 @@ Answer<Value> convert(Arena& arena, const Resource& from, const Resource& to, co
 Answer<Value> read_record(Arena& arena, const CatalogView& catalog, const Resource& resource,
                           const store::Record& record, store::Revision revision) {
   const auto read = read_json(arena, record.value());
-  if (!read) return refuse(internal_error(cat("unable to decode the stored ", record.key(), ": ", read.error().message())));
+  if (!read)
+    return refuse(internal_error(cat("unable to decode the stored ", record.key(), ": ", read.error().message())));
   Value object = *read;
   if (!served_as_stored(resource, record)) {
     const Resource* from = form_of_value(catalog, resource, object);

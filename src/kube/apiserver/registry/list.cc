@@ -31,8 +31,9 @@ Answer<std::optional<store::Revision>> parse_revision(std::string_view text) {
   if (text.empty()) return std::nullopt;
   const auto number = parse_number<store::Revision>(text);
   if (!number || *number < 0)
-    return refuse(invalid("", "", "", {{FieldError::Type::kInvalid, "resourceVersion", quoted(text),
-                                        cat("strconv.ParseUint: parsing ", quoted(text), ": invalid syntax")}}));
+    return refuse(invalid("", "", "",
+                          {{FieldError::Type::kInvalid, "resourceVersion", quoted(text),
+                            cat("strconv.ParseUint: parsing ", quoted(text), ": invalid syntax")}}));
   return number;
 }
 
@@ -90,8 +91,8 @@ net::Task<Answer<std::unique_ptr<List>>> List::begin(const Objects& objects, con
   const bool continued = !options.continue_token.empty();
   if (!continued && wanted && *wanted > 0) {
     CO_TRY(co_await wait_for_revision(store, *wanted));
-    const bool exact = options.match == VersionMatch::kExact ||
-                       (options.match == VersionMatch::kUnset && options.limit > 0);
+    const bool exact =
+        options.match == VersionMatch::kExact || (options.match == VersionMatch::kUnset && options.limit > 0);
     if (exact) at = *wanted;
   } else if (!wanted && at == 0) {
     // The most recent state of all.
@@ -124,8 +125,7 @@ Answer<std::vector<store::RecordPtr>> List::next() {
     if (!done_ && limit_ > 0 && given_ >= limit_) {
       done_ = true;
       head_.continue_token = write_cursor({consistent_ ? head_.revision : -1, range_.key.substr(prefix_.size())});
-      if (selection_.everything())
-        head_.remaining = found.count - static_cast<int64_t>(found.records.size());
+      if (selection_.everything()) head_.remaining = found.count - static_cast<int64_t>(found.records.size());
     }
   }
   return out;

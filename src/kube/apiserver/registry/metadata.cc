@@ -66,8 +66,8 @@ Answer<> check_address(const Context& context, Operation operation, Value& objec
     if (operation == Operation::kCreate)
       return refuse(
           bad_request("the namespace of the provided object does not match the namespace sent on the request"));
-    return refuse(bad_request(cat("the namespace of the object (", ns, ") does not match the namespace on the URL (",
-                                  context.ns, ")")));
+    return refuse(bad_request(
+        cat("the namespace of the object (", ns, ") does not match the namespace on the URL (", context.ns, ")")));
   }
   if (context.name.empty()) return {};
   const std::string_view name = metadata.string("name");
@@ -75,8 +75,8 @@ Answer<> check_address(const Context& context, Operation operation, Value& objec
     return refuse(bad_request(
         cat("the name of the object (", context.name, " based on URL) was undeterminable: name must be provided")));
   if (name != context.name)
-    return refuse(
-        bad_request(cat("the name of the object (", name, ") does not match the name on the URL (", context.name, ")")));
+    return refuse(bad_request(
+        cat("the name of the object (", name, ") does not match the name on the URL (", context.name, ")")));
   return {};
 }
 
@@ -109,16 +109,16 @@ Answer<> continue_metadata(const Context& context, Value& object, const Value& o
   const std::string_view name = old.string("name");
   if (version.empty() || version == "0") {
     if (!context.resource->strategy->unconditional_update)
-      return refuse(invalid(context.resource->group(), context.resource->kind(), name,
-                            {{FieldError::Type::kInvalid, "metadata.resourceVersion", "0x0",
-                              "must be specified for an update"}}));
+      return refuse(invalid(
+          context.resource->group(), context.resource->kind(), name,
+          {{FieldError::Type::kInvalid, "metadata.resourceVersion", "0x0", "must be specified for an update"}}));
   } else if (version != old.string("resourceVersion")) {
     return refuse(conflict(context.resource->qualified, name));
   }
   if (const std::string_view uid = metadata.string("uid"); !uid.empty() && uid != old.string("uid"))
-    return refuse(conflict(context.resource->qualified, name,
-                           cat("Precondition failed: UID in precondition: ", uid, ", UID in object meta: ",
-                               old.string("uid"))));
+    return refuse(
+        conflict(context.resource->qualified, name,
+                 cat("Precondition failed: UID in precondition: ", uid, ", UID in object meta: ", old.string("uid"))));
   keep(arena, metadata, old, "resourceVersion");
   keep(arena, metadata, old, "generation");
   keep(arena, metadata, old, "selfLink");
@@ -156,9 +156,9 @@ bool settle_unchanged(Arena& arena, Value& object, const Value& old_object) {
 Answer<> check_preconditions(const Context& context, const DeleteOptions& options, const Value& object) {
   const Value metadata = object.get("metadata");
   const auto failed = [&](std::string_view what, std::string_view wanted, std::string_view is) {
-    return refuse(conflict(context.resource->qualified, metadata.string("name"),
-                           cat("Precondition failed: ", what, " in precondition: ", wanted, ", ", what,
-                               " in object meta: ", is)));
+    return refuse(conflict(
+        context.resource->qualified, metadata.string("name"),
+        cat("Precondition failed: ", what, " in precondition: ", wanted, ", ", what, " in object meta: ", is)));
   };
   if (options.uid && *options.uid != metadata.string("uid")) return failed("UID", *options.uid, metadata.string("uid"));
   if (options.resource_version && *options.resource_version != metadata.string("resourceVersion"))

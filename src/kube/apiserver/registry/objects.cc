@@ -40,7 +40,8 @@ Value with_status_of(Arena& arena, const Resource& resource, const Value& sent, 
     }
   } else if (resource.view.plural() != "pods") {
     const Value labels = old_object.get({"metadata", "labels"});
-    labels.is_null() ? static_cast<void>(metadata.erase("labels")) : static_cast<void>(metadata.set(arena, "labels", labels));
+    labels.is_null() ? static_cast<void>(metadata.erase("labels"))
+                     : static_cast<void>(metadata.set(arena, "labels", labels));
   }
   out.set(arena, "metadata", metadata);
   return out;
@@ -90,7 +91,8 @@ void count_generation(Admission& w) {
 
 ApiError store_refusal(const Error& error, std::string_view key) {
   if (store::is(error, store::Code::kTooLarge)) return entity_too_large("the object does not fit into the store");
-  if (store::is(error, store::Code::kUncertain)) return timed_out("request did not complete within the allotted timeout", 0);
+  if (store::is(error, store::Code::kUncertain))
+    return timed_out("request did not complete within the allotted timeout", 0);
   if (store::is(error, store::Code::kUnavailable)) return unavailable(error.message());
   log::warning("write ", key, ": ", error.message());
   return internal_error(error.message());

@@ -18,7 +18,7 @@ struct PatchCall {
   PatchKind kind;
   Value patch;
   const WriteOptions& options;
-  BodyKind body;              // what is patched: the resource's kind, or its subresource's
+  BodyKind body;               // what is patched: the resource's kind, or its subresource's
   const Subresource* special;  // null: the object itself
 };
 
@@ -97,7 +97,12 @@ net::Task<Answer<Written>> Objects::patch(Context& context, PatchKind kind, Valu
   WriteOptions how = options;
   const Subresource* special =
       context.subresource.empty() ? nullptr : parts_.subresources.find(resource, context.subresource);
-  const PatchCall call{context, parts_, kind, patch, options, body_kind(resource, context.subresource),
+  const PatchCall call{context,
+                       parts_,
+                       kind,
+                       patch,
+                       options,
+                       body_kind(resource, context.subresource),
                        special != nullptr && special->take ? special : nullptr};
   how.applied = kind == PatchKind::kApply && call.special == nullptr;
   const Change change = [&](Arena& arena, const Value& old_object) -> Answer<Value> {

@@ -12,7 +12,9 @@ namespace proa::kube::api {
 namespace {
 
 // Whether the path's text can be told from the stored bytes alone.
-bool plain_path(std::string_view path) { return path != "source" && path != "status.podIPs" && path != "status.successful"; }
+bool plain_path(std::string_view path) {
+  return path != "source" && path != "status.podIPs" && path != "status.successful";
+}
 
 }  // namespace
 

@@ -35,7 +35,9 @@ class Subresources {
  public:
   // "pods/binding", "deployments.apps/scale", "*/scale" of all resources that have one,
   // "tokenreviews.authentication.k8s.io" of a kind that is not stored.
-  void add(std::string_view path, Subresource subresource) { known_.insert_or_assign(std::string(path), std::move(subresource)); }
+  void add(std::string_view path, Subresource subresource) {
+    known_.insert_or_assign(std::string(path), std::move(subresource));
+  }
   // Null when there is none.
   const Subresource* find(const Resource& resource, std::string_view subresource) const;
 

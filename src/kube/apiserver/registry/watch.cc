@@ -23,8 +23,9 @@ Answer<> Watcher::open(const Context& context, const ListOptions&, store::Revisi
   const std::string prefix =
       resource.range_prefix(!context.ns.empty() || ns == nullptr ? std::string_view(context.ns) : *ns);
   store::WatchRequest request{.key = prefix, .end = store::prefix_end(prefix), .from = from};
-  if (const std::string* name = selection_.name();
-      name != nullptr && (!resource.namespaced() || prefix != resource.prefix) && name->find('/') == std::string::npos) {
+  if (const std::string* name = selection_.name(); name != nullptr &&
+                                                   (!resource.namespaced() || prefix != resource.prefix) &&
+                                                   name->find('/') == std::string::npos) {
     request.key = prefix + *name;
     request.end.clear();
   }

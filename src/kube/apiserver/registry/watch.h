@@ -16,7 +16,7 @@ namespace proa::kube::api {
 struct Change {
   enum class Type : uint8_t { kAdded, kModified, kDeleted };
   Type type = Type::kAdded;
-  store::RecordPtr record;      // the bytes to show: of what went, its last ones
+  store::RecordPtr record;       // the bytes to show: of what went, its last ones
   store::Revision revision = 0;  // and the resource version to show with them
 };
 constexpr std::string_view kChangeNames[] = {"ADDED", "MODIFIED", "DELETED"};

@@ -53,7 +53,8 @@ void settle_collection(std::string_view query_text, RequestInfo& info) {
   if (info.verb == "get") info.verb = wants_watch(query) ? "watch" : "list";
   const auto selector = FieldSelector::parse(query.get("fieldSelector"));
   if (!selector || selector->everything()) return;
-  if (const std::string* name = selector->wanted("metadata.name"); name != nullptr && name->find('/') == std::string::npos)
+  if (const std::string* name = selector->wanted("metadata.name");
+      name != nullptr && name->find('/') == std::string::npos)
     info.name = *name;
 }
 

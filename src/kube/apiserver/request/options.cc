@@ -47,7 +47,8 @@ void check_manager(std::string_view manager, bool apply, std::vector<FieldError>
   if (manager.empty() && apply)
     errors.push_back({FieldError::Type::kRequired, "fieldManager", "", "is required for apply patch"});
   if (manager.size() > kLongestManager)
-    errors.push_back({FieldError::Type::kTooLong, "fieldManager", "", cat("may not be more than ", kLongestManager, " bytes")});
+    errors.push_back(
+        {FieldError::Type::kTooLong, "fieldManager", "", cat("may not be more than ", kLongestManager, " bytes")});
   for (const char c : manager)
     if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f)
       return errors.push_back({FieldError::Type::kInvalid, "fieldManager", cat("\"", manager, "\""),
@@ -57,8 +58,7 @@ void check_manager(std::string_view manager, bool apply, std::vector<FieldError>
 VersionMatch match_of(std::string_view text, std::vector<FieldError>& errors) {
   if (text == "Exact") return VersionMatch::kExact;
   if (text == "NotOlderThan") return VersionMatch::kNotOlderThan;
-  if (!text.empty())
-    errors.push_back(unsupported("resourceVersionMatch", text, "\"Exact\", \"NotOlderThan\", \"\""));
+  if (!text.empty()) errors.push_back(unsupported("resourceVersionMatch", text, "\"Exact\", \"NotOlderThan\", \"\""));
   return VersionMatch::kUnset;
 }
 
@@ -66,13 +66,13 @@ void check_watch(const ListOptions& options, std::vector<FieldError>& errors) {
   const bool matches = options.match != VersionMatch::kUnset;
   if (!options.send_initial_events) {
     if (matches)
-      errors.push_back(forbidden_field("resourceVersionMatch",
-                                       "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"));
+      errors.push_back(forbidden_field(
+          "resourceVersionMatch", "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"));
     return;
   }
   if (!matches)
-    errors.push_back(
-        forbidden_field("resourceVersionMatch", "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"));
+    errors.push_back(forbidden_field("resourceVersionMatch",
+                                     "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"));
   else if (options.match != VersionMatch::kNotOlderThan)
     errors.push_back(unsupported("resourceVersionMatch", "Exact", "\"NotOlderThan\""));
   if (!options.continue_token.empty())

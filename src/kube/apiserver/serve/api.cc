@@ -31,10 +31,24 @@ bool reads(const RequestInfo& info) {
   return info.verb == "get" || info.verb == "list" || info.verb == "watch" || info.verb == "head";
 }
 
-constexpr std::string_view kPaths[] = {
-    "/.well-known/openid-configuration", "/api", "/api/v1", "/apis", "/healthz", "/healthz/etcd", "/healthz/ping",
-    "/livez", "/livez/etcd", "/livez/ping", "/metrics", "/openapi/v2", "/openapi/v3", "/openid/v1/jwks", "/readyz",
-    "/readyz/etcd", "/readyz/ping", "/version"};
+constexpr std::string_view kPaths[] = {"/.well-known/openid-configuration",
+                                       "/api",
+                                       "/api/v1",
+                                       "/apis",
+                                       "/healthz",
+                                       "/healthz/etcd",
+                                       "/healthz/ping",
+                                       "/livez",
+                                       "/livez/etcd",
+                                       "/livez/ping",
+                                       "/metrics",
+                                       "/openapi/v2",
+                                       "/openapi/v3",
+                                       "/openid/v1/jwks",
+                                       "/readyz",
+                                       "/readyz/etcd",
+                                       "/readyz/ping",
+                                       "/version"};
 
 std::string root_paths() {
   std::string out = R"({"paths":[)";
@@ -114,8 +128,12 @@ Served Api::serve(Call& call) const {
   const bool reading = reads(call.info);
   const bool counted = !call.identity.user.in(kMastersGroup) && !watches && !Health::has(call.info.path);
   Metrics& metrics = service_.metrics;
-  const Running running(watches ? metrics.watching : reading ? metrics.reading : metrics.writing,
-                        !counted ? kUnlimited : reading ? limits_.reading : limits_.writing);
+  const Running running(watches   ? metrics.watching
+                        : reading ? metrics.reading
+                                  : metrics.writing,
+                        !counted  ? kUnlimited
+                        : reading ? limits_.reading
+                                  : limits_.writing);
   if (!running.fits()) {
     metrics.dropped.fetch_add(1);
     call.response.headers.set("Retry-After", "1");

@@ -33,15 +33,16 @@ Answer<> check_kind(const BodyKind& wanted, std::string_view api_version, std::s
     return refuse(bad_request(cat("the API version in the data (", api_version,
                                   ") does not match the expected API version (", wanted.api_version(), ")")));
   if (!kind.empty() && kind != wanted.kind)
-    return refuse(bad_request(cat(kind, " in version \"", wanted.version, "\" cannot be handled as a ", wanted.kind,
-                                  ": the kind in the data (", kind, ") does not match the expected kind (", wanted.kind,
-                                  ")")));
+    return refuse(
+        bad_request(cat(kind, " in version \"", wanted.version, "\" cannot be handled as a ", wanted.kind,
+                        ": the kind in the data (", kind, ") does not match the expected kind (", wanted.kind, ")")));
   return {};
 }
 
 Answer<Value> parse_protobuf(Call& call, std::string_view text, const BodyKind& kind) {
   if (!is_protobuf(text))
-    return refuse(bad_request("provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]"));
+    return refuse(
+        bad_request("provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]"));
   const auto envelope = open_envelope(text);
   if (!envelope) return refuse(bad_request(envelope.error().message()));
   TRY(check_kind(kind, envelope->api_version, envelope->kind));
@@ -82,10 +83,10 @@ Answer<BodyDocument> parse_body(Call& call, Encoding encoding, std::string_view 
   }
   out.root = TRY(parse_text(call, encoding, text, out.duplicates));
   if (!out.root.is_object())
-    return refuse(bad_request(cat("couldn't get version/kind; json parse error: json: cannot unmarshal ",
-                                  out.root.is_array() ? "array" : "value",
-                                  " into Go value of type struct { APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; "
-                                  "Kind string \"json:\\\"kind,omitempty\\\"\" }")));
+    return refuse(bad_request(cat(
+        "couldn't get version/kind; json parse error: json: cannot unmarshal ", out.root.is_array() ? "array" : "value",
+        " into Go value of type struct { APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; "
+        "Kind string \"json:\\\"kind,omitempty\\\"\" }")));
   TRY(check_kind(kind, out.root.string("apiVersion"), out.root.string("kind")));
   out.root.set(call.arena, "apiVersion", Value::text(call.arena, kind.api_version()));
   out.root.set(call.arena, "kind", Value::text(call.arena, kind.kind));
@@ -96,8 +97,8 @@ net::Task<Answer<Value>> read_object(Call& call, Context& context, const BodyKin
   const Encoding encoding = CO_TRY(body_encoding(call.request.headers().get("Content-Type"), kind.custom == nullptr));
   const std::string text = CO_TRY(co_await read_body(call));
   if (text.empty()) {
-    co_return refuse(bad_request(cat(kind.kind, " in version \"", kind.version, "\" cannot be handled as a ", kind.kind,
-                                     ": EOF")));
+    co_return refuse(
+        bad_request(cat(kind.kind, " in version \"", kind.version, "\" cannot be handled as a ", kind.kind, ": EOF")));
   }
   BodyDocument document = CO_TRY(parse_body(call, encoding, text, kind));
   co_return decode_object(context, kind, document.root, validation, document.duplicates);

@@ -131,9 +131,8 @@ Documents::Made Documents::discovery(const Call& call, std::string& type) {
 Documents::Made Documents::openapi_v3_document(const CatalogPtr& catalog, const std::string& path) {
   for (const auto& [group, version] : group_versions(*catalog))
     if (openapi_v3_path(group, version) == path)
-      return document(catalog, cat(kOpenApi, path), [catalog, g = group, v = version] {
-        return openapi_v3(views_of(*catalog, g, v));
-      });
+      return document(catalog, cat(kOpenApi, path),
+                      [catalog, g = group, v = version] { return openapi_v3(views_of(*catalog, g, v)); });
   return nullptr;
 }
 

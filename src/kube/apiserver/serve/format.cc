@@ -78,8 +78,7 @@ std::string accepted(const Offer& offer) {
 
 bool wants_pretty(const net::Request& request) {
   const net::Query query(request.query());
-  if (const auto pretty = query.find("pretty"))
-    return !net::equals_ignoring_case(*pretty, "false") && *pretty != "0";
+  if (const auto pretty = query.find("pretty")) return !net::equals_ignoring_case(*pretty, "false") && *pretty != "0";
   const std::string_view agent = request.headers().get("User-Agent");
   return agent.starts_with("curl") || agent.starts_with("Wget") || agent.starts_with("Mozilla/5.0");
 }
@@ -94,7 +93,8 @@ Answer<Format> negotiate_format(const net::Request& request, const Offer& offer)
     return out;
   };
   std::string accept;
-  for (const std::string_view one : request.headers().all("Accept")) accept.append(accept.empty() ? "" : ",").append(one);
+  for (const std::string_view one : request.headers().all("Accept"))
+    accept.append(accept.empty() ? "" : ",").append(one);
   if (net::trimmed(accept).empty()) return settled();
   for (const Clause& clause : clauses_of(accept)) {
     const auto encoding = encoding_of(clause.media);
@@ -130,9 +130,9 @@ Answer<Encoding> body_encoding(std::string_view type, bool protobuf) {
     if (media->subtype == "yaml") return Encoding::kYaml;
     if (protobuf && media->subtype == "vnd.kubernetes.protobuf") return Encoding::kProtobuf;
   }
-  return refuse(unsupported_media_type(
-      cat("the body of the request was in an unknown format - accepted media types include: ",
-          accepted({.protobuf = protobuf}))));
+  return refuse(
+      unsupported_media_type(cat("the body of the request was in an unknown format - accepted media types include: ",
+                                 accepted({.protobuf = protobuf}))));
 }
 
 }  // namespace proa::kube::api

@@ -28,15 +28,20 @@ void single(std::string& out, std::string_view name, std::string_view type, std:
 std::string labels_of(const Call& call) {
   const RequestInfo& info = call.info;
   const bool known = call.resource != nullptr;
-  const std::string_view scope = !known ? "" : !info.name.empty() ? "resource" : info.ns.empty() ? "cluster" : "namespace";
+  const std::string_view scope = !known               ? ""
+                                 : !info.name.empty() ? "resource"
+                                 : info.ns.empty()    ? "cluster"
+                                                      : "namespace";
   std::string verb = known ? info.verb : std::string(call.request.method());
-  std::ranges::transform(verb, verb.begin(), [](char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 32) : c; });
-  static constexpr std::string_view kVerbs[] = {"GET",   "LIST",  "WATCH",  "CREATE",           "UPDATE", "PUT",
-                                                "PATCH", "POST",  "DELETE", "DELETECOLLECTION", "HEAD"};
+  std::ranges::transform(verb, verb.begin(),
+                         [](char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 32) : c; });
+  static constexpr std::string_view kVerbs[] = {"GET",   "LIST", "WATCH",  "CREATE",           "UPDATE", "PUT",
+                                                "PATCH", "POST", "DELETE", "DELETECOLLECTION", "HEAD"};
   if (std::ranges::find(kVerbs, verb) == std::end(kVerbs)) verb = "OTHER";
-  return cat("group=\"", known ? call.resource->group() : "", "\",resource=\"", known ? call.resource->view.plural() : "",
-             "\",scope=\"", scope, "\",subresource=\"", known && call.part ? call.part->name : "", "\",verb=\"", verb,
-             "\",version=\"", known ? call.resource->version() : "", "\"");
+  return cat("group=\"", known ? call.resource->group() : "", "\",resource=\"",
+             known ? call.resource->view.plural() : "", "\",scope=\"", scope, "\",subresource=\"",
+             known && call.part ? call.part->name : "", "\",verb=\"", verb, "\",version=\"",
+             known ? call.resource->version() : "", "\"");
 }
 
 double resident_bytes() {
@@ -88,7 +93,9 @@ std::string Metrics::text() const {
   }
   rusage usage{};
   ::getrusage(RUSAGE_SELF, &usage);
-  const auto seconds = [](const timeval& time) { return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6; };
+  const auto seconds = [](const timeval& time) {
+    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
+  };
   single(out, "process_cpu_seconds_total", "counter", "CPU time of the process.",
          seconds(usage.ru_utime) + seconds(usage.ru_stime));
   single(out, "process_resident_memory_bytes", "gauge", "Memory of the process.", resident_bytes());

@@ -89,8 +89,8 @@ Answer<Value> parse_patch(Call& call, Context& context, PatchKind kind, std::str
   Value out;
   std::vector<std::string> duplicates;
   if (kind == PatchKind::kApply) {
-    BodyDocument document = TRY(parse_body(call, text.starts_with('{') ? Encoding::kJson : Encoding::kYaml, text,
-                                           kind_of(call)));
+    BodyDocument document =
+        TRY(parse_body(call, text.starts_with('{') ? Encoding::kJson : Encoding::kYaml, text, kind_of(call)));
     out = document.root;
     duplicates = std::move(document.duplicates);
   } else {
@@ -116,8 +116,7 @@ Served serve_resource(Call& call) {
     co_return refuse(connect_refused(call.service.objects.reader(), context, call.request.query()));
   }
   const uint16_t bits = call.part ? call.part->verbs : call.resource->view.verbs();
-  if (call.info.name.empty() && verb == "patch")
-    co_return refuse(method_not_supported(call.resource->qualified, verb));
+  if (call.info.name.empty() && verb == "patch") co_return refuse(method_not_supported(call.resource->qualified, verb));
   if ((bits & verb_bit(verb)) == 0) co_return refuse(method_not_supported(call.resource->qualified, verb));
   if (verb == "get") co_return co_await serve_get(call);
   if (verb == "list") co_return co_await serve_list(call);
@@ -227,8 +226,15 @@ Served serve_delete_collection(Call& call) {
   size_t turn = 0;
   for (const store::RecordPtr& record : shown) {
     Arena arena;
-    Context one{.catalog = context.catalog, .resource = context.resource, .subresource = {}, .ns = {}, .name = {},
-                .user = context.user, .arena = arena, .warnings = {}, .annotations = {}};
+    Context one{.catalog = context.catalog,
+                .resource = context.resource,
+                .subresource = {},
+                .ns = {},
+                .name = {},
+                .user = context.user,
+                .arena = arena,
+                .warnings = {},
+                .annotations = {}};
     std::string_view rest = record->key().substr(call.resource->prefix.size());
     if (call.resource->namespaced()) {
       const size_t slash = rest.find('/');

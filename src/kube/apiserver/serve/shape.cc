@@ -164,9 +164,8 @@ Answer<> ListWriter::append_rows(std::span<const store::RecordPtr> records) {
   std::vector<Value> objects;
   for (const store::RecordPtr& record : records)
     objects.push_back(TRY(read_record(arena, *call_.catalog, *call_.resource, *record)));
-  const Value table =
-      make_table(arena, call_.resource->view, objects, Value(),
-                 {.include = include_, .no_headers = true, .now = call_.service.objects.parts().now()});
+  const Value table = make_table(arena, call_.resource->view, objects, Value(),
+                                 {.include = include_, .no_headers = true, .now = call_.service.objects.parts().now()});
   const Value rows = table.get("rows");
   for (Value& row : rows.items()) {
     if (!std::exchange(first_, false)) out += ',';
@@ -223,8 +222,8 @@ Served ListWriter::finish_whole() {
 }
 
 Served serve_list(Call& call) {
-  call.format = CO_TRY(negotiate_format(
-      call.request, {.protobuf = !call.resource->custom, .shapes = true, .lists = true}));
+  call.format =
+      CO_TRY(negotiate_format(call.request, {.protobuf = !call.resource->custom, .shapes = true, .lists = true}));
   const ListOptions options = CO_TRY(parse_list_options(call.request.query()));
   const Context context = call.context();
   const std::unique_ptr<List> list = CO_TRY(co_await List::begin(call.service.objects, context, options));

@@ -23,7 +23,8 @@ Value shaped(Call& call, Arena& arena, const Value& object, IncludeObject includ
 // Writes a list, portion by portion, from records: their bytes as they are wherever that is what is wanted.
 class ListWriter {
  public:
-  ListWriter(Call& call, const ListHead& head) : call_(call), head_(head), body_(call, 200, content_type(call.format.encoding)) {}
+  ListWriter(Call& call, const ListHead& head)
+      : call_(call), head_(head), body_(call, 200, content_type(call.format.encoding)) {}
   Served begin();
   Served add(std::span<const store::RecordPtr> records);
   Served finish();

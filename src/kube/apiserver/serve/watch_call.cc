@@ -139,8 +139,8 @@ Served send_events(Call& call, std::string& out) {
 }  // namespace
 
 Served serve_watch(Call& call) {
-  call.format = CO_TRY(negotiate_format(
-      call.request, {.protobuf = !call.resource->custom, .shapes = true, .stream = true}));
+  call.format =
+      CO_TRY(negotiate_format(call.request, {.protobuf = !call.resource->custom, .shapes = true, .stream = true}));
   ListOptions options = CO_TRY(parse_list_options(call.request.query()));
   const IncludeObject include = CO_TRY(include_object(call));
   const Context context = call.context();

@@ -142,8 +142,7 @@ Served send_object(Call& call, int status, const Value& object, TypeView type) {
 }
 
 Served send_error(Call& call, const ApiError& error) {
-  if (error.retry_after_seconds > 0)
-    call.response.headers.set("Retry-After", cat(error.retry_after_seconds));
+  if (error.retry_after_seconds > 0) call.response.headers.set("Retry-After", cat(error.retry_after_seconds));
   co_return co_await send_object(call, error.code, error.status(call.arena), meta_type("Status"));
 }
 

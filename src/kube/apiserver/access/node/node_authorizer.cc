@@ -90,7 +90,8 @@ class Judge {
   Verdict lease() const {
     if (!is_one_of(in_.verb, {"get", "create", "update", "patch", "delete"}))
       return no("can only get, create, update, patch, or delete a node lease");
-    if (in_.ns != kLeaseNamespace) return no(cat("can only access leases in the \"", kLeaseNamespace, "\" system namespace"));
+    if (in_.ns != kLeaseNamespace)
+      return no(cat("can only access leases in the \"", kLeaseNamespace, "\" system namespace"));
     if (in_.verb != "create" && in_.name != node_)
       return no("can only access node lease with the same name as the requesting node");
     return allowed();

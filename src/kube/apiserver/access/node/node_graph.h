@@ -1,5 +1,5 @@
-// Which node has to do with which object, through the pods on it. Followed from the first question on: a cluster without
-// nodes pays nothing.
+// Which node has to do with which object, through the pods on it. Followed from the first question on: a cluster
+// without nodes pays nothing.
 #pragma once
 
 #include <mutex>

@@ -57,7 +57,8 @@ bool RbacAuthorizer::rules_for(const User& user, std::string_view ns, UserRules&
   const PolicyPtr policy = cache_.policy();
   for (Rule& rule : rules_of(*policy, user, ns)) {
     if (!rule.resources.empty())
-      out.resource_rules.push_back({rule.verbs, std::move(rule.groups), std::move(rule.resources), std::move(rule.names)});
+      out.resource_rules.push_back(
+          {rule.verbs, std::move(rule.groups), std::move(rule.resources), std::move(rule.names)});
     if (!rule.urls.empty()) out.url_rules.push_back({std::move(rule.verbs), std::move(rule.urls)});
   }
   return true;

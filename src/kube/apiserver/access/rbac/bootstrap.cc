@@ -116,7 +116,8 @@ Value aggregation(Arena& arena, const Texts& labels) {
   Value selectors = Value::array(arena, labels.size());
   for (const std::string& label : labels) {
     Value match = Value::object(arena, 1);
-    match.add(arena, "matchLabels", Value::object(arena, 1)).add(arena, Value::text(arena, label).as_string(), Value::view("true"));
+    match.add(arena, "matchLabels", Value::object(arena, 1))
+        .add(arena, Value::text(arena, label).as_string(), Value::view("true"));
     selectors.push(arena, match);
   }
   Value out = Value::object(arena, 1);
@@ -241,9 +242,8 @@ const std::vector<Rule>& bootstrap_rules(std::string_view cluster_role) {
 }
 
 bool refers_elsewhere(const Value& there, const BootstrapObject& wanted) {
-  return wanted.is_binding() &&
-         (there.string({"roleRef", "name"}) != wanted.role ||
-          there.string({"roleRef", "kind"}) != (wanted.ns.empty() ? "ClusterRole" : "Role"));
+  return wanted.is_binding() && (there.string({"roleRef", "name"}) != wanted.role ||
+                                 there.string({"roleRef", "kind"}) != (wanted.ns.empty() ? "ClusterRole" : "Role"));
 }
 
 Value reconciled(Arena& arena, const Value& there, const BootstrapObject& wanted) {

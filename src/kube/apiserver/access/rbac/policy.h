@@ -40,7 +40,7 @@ using BindingPtr = std::shared_ptr<const Binding>;
 
 // What a binding gives one subject.
 struct Grant {
-  RolePtr role;        // null: the role is not there
+  RolePtr role;  // null: the role is not there
   BindingPtr binding;
   std::string reason;  // "RBAC: allowed by …"
 };

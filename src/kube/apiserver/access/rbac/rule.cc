@@ -13,7 +13,7 @@ namespace {
 
 using Texts = std::vector<std::string>;
 
-constexpr std::array<std::string_view, 8> kUsual = {"get",    "list",   "watch", "create",
+constexpr std::array<std::string_view, 8> kUsual = {"get",    "list",  "watch",  "create",
                                                     "update", "patch", "delete", "deletecollection"};
 
 bool has(const Texts& list, std::string_view text) { return std::ranges::find(list, text) != list.end(); }

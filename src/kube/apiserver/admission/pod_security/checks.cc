@@ -1,5 +1,5 @@
-// The checks of the Pod Security Standards. A check may have several forms, each from one version on; a restricted check
-// may stand in for a baseline one.
+// The checks of the Pod Security Standards. A check may have several forms, each from one version on; a restricted
+// check may stand in for a baseline one.
 #include <algorithm>
 #include <functional>
 #include <set>
@@ -87,9 +87,9 @@ void app_armor(const Pod& pod) {
 }
 
 void capabilities_baseline(const Pod& pod) {
-  static constexpr std::string_view kAllowed[] = {"AUDIT_WRITE", "CHOWN",      "DAC_OVERRIDE",     "FOWNER",  "FSETID",
-                                                  "KILL",        "MKNOD",      "NET_BIND_SERVICE", "SETFCAP", "SETGID",
-                                                  "SETPCAP",     "SETUID",     "SYS_CHROOT"};
+  static constexpr std::string_view kAllowed[] = {"AUDIT_WRITE", "CHOWN",  "DAC_OVERRIDE",     "FOWNER",  "FSETID",
+                                                  "KILL",        "MKNOD",  "NET_BIND_SERVICE", "SETFCAP", "SETGID",
+                                                  "SETPCAP",     "SETUID", "SYS_CHROOT"};
   TextSet added;
   const Texts names = those(pod, [&](const Value& container) {
     bool bad = false;
@@ -132,9 +132,9 @@ void host_ports(const Pod& pod) {
     return bad;
   });
   if (names.empty()) return;
-  pod.violates("hostPort", cat(containers(names), " ", plural(names.size(), "uses", "use"), " ",
-                               plural(ports.size(), "hostPort", "hostPorts"), " ",
-                               join(Texts(ports.begin(), ports.end()), ", ")));
+  pod.violates("hostPort",
+               cat(containers(names), " ", plural(names.size(), "uses", "use"), " ",
+                   plural(ports.size(), "hostPort", "hostPorts"), " ", join(Texts(ports.begin(), ports.end()), ", ")));
 }
 
 void probe_hosts(const Pod& pod) {
@@ -157,8 +157,8 @@ void probe_hosts(const Pod& pod) {
 }
 
 void privileged(const Pod& pod) {
-  const Texts names = those(
-      pod, [](const Value& container) { return container.get({"securityContext", "privileged"}).as_bool(); });
+  const Texts names =
+      those(pod, [](const Value& container) { return container.get({"securityContext", "privileged"}).as_bool(); });
   if (!names.empty())
     pod.violates("privileged", cat(containers(names), " must not set securityContext.privileged=true"));
 }
@@ -317,7 +317,8 @@ void capabilities_restricted(const Pod& pod) {
     if (bad) adding.emplace_back(container.string("name"));
   });
   Texts parts;
-  if (!keeping.empty()) parts.push_back(cat(containers(keeping), R"( must set securityContext.capabilities.drop=["ALL"])"));
+  if (!keeping.empty())
+    parts.push_back(cat(containers(keeping), R"( must set securityContext.capabilities.drop=["ALL"])"));
   if (!adding.empty())
     parts.push_back(
         cat(containers(adding), " must not include ", quote_all(added), " in securityContext.capabilities.add"));
@@ -325,8 +326,9 @@ void capabilities_restricted(const Pod& pod) {
 }
 
 void restricted_volumes(const Pod& pod) {
-  static constexpr std::string_view kAllowed[] = {"configMap", "csi",   "downwardAPI",           "emptyDir", "ephemeral",
-                                                  "image",     "persistentVolumeClaim", "projected", "secret"};
+  static constexpr std::string_view kAllowed[] = {"configMap", "csi",   "downwardAPI",           "emptyDir",
+                                                  "ephemeral", "image", "persistentVolumeClaim", "projected",
+                                                  "secret"};
   Texts names;
   TextSet types;
   for (const Value& volume : pod.spec.get("volumes").items()) {
@@ -338,10 +340,10 @@ void restricted_volumes(const Pod& pod) {
     types.emplace(source);
   }
   if (!names.empty())
-    pod.violates("restricted volume types",
-                 cat(plural(names.size(), "volume", "volumes"), " ", quote_all(names), " ",
-                     plural(names.size(), "uses", "use"), " ",
-                     plural(types.size(), "restricted volume type", "restricted volume types"), " ", quote_all(types)));
+    pod.violates(
+        "restricted volume types",
+        cat(plural(names.size(), "volume", "volumes"), " ", quote_all(names), " ", plural(names.size(), "uses", "use"),
+            " ", plural(types.size(), "restricted volume type", "restricted volume types"), " ", quote_all(types)));
 }
 
 void run_as_non_root(const Pod& pod) {

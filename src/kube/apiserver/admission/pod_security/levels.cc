@@ -54,7 +54,8 @@ Policy policy_of(const Value& labels, const Policy& defaults, std::vector<LabelF
       }
     }
     const std::string label = cat("pod-security.kubernetes.io/", mode, "-version");
-    if (const Value* version = labels.find(label); version != nullptr && !parse_version(version->as_string(), part.minor))
+    if (const Value* version = labels.find(label);
+        version != nullptr && !parse_version(version->as_string(), part.minor))
       faults.push_back({label, std::string(version->as_string()), "must be \"latest\" or \"v1.x\""});
     return good;
   };

@@ -133,8 +133,8 @@ class PodSecurity final : public AdmissionPlugin {
   static std::vector<FieldError> field_errors(const std::vector<LabelFault>& faults) {
     std::vector<FieldError> out;
     for (const LabelFault& fault : faults)
-      out.push_back({FieldError::Type::kInvalid, cat("metadata.labels[", fault.label, "]"), quoted(fault.value),
-                     fault.detail});
+      out.push_back(
+          {FieldError::Type::kInvalid, cat("metadata.labels[", fault.label, "]"), quoted(fault.value), fault.detail});
     return out;
   }
 
