@@ -52,7 +52,7 @@ Texts texts_of(const Value& list) {
 
 std::string printed(const Texts& list) {
   std::string out = "[";
-  for (const std::string& each : list) out += cat(out.size() > 1 ? ", " : "", quoted(each));
+  for (const std::string& each : list) out += cat(out.size() > 1 ? " " : "", quoted(each));
   return out + "]";
 }
 
