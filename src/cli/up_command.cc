@@ -11,8 +11,8 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "cli/print.h"
-#include "kube/apiserver/server.h"
 #include "kube/apiserver/serve/version.h"
+#include "kube/apiserver/server.h"
 
 namespace proa::cli {
 namespace {
@@ -79,9 +79,8 @@ Result<> announce(const Invocation& in, const api::Server& server, const std::st
   for (const std::string& place : server.places()) text += cat("  API         ", place, "\n");
   text += cat("  data        ", folder, "\n");
   if (!kubeconfig.empty()) text += cat("  kubeconfig  ", kubeconfig, " (context proa)\n");
-  text += cat("\nTry it:  ", kubeconfig.empty() || in.text("write-kubeconfig").empty()
-                                  ? ""
-                                  : cat("KUBECONFIG=", kubeconfig, " "),
+  text += cat("\nTry it:  ",
+              kubeconfig.empty() || in.text("write-kubeconfig").empty() ? "" : cat("KUBECONFIG=", kubeconfig, " "),
               "kubectl get namespaces\nCtrl-C stops it; everything is kept in the data folder.\n");
   std::fputs(text.c_str(), stdout);
   std::fflush(stdout);
@@ -99,8 +98,7 @@ Result<int> program_up(const Invocation& in) {
   ::pthread_sigmask(SIG_BLOCK, &ends, nullptr);  // before there are other threads
   const auto server = TRY(api::Server::start(settings_of(in)));
   const std::string kubeconfig = TRY(tell_kubeconfig(in, server->admin_entry()));
-  const auto took =
-      std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - began);
+  const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - began);
   TRY(announce(in, *server, kubeconfig, took));
   for (;;) {
     const timespec wait{.tv_sec = kTickSeconds, .tv_nsec = 0};

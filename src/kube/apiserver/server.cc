@@ -50,7 +50,8 @@ Result<std::unique_ptr<store::Store>> open_store(net::Loops& loops, const Datast
 Result<> make_folder(const std::string& path) {
   for (size_t at = 1; at != std::string::npos;) {
     at = path.find('/', at + 1);
-    if (::mkdir(path.substr(0, at).c_str(), 0700) != 0 && errno != EEXIST) return fail_errno(errno, "make folder ", path);
+    if (::mkdir(path.substr(0, at).c_str(), 0700) != 0 && errno != EEXIST)
+      return fail_errno(errno, "make folder ", path);
   }
   return {};
 }
@@ -65,11 +66,11 @@ std::string own_address(const std::vector<std::string>& names) {
 }
 
 void add_subresources(Subresources& out) {
-  out.add("*/scale", {.show = scale_of,
-                      .take = [](Context& context, const Value& object, const Value& sent) {
-                        return with_scale(context.arena, *context.resource, sent, object);
-                      },
-                      .create = nullptr});
+  out.add("*/scale",
+          {.show = scale_of,
+           .take = [](Context& context, const Value& object,
+                      const Value& sent) { return with_scale(context.arena, *context.resource, sent, object); },
+           .create = nullptr});
   const auto bind = [](Objects& objects, Context& context, Value body, WriteOptions options) {
     return bind_pod(objects, context, body, options);
   };
@@ -128,12 +129,11 @@ Result<> Server::State::open_keys() {
   address = own_address(names);
   const std::string service_address = TRY(first_address(settings.service_cidr));
   names.insert(names.end(), settings.names.begin(), settings.names.end());
-  pki = std::make_unique<pki::ClusterPki>(
-      TRY(pki::ClusterPki::open({.folder = cat(settings.data_dir, "/pki"),
-                                 .names = std::move(names),
-                                 .cluster_domain = settings.cluster_domain,
-                                 .service_address = service_address},
-                                wall_seconds())));
+  pki = std::make_unique<pki::ClusterPki>(TRY(pki::ClusterPki::open({.folder = cat(settings.data_dir, "/pki"),
+                                                                     .names = std::move(names),
+                                                                     .cluster_domain = settings.cluster_domain,
+                                                                     .service_address = service_address},
+                                                                    wall_seconds())));
   tls = TRY(net::TlsServer::create({.certificate_file = pki->path("apiserver.crt"),
                                     .key_file = pki->path("apiserver.key"),
                                     .client_ca_file = pki->path("ca.crt"),
@@ -197,7 +197,8 @@ Result<> Server::State::listen() {
     const net::Endpoint endpoint = TRY_CTX(net::Endpoint::parse(text), "listen");
     const net::Endpoint where = TRY_CTX(server->listen(endpoint, tls), "listen at ", text);
     if (port == 0) port = where.port;
-    const bool any = endpoint.host.empty() || endpoint.host == "*" || endpoint.host == "0.0.0.0" || endpoint.host == "::";
+    const bool any =
+        endpoint.host.empty() || endpoint.host == "*" || endpoint.host == "0.0.0.0" || endpoint.host == "::";
     places.push_back(cat("https://", any ? "127.0.0.1" : where.host, ":", where.port));
     if (!any && places.size() == 1 && !endpoint.host.starts_with("127.")) address = where.host;
   }

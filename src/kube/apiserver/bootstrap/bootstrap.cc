@@ -41,8 +41,8 @@ std::string api_service(const std::string& address, int port) {
 
 std::string api_endpoints(const BootstrapSettings& settings) {
   return cat(R"({"apiVersion":"v1","kind":"Endpoints","metadata":{"name":"kubernetes","namespace":"default","labels":)",
-             R"({"endpointslice.kubernetes.io/skip-mirror":"true"}},"subsets":[{"addresses":[{"ip":")", settings.address,
-             R"("}],"ports":[{"name":"https","port":)", settings.port, R"(,"protocol":"TCP"}]}]})");
+             R"({"endpointslice.kubernetes.io/skip-mirror":"true"}},"subsets":[{"addresses":[{"ip":")",
+             settings.address, R"("}],"ports":[{"name":"https","port":)", settings.port, R"(,"protocol":"TCP"}]}]})");
 }
 
 std::string api_slice(const BootstrapSettings& settings) {

@@ -36,7 +36,8 @@ Answer<Value> convert(Arena& arena, const Resource& from, const Resource& to, co
   if (&from == &to) return object;
   const Value converted = convert_builtin(arena, from.view, to.view, object);
   if (converted.is_null())
-    return refuse(internal_error(cat(from.api_version(), " ", from.kind(), " cannot be converted to ", to.api_version())));
+    return refuse(
+        internal_error(cat(from.api_version(), " ", from.kind(), " cannot be converted to ", to.api_version())));
   return converted;
 }
 
