@@ -26,6 +26,8 @@ void check_custom_schema(const Spot& schema);
 
 void check_pod_spec(const Spot& spec, bool in_template = true);
 void check_pod_update(const Spot& pod, const Value& old_pod);
+// By "ephemeralcontainers", "resize" or "binding", which change what an update may not.
+void check_pod_subresource(const Spot& pod, const Value& old_pod, std::string_view subresource);
 // `selector` has to match the labels of `template`.
 void check_pod_template(const Spot& pod_template, const Value& selector, bool label_selector = true);
 void check_claim_spec(const Spot& spec);

@@ -81,7 +81,11 @@ std::vector<FieldError> validate_update(const ResourceView& resource, const Valu
   if (subresource == "status") return checks.take();
   validate_structure(resource.type(), structure.root(object));
   check_fixed(resource.type(), checks.root(object), old_object);
-  if (const KindRules* rules = rules_of(resource)) rules->check(checks.root(object), old_object);
+  const bool pod = resource.kind() == "Pod" && resource.group_version().group().empty();
+  if (pod && !subresource.empty())
+    check_pod_subresource(checks.root(object), old_object, subresource);
+  else if (const KindRules* rules = rules_of(resource))
+    rules->check(checks.root(object), old_object);
   return united(structure, checks);
 }
 

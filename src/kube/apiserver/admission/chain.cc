@@ -1,4 +1,5 @@
 // The chain, in upstream's order (kubeapiserver/options/plugins.go).
+#include "kube/apiserver/access/rbac/escalation.h"
 #include "kube/apiserver/admission/plugins.h"
 
 namespace proa::kube::api {
@@ -38,6 +39,7 @@ AdmissionChain standard_admission(const Reader& reader, const Authorizer& author
   chain.add(certificate_subject_restriction());
   chain.add(default_ingress_class(reader));
   chain.add(resource_quota(reader));
+  chain.add(rbac_escalation(reader, authorizer));
   return chain;
 }
 

@@ -83,7 +83,7 @@ void count_generation(Admission& w) {
   }
   const int64_t before = w.old_object.get({"metadata", "generation"}).as_int();
   if (metadata.get("generation").as_int() > before) return;  // by the strategy
-  if (w.subresource != "status" && differs_in_content(w.object, w.old_object))
+  if (w.subresource != "status" && w.subresource != "binding" && differs_in_content(w.object, w.old_object))
     metadata.set(w.arena, "generation", Value::integer(before + 1));
 }
 

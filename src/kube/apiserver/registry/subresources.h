@@ -24,7 +24,7 @@ net::Task<Answer<Written>> bind_pod(Objects& objects, Context& context, Value bi
 net::Task<Answer<Written>> evict_pod(Objects& objects, Context& context, Value eviction, const WriteOptions& options);
 
 // --- log, exec, attach, portforward and proxy of pods, proxy of nodes and services: what is said when there is no node
-// to ask. `query` is the request's.
+// to ask. `query` is the request's. An error with code 0: the answer is empty text (the log of a pod that never ran).
 ApiError connect_refused(const Reader& reader, const Context& context, std::string_view query);
 
 }  // namespace proa::kube::api

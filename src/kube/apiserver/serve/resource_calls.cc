@@ -113,7 +113,9 @@ Served serve_resource(Call& call) {
   const std::string& verb = call.info.verb;
   if (call.part && connects(call.part->name)) {
     const Context context = call.context();
-    co_return refuse(connect_refused(call.service.objects.reader(), context, call.request.query()));
+    ApiError refused = connect_refused(call.service.objects.reader(), context, call.request.query());
+    if (refused.code == 0) co_return co_await send_text(call, 200, "");
+    co_return refuse(std::move(refused));
   }
   const uint16_t bits = call.part ? call.part->verbs : call.resource->view.verbs();
   if (call.info.name.empty() && verb == "patch") co_return refuse(method_not_supported(call.resource->qualified, verb));

@@ -4,7 +4,7 @@
 #include "kube/apiserver/admission/common.h"
 #include "kube/apiserver/admission/pod_resources.h"
 #include "kube/apiserver/registry/strategies/strategies.h"
-#include "kube/codec/time.h"
+#include "kube/validation/validate.h"
 
 namespace proa::kube::api {
 
@@ -112,6 +112,13 @@ void prepare_pod(Admission& w) {
     metadata.erase("ownerReferences");
   if (const Value* known = w.old_object.find({"status", "qosClass"}))
     w.object.child(w.arena, "status").set(w.arena, "qosClass", *known);
+}
+
+Answer<> check_pod_change(Admission& w, const Reader&) {
+  if (w.subresource != "resize" || qos_class(w.object.get("spec")) == qos_class(w.old_object.get("spec"))) return {};
+  return refuse(invalid("", "Pod", w.name,
+                        {{FieldError::Type::kInvalid, "spec", quoted(qos_class(w.object.get("spec"))),
+                          "Pod QOS Class may not change as a result of resizing"}}));
 }
 
 // What runs nowhere has nothing to end.

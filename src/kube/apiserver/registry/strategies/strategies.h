@@ -8,6 +8,7 @@ namespace proa::kube::api {
 
 // pods.cc
 void prepare_pod(Admission& w);
+Answer<> check_pod_change(Admission& w, const Reader& reader);
 int64_t pod_grace_seconds(const Value& pod);
 
 // services.cc, which takes and gives back addresses and ports (allocation.h)
