@@ -189,6 +189,10 @@ class Apply(ClusterTest):
         server_side("two", without)
         self.assertEqual("1", self.field(".spec.replicas", "deploy", "web"), "nobody's field goes back to its default")
 
+    def test_a_list(self):
+        items = {"apiVersion": "v1", "kind": "List", "items": [document("ConfigMap", name) for name in "ab"]}
+        self.assertIn("configmap/b created", self.kubectl("apply", "-f", "-", stdin=json.dumps(items)))
+
     def test_prune(self):
         for name in ("a", "b"):
             self.apply(document("ConfigMap", name, labels={"set": "one"}))
@@ -235,8 +239,8 @@ class Change(ClusterTest):
         self.assertEqual("4", self.field(".spec.replicas", "deploy", "web"))
         self.kubectl("patch", "deploy", "web", "--subresource=status", "--type=merge", "-p", '{"status":{"replicas":4},"spec":{"replicas":9}}')
         self.assertEqual("4 4", self.field(".spec.replicas", "deploy", "web") + " " + self.field(".status.replicas", "deploy", "web"))
-        self.assertIn("testing path /spec/replicas value failed",
-                      self.refused("patch", "deploy", "web", "--type=json", "-p", '[{"op":"test","path":"/spec/replicas","value":1}]').replace("'", ""))
+        self.assertIn("the server rejected our request due to an error in our request",
+                      self.refused("patch", "deploy", "web", "--type=json", "-p", '[{"op":"test","path":"/spec/replicas","value":1}]'))
 
     def test_replace(self):
         object = self.get("configmap", "settings")
@@ -333,7 +337,7 @@ class Delete(ClusterTest):
 
     def test_namespace_takes_all_with_it(self):
         other = f"{self.ns}-more"
-        self.kubectl("create", "namespace", other, ns=None)
+        self.make_namespace(other)
         self.kubectl("create", "configmap", "a", ns=other)
         self.kubectl("run", "b", "--image=app:1", ns=other)
         self.kubectl("delete", "namespace", other, "--timeout=30s", ns=None)
@@ -385,8 +389,9 @@ class Discover(ClusterTest):
 
     def test_completion_offers_names(self):
         self.kubectl("create", "configmap", "only-one")
-        self.assertIn("only-one", self.kubectl("__complete", "get", "configmap", "only"))
-        self.assertIn("deployments", self.kubectl("__complete", "get", "deploym"))
+        self.assertIn("only-one", self.kubectl("__complete", "get", "configmap", "-n", self.ns, "only", ns=None))
+        self.assertIn("deployments", self.kubectl("__complete", "get", "deploym", ns=None))
+        self.assertIn("complete -o default", self.kubectl("completion", "bash", ns=None))
 
 
 if __name__ == "__main__":

@@ -95,8 +95,13 @@ class ClusterTest(SystemTest):
         super().setUp()
         ClusterTest.count += 1
         self.ns = f"test-{ClusterTest.count}"
-        self.kubectl("create", "namespace", self.ns, ns=None)
+        self.make_namespace(self.ns)
         self.addCleanup(self.run_kubectl, "delete", "namespace", self.ns, "--wait=false", ns=None)
+
+    def make_namespace(self, name):
+        """With the service account that its pods need, which comes a moment later."""
+        self.kubectl("create", "namespace", name, ns=None)
+        until(lambda: self.run_kubectl("get", "serviceaccount", "default", ns=name).returncode == 0, f"the service account of {name}")
 
     def ignored_leftover(self, item):
         return super().ignored_leftover(item) or re.match(r"(file|process) .*proa", item)
@@ -124,7 +129,7 @@ class ClusterTest(SystemTest):
 
     def apply(self, *documents, words=()):
         """Applies documents given as dicts."""
-        return self.kubectl("apply", *words, "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": list(documents)}))
+        return self.kubectl("apply", *words, "-f", "-", stdin="\n---\n".join(map(json.dumps, documents)))
 
     def get(self, *words, **kwargs):
         """An object or a list, as a dict."""
