@@ -6,9 +6,11 @@
 #include <ctime>
 
 #include "base/log.h"
-#include "kube/apiserver/access/authenticator.h"
+#include "kube/apiserver/access/access.h"
 #include "kube/apiserver/access/authorizer.h"
 #include "kube/apiserver/access/pki/cluster_pki.h"
+#include "kube/apiserver/access/rbac/escalation.h"
+#include "kube/apiserver/access/rbac/reconcile.h"
 #include "kube/apiserver/admission/admission.h"
 #include "kube/apiserver/bootstrap/bootstrap.h"
 #include "kube/apiserver/registry/objects.h"
@@ -18,6 +20,7 @@
 #include "kube/apiserver/serve/documents.h"
 #include "kube/apiserver/serve/health.h"
 #include "kube/apiserver/serve/metrics.h"
+#include "kube/client/client.h"
 #include "kube/store/embedded.h"
 #include "kube/store/etcd/store.h"
 #include "net/server.h"
@@ -97,7 +100,7 @@ struct Server::State {
   Catalog catalog;
   std::unique_ptr<Reader> reader;
   std::unique_ptr<Authorizer> authorizer;
-  std::unique_ptr<Authenticator> authenticator;
+  std::unique_ptr<Access> access;
   AdmissionChain admission;
   Subresources subresources;
   std::unique_ptr<Objects> objects;
@@ -112,6 +115,7 @@ struct Server::State {
   uint16_t port = 0;
   std::atomic<bool> ready = false, stopping = false;
 
+  Result<> open_reader();
   Result<> open_keys();
   Result<> open_objects();
   void open_service();
@@ -137,19 +141,34 @@ Result<> Server::State::open_keys() {
   tls = TRY(net::TlsServer::create({.certificate_file = pki->path("apiserver.crt"),
                                     .key_file = pki->path("apiserver.key"),
                                     .client_ca_file = pki->path("ca.crt"),
-                                    .client_auth = net::TlsServer::ClientAuth::kRequest,
+                                    .client_auth = net::TlsServer::ClientAuth::kJudge,
                                     .allow_tls12 = true}));
   return {};
 }
 
-Result<> Server::State::open_objects() {
+Result<> Server::State::open_reader() {
   loops = TRY(net::Loops::start());
   store = TRY(open_store(*loops, settings.datastore));
   reader = std::make_unique<Reader>(*store, catalog);
   authorizer = standard_authorizer(*reader);
-  authenticator = standard_authenticator({.anonymous = settings.anonymous, .tokens = {}});
+  return {};
+}
+
+Result<> Server::State::open_objects() {
+  access = TRY(Access::open(*reader, *authorizer, *pki,
+                            {.anonymous = settings.anonymous,
+                             .token_file = settings.token_file,
+                             .issuer = settings.issuer,
+                             .audiences = settings.audiences,
+                             .cluster_domain = settings.cluster_domain,
+                             .now = wall_seconds}));
   admission = standard_admission(*reader, *authorizer);
+<<<<<<< HEAD
+  admission.add(rbac_escalation(*reader, *authorizer));
   add_subresources(subresources);
+  access->add_to(subresources);
+=======
+>>>>>>> refs/heads/apiserver
   objects = std::make_unique<Objects>(Objects::Parts{.store = *store,
                                                      .catalog = catalog,
                                                      .reader = *reader,
@@ -160,6 +179,9 @@ Result<> Server::State::open_objects() {
 }
 
 void Server::State::open_service() {
+  // Known before there is a listener, unless any port will do.
+  if (const auto first = net::Endpoint::parse(settings.listen.empty() ? "" : settings.listen.front()))
+    port = first->port;
   metrics = std::make_unique<Metrics>(*store);
   documents = std::make_unique<Documents>(cat(address, ":", port));
   health.add("ping", [] { return Result<>(); });
@@ -181,10 +203,11 @@ void Server::State::open_service() {
       true);
   service = std::make_unique<Service>(Service{.objects = *objects,
                                               .catalog = catalog,
-                                              .authenticator = *authenticator,
+                                              .authenticator = access->authenticator(),
                                               .authorizer = *authorizer,
                                               .metrics = *metrics,
                                               .documents = *documents,
+                                              .issuer = access->issuer_documents(cat("https://", address, ":", port)),
                                               .health = health});
   api = std::make_unique<Api>(*service, ApiLimits());
 }
@@ -212,6 +235,9 @@ Result<> Server::State::prepare_cluster() {
                            .authority_pem = pki->authority_pem(),
                            .front_proxy_authority_pem = pki->front_proxy().certificate.pem()};
   TRY(loops->wait(bootstrap(*objects, catalog, std::move(wanted))));
+  const auto client = make_client(*objects, catalog, *authorizer, own_user(), "kube-apiserver");
+  if (const auto done = loops->wait(reconcile_rbac(*client)); !done)
+    return fail("bring roles up to date: ", done.error().message);
   ready = true;
   return {};
 }
@@ -223,8 +249,9 @@ Result<std::unique_ptr<Server>> Server::start(ServerSettings settings) {
   State& state = *out->state_;
   // The store first: it tells who else holds the folder.
   TRY(make_folder(state.settings.data_dir));
-  TRY(state.open_objects());
+  TRY(state.open_reader());
   TRY(state.open_keys());
+  TRY(state.open_objects());
   state.open_service();
   TRY(state.listen());
   TRY(state.prepare_cluster());

@@ -8,6 +8,7 @@
 #include "kube/apiserver/serve/resource_calls.h"
 #include "kube/apiserver/serve/version.h"
 #include "kube/apiserver/serve/writer.h"
+#include "net/url.h"
 
 namespace proa::kube::api {
 namespace {
@@ -65,7 +66,15 @@ Answer<> Api::identify(Call& call) const {
 }
 
 Answer<> Api::authorize(const Call& call) const {
-  const AccessQuestion question = question_of(call.identity.user, call.info);
+  AccessQuestion question = question_of(call.identity.user, call.info);
+  // Nodes may list by selector what they may not list as a whole.
+  const std::string_view text = call.request.query();
+  net::Query query;
+  if (call.info.is_resource && text.find("Selector=") != std::string_view::npos) {
+    query = net::Query(text);
+    question.field_selector = query.get("fieldSelector");
+    question.label_selector = query.get("labelSelector");
+  }
   const Verdict verdict = service_.authorizer.authorize(question);
   if (verdict.decision == Decision::kAllow) return {};
   return refuse(access_refused(question, verdict.reason));
@@ -97,6 +106,15 @@ Answer<> Api::find_resource(Call& call) const {
   return {};
 }
 
+// What others verify tokens of service accounts by.
+Served Api::serve_issuer(Call& call) const {
+  const bool keys = call.info.path == kKeysPath;
+  call.response.headers.set("Cache-Control", kIssuerCacheControl);
+  BodyWriter body(call, 200, keys ? kKeysType : "application/json");
+  body.out() = keys ? service_.issuer.keys : service_.issuer.configuration;
+  co_return co_await body.finish();
+}
+
 Served Api::serve_path(Call& call) const {
   const std::string& path = call.info.path;
   if (call.request.method() != "GET" && call.request.method() != "HEAD") {
@@ -112,6 +130,7 @@ Served Api::serve_path(Call& call) const {
     body.out() = service_.metrics.text();
     co_return co_await body.finish();
   }
+  if (path == kConfigurationPath || path == kKeysPath) co_return co_await serve_issuer(call);
   if (path == "/" || path.empty()) co_return co_await send_json(call, 200, root_paths());
   co_return co_await send_text(call, 404, "404 page not found\n");
 }

@@ -23,6 +23,7 @@ class Api {
   Answer<> authorize(const Call& call) const;
   Served dispatch(Call& call) const;
   Served serve_path(Call& call) const;
+  Served serve_issuer(Call& call) const;
   Answer<> find_resource(Call& call) const;
 
   const Service& service_;

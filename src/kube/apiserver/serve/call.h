@@ -8,6 +8,7 @@
 
 #include "kube/apiserver/access/authenticator.h"
 #include "kube/apiserver/access/authorizer.h"
+#include "kube/apiserver/access/tokens/discovery.h"
 #include "kube/apiserver/registry/catalog.h"
 #include "kube/apiserver/registry/objects.h"
 #include "kube/apiserver/request/info.h"
@@ -28,6 +29,7 @@ struct Service {
   const Authorizer& authorizer;
   Metrics& metrics;
   Documents& documents;
+  const IssuerDocuments issuer;
   Health& health;
 };
 

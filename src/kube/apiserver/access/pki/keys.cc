@@ -1,12 +1,14 @@
 #include "kube/apiserver/access/pki/keys.h"
 
 #include <openssl/core_names.h>
+#include <openssl/crypto.h>
 #include <openssl/rsa.h>
 
 #include <array>
 
 #include "base/openssl.h"
 #include "kube/apiserver/access/pki/crypto.h"
+#include "kube/apiserver/access/pki/digest.h"
 #include "net/base64.h"
 
 namespace proa::kube::api::pki {
@@ -46,13 +48,6 @@ std::string der_of_public(const EVP_PKEY* key) {
   return out;
 }
 
-std::string sha256(std::string_view text) {
-  std::array<unsigned char, 32> out{};
-  unsigned size = 0;
-  EVP_Digest(text.data(), text.size(), out.data(), &size, EVP_sha256(), nullptr);
-  return {reinterpret_cast<const char*>(out.data()), out.size()};
-}
-
 // An ECDSA signature as tokens have it, two numbers of fixed length, from DER, and back (RFC 7518, 3.4).
 std::string raw_of(std::string_view der, size_t half) {
   const unsigned char* at = bytes(der);
@@ -89,6 +84,18 @@ std::string number(const EVP_PKEY* key, const char* name, size_t size) {
 }
 
 }  // namespace
+
+std::string sha256(std::string_view text) {
+  prepare_openssl();
+  std::array<unsigned char, 32> out{};
+  unsigned size = 0;
+  EVP_Digest(text.data(), text.size(), out.data(), &size, EVP_sha256(), nullptr);
+  return {reinterpret_cast<const char*>(out.data()), out.size()};
+}
+
+bool same_secret(std::string_view a, std::string_view b) {
+  return a.size() == b.size() && CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0;
+}
 
 void prepare() {
   prepare_tls();
