@@ -1,8 +1,8 @@
 #include "kube/apiserver/registry/convert.h"
 
 #include "base/error.h"
-#include "kube/apiserver/registry/convert_builtin.h"
 #include "kube/apiserver/registry/splice.h"
+#include "kube/conversion/conversion.h"
 #include "kube/custom/custom.h"
 #include "kube/object/json.h"
 
@@ -34,7 +34,11 @@ const Resource* form_of_value(const CatalogView& catalog, const Resource& resour
 Answer<Value> convert(Arena& arena, const Resource& from, const Resource& to, const Value& object) {
   if (to.custom) return convert_custom(arena, to, object);
   if (&from == &to) return object;
-  return convert_builtin(arena, from, to, object);
+  const Value converted = convert_builtin(arena, from.view, to.view, object);
+  if (converted.is_null())
+    return refuse(
+        internal_error(cat(from.api_version(), " ", from.kind(), " cannot be converted to ", to.api_version())));
+  return converted;
 }
 
 Answer<Value> read_record(Arena& arena, const CatalogView& catalog, const Resource& resource,

@@ -2,12 +2,15 @@
 
 #include "kube/codec/conform.h"
 #include "kube/custom/custom.h"
+#include "kube/defaulting/defaults.h"
 
 namespace proa::kube::api {
 
 BodyKind body_kind(const Resource& resource, std::string_view subresource) {
   BodyKind out{.custom = resource.custom ? &resource : nullptr,
                .type = resource.view.type(),
+               .resource = resource.view,
+               .own_kind = true,
                .group = std::string(resource.group()),
                .version = std::string(resource.version()),
                .kind = std::string(resource.kind())};
@@ -15,6 +18,7 @@ BodyKind body_kind(const Resource& resource, std::string_view subresource) {
   const auto part = resource.view.find_subresource(subresource);
   if (!part || part->kind.empty()) return out;
   out.custom = nullptr;
+  out.own_kind = false;
   out.group = part->group;
   out.version = part->version;
   out.kind = part->kind;
@@ -26,7 +30,9 @@ Result<Value> conform_as(Arena& arena, const BodyKind& kind, const Value& in, bo
                          std::vector<std::string>* unknown) {
   if (kind.custom != nullptr)
     return conform_custom(arena, kind.custom->view, in, {.defaults = defaults, .unknown = unknown});
-  return conform(arena, kind.type, in, {.defaults = defaults, .unknown = unknown});
+  auto out = conform(arena, kind.type, in, {.defaults = defaults, .unknown = unknown});
+  if (out && defaults && kind.own_kind) set_defaults(arena, kind.resource, *out);
+  return out;
 }
 
 std::string judge_fields(Context& context, FieldValidation validation, const std::vector<std::string>& unknown,

@@ -15,6 +15,8 @@ namespace proa::kube::api {
 struct BodyKind {
   const Resource* custom = nullptr;  // of a CRD: handled by its schema
   TypeView type;                     // null for custom
+  ResourceView resource;
+  bool own_kind = false;  // the body is of the resource's own kind
   std::string group, version, kind;
   std::string api_version() const { return group.empty() ? version : group + "/" + version; }
 };

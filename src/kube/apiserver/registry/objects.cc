@@ -226,6 +226,10 @@ Answer<Objects::Attempt> Objects::attempt(Context& context, Mode mode, const Wri
   return out;
 }
 
+void Objects::committed(const Resource& resource) const {
+  if (resource.strategy->defines && parts_.definitions_changed) parts_.definitions_changed();
+}
+
 net::Task<Answer<Written>> Objects::store(Context& context, Mode mode, const WriteOptions& options,
                                           const Change& change) {
   const size_t warnings = context.warnings.size(), annotations = context.annotations.size();
@@ -246,6 +250,7 @@ net::Task<Answer<Written>> Objects::store(Context& context, Mode mode, const Wri
     auto result = co_await parts_.store.commit(std::move(now.txn));
     if (!result) co_return refuse(store_refusal(result.error(), now.key));
     if (result->succeeded) {
+      committed(*context.resource);
       Written out{.object = now.object, .created = now.created};
       if (!now.removes) out.record = result->results[0].record;
       set_version(context.arena, out.object, result->revision);

@@ -55,6 +55,8 @@ class Objects {
     const AdmissionChain& admission;
     const Subresources& subresources;
     std::function<int64_t()> now;  // seconds since 1970
+    // After a definition (CRD) was written and before the answer: the catalog follows. May be null.
+    std::function<void()> definitions_changed;
   };
   explicit Objects(Parts parts) : parts_(std::move(parts)) {}
 
@@ -84,6 +86,7 @@ class Objects {
   void plan_removal(Admission& w, const Context& context, const store::Record& record, Attempt& out) const;
   Answer<Removal> plan_deletion(Context& context, const DeleteOptions& options) const;
   Value shown(const Context& context, const Value& object) const;
+  void committed(const Resource& resource) const;
 
   Parts parts_;
 };

@@ -101,6 +101,7 @@ net::Task<Answer<Deleted>> Objects::remove(Context& context, const DeleteOptions
     const auto result = co_await parts_.store.commit(std::move(now.attempt.txn));
     if (!result) co_return refuse(store_refusal(result.error(), now.attempt.key));
     if (result->succeeded) {
+      committed(*context.resource);
       set_version(context.arena, out.object, result->revision);
       co_return out;
     }

@@ -45,6 +45,8 @@ struct Strategy {
   bool status_on_create = false;
   // DELETE that ends at once answers with the object (pods, services, …), not with a Status.
   bool returns_deleted = false;
+  // Its objects say what is served (CRDs).
+  bool defines = false;
   // Orphan is the default of deletion (none of the served versions today).
   bool orphans_by_default = false;
 };

@@ -1,6 +1,7 @@
 // Which strategy each built-in resource has.
 #include <algorithm>
 
+#include "kube/apiserver/registry/definitions.h"
 #include "kube/apiserver/registry/strategies/strategies.h"
 
 namespace proa::kube::api {
@@ -106,7 +107,12 @@ constexpr Entry kEntries[] = {
     {"admissionregistration.k8s.io", "validatingwebhookconfigurations", kVersioned},
     {"admissionregistration.k8s.io", "validatingadmissionpolicies", kVersioned},
     {"admissionregistration.k8s.io", "validatingadmissionpolicybindings", kVersioned},
-    {"apiextensions.k8s.io", "customresourcedefinitions", kVersioned},
+    {"apiextensions.k8s.io",
+     "customresourcedefinitions",
+     {.allocate = settle_definition_status,
+      .deleting = definition_deleting,
+      .unconditional_update = false,
+      .defines = true}},
     {"coordination.k8s.io", "leases", {.create_on_update = true, .unconditional_update = false, .generation = false}},
     {"node.k8s.io", "runtimeclasses", kVersionedUncounted},
     {"resource.k8s.io", "resourceclaims", kUncounted},
