@@ -27,7 +27,7 @@ Address reserved_part(Address count) {
   return std::clamp<Address>(part, 16, 256) < count ? std::clamp<Address>(part, 16, 256) : 0;
 }
 
-std::string port_key(int port) { return cat("/proa/nodeports/", port); }
+std::string port_key(int port) { return cat("/registry/ranges/nodeports/", port); }
 
 }  // namespace
 
@@ -162,7 +162,7 @@ bool Allocator::take_port(int port) {
   if (!free(key)) return false;
   w_.together.compares.push_back(store::Compare::absent(key));
   w_.together.success.emplace_back(
-      store::Put{.draft = store::Draft(key, cat(w_.ns, "/", w_.object.string({"metadata", "name"})))});
+      store::Put{.draft = store::Draft(key, cat("{\"service\":\"", w_.ns, "/", w_.object.string({"metadata", "name"}), "\"}"))});
   taken_.push_back(key);
   return true;
 }
