@@ -4,10 +4,13 @@
 #include <sys/stat.h>
 
 #include <ctime>
+#include <future>
 
+#include "base/ids.h"
 #include "base/log.h"
 #include "kube/apiserver/access/access.h"
 #include "kube/apiserver/access/authorizer.h"
+#include "kube/apiserver/access/controllers/controllers.h"
 #include "kube/apiserver/access/pki/cluster_pki.h"
 #include "kube/apiserver/access/rbac/reconcile.h"
 #include "kube/apiserver/admission/admission.h"
@@ -20,6 +23,7 @@
 #include "kube/apiserver/serve/health.h"
 #include "kube/apiserver/serve/metrics.h"
 #include "kube/client/client.h"
+#include "kube/client/controller.h"
 #include "kube/store/embedded.h"
 #include "kube/store/etcd/store.h"
 #include "net/server.h"
@@ -103,6 +107,10 @@ struct Server::State {
   AdmissionChain admission;
   Subresources subresources;
   std::unique_ptr<Objects> objects;
+  // As it is now: tick() renews it, controllers sign with it.
+  std::atomic<std::shared_ptr<const pki::Authority>> authority;
+  std::unique_ptr<Controllers> controllers;
+  std::future<void> controllers_ended;
   std::unique_ptr<Metrics> metrics;
   std::unique_ptr<Documents> documents;
   Health health;
@@ -120,6 +128,9 @@ struct Server::State {
   void open_service();
   Result<> listen();
   Result<> prepare_cluster();
+  std::unique_ptr<Client> client_of(std::string_view controller);
+  void start_controllers();
+  void stop_controllers();
 };
 
 Server::Server(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -237,6 +248,42 @@ Result<> Server::State::prepare_cluster() {
   return {};
 }
 
+// With the rights that upstream's controllers have as service accounts of kube-system; those that are parts of
+// upstream's server itself have the server's.
+std::unique_ptr<Client> Server::State::client_of(std::string_view controller) {
+  User user = own_user();
+  if (controller != "tokens-controller") {
+    user = {.name = cat(kServiceAccountPrefix, "kube-system:", controller), .uid = {}, .groups = {}, .extra = {}};
+    user.groups = {"system:serviceaccounts", "system:serviceaccounts:kube-system", std::string(kAuthenticatedGroup)};
+  }
+  return make_client(*objects, catalog, *authorizer, std::move(user), std::string(controller));
+}
+
+void Server::State::start_controllers() {
+  authority = std::make_shared<const pki::Authority>(pki->authority());
+  controllers = std::make_unique<Controllers>(
+      Surroundings{.reader = *reader,
+                   .clock = Clock::system(),
+                   .random = [] { return random_number().value_or(0); },
+                   .client = [this](std::string_view controller) { return client_of(controller); }});
+  add_access_controllers(*controllers, {.authorizer = *authorizer, .issuer = access->issuer(), .authority = [this] {
+                                          return *authority.load();
+                                        }});
+  auto ended = std::make_shared<std::promise<void>>();
+  controllers_ended = ended->get_future();
+  loops->at(0).spawn([](Controllers& all, std::shared_ptr<std::promise<void>> done) -> net::Task<> {
+    co_await all.run();
+    done->set_value();
+  }(*controllers, ended));
+}
+
+void Server::State::stop_controllers() {
+  if (!controllers) return;
+  controllers->stop();
+  controllers_ended.wait();
+  controllers.reset();
+}
+
 Result<std::unique_ptr<Server>> Server::start(ServerSettings settings) {
   raise_descriptor_limit();
   if (settings.datastore.folder.empty()) settings.datastore.folder = settings.data_dir;
@@ -250,6 +297,7 @@ Result<std::unique_ptr<Server>> Server::start(ServerSettings settings) {
   state.open_service();
   TRY(state.listen());
   TRY(state.prepare_cluster());
+  state.start_controllers();
   return out;
 }
 
@@ -261,18 +309,21 @@ KubeconfigEntry Server::admin_entry() const {
           .key_pem = state.pki->admin_key().private_pem()};
 }
 
-void Server::tick() {
+bool Server::tick() {
   const auto renewed = state_->pki->renew(wall_seconds());
-  if (!renewed) return log::error("renew certificates: ", renewed.error().message());
-  if (renewed->empty()) return;
-  if (const auto done = state_->tls->reload(); !done) return log::error(done.error().message());
+  if (!renewed) log::error("renew certificates: ", renewed.error().message());
+  if (!renewed || renewed->empty()) return false;
+  state_->authority = std::make_shared<const pki::Authority>(state_->pki->authority());
+  if (const auto done = state_->tls->reload(); !done) log::error(done.error().message());
   log::info("renewed ", renewed->size(), " certificates");
+  return true;
 }
 
 void Server::stop() {
   State& state = *state_;
   if (state.stopping.exchange(true)) return;
   if (state.server) state.server->stop(state.settings.drain);
+  state.stop_controllers();
 }
 
 }  // namespace proa::kube::api

@@ -59,11 +59,11 @@ net::Task<Answer<std::unique_ptr<Watcher>>> Watcher::begin(const Objects& object
   co_return out;
 }
 
-bool Watcher::select(const store::Event& event, Change& out) const {
+bool Watcher::select(const store::Event& event, WatchChange& out) const {
   const bool is = !event.record->deleted() && selection_.matches(*event.record);
   const bool was = event.previous != nullptr && selection_.matches(*event.previous);
   if (!is && !was) return false;
-  out.type = !is ? Change::Type::kDeleted : was ? Change::Type::kModified : Change::Type::kAdded;
+  out.type = !is ? WatchChange::Type::kDeleted : was ? WatchChange::Type::kModified : WatchChange::Type::kAdded;
   out.record = is ? event.record : event.previous;
   out.revision = event.record->mod_revision();
   return true;
@@ -73,7 +73,7 @@ Answer<Changes> Watcher::initial() {
   Changes out{.revision = list_->head().revision};
   for (store::RecordPtr& record : TRY(list_->next())) {
     const store::Revision revision = record->mod_revision();
-    out.changes.push_back({Change::Type::kAdded, std::move(record), revision});
+    out.changes.push_back({WatchChange::Type::kAdded, std::move(record), revision});
   }
   if (out.changes.empty()) {
     list_.reset();
@@ -95,7 +95,7 @@ net::Task<Answer<Changes>> Watcher::next() {
   Changes out{.revision = batch->revision};
   out.changes.reserve(batch->events.size());
   for (const store::Event& event : batch->events)
-    if (Change change; select(event, change)) out.changes.push_back(std::move(change));
+    if (WatchChange change; select(event, change)) out.changes.push_back(std::move(change));
   co_return out;
 }
 

@@ -13,7 +13,7 @@
 
 namespace proa::kube::api {
 
-struct Change {
+struct WatchChange {
   enum class Type : uint8_t { kAdded, kModified, kDeleted };
   Type type = Type::kAdded;
   store::RecordPtr record;       // the bytes to show: of what went, its last ones
@@ -22,7 +22,7 @@ struct Change {
 constexpr std::string_view kChangeNames[] = {"ADDED", "MODIFIED", "DELETED"};
 
 struct Changes {
-  std::vector<Change> changes;
+  std::vector<WatchChange> changes;
   store::Revision revision = 0;  // nothing up to it is still to come
   bool initial_end = false;      // what was there when it began has been told now
 };
@@ -46,7 +46,7 @@ class Watcher {
  private:
   Watcher(const Objects& objects, Selection selection) : objects_(objects), selection_(std::move(selection)) {}
   Answer<> open(const Context& context, const ListOptions& options, store::Revision from);
-  bool select(const store::Event& event, Change& out) const;
+  bool select(const store::Event& event, WatchChange& out) const;
   Answer<Changes> initial();
 
   const Objects& objects_;

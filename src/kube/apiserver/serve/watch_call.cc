@@ -24,7 +24,7 @@ class EventWriter {
  public:
   EventWriter(Call& call, IncludeObject include) : call_(call), include_(include) {}
 
-  Answer<> change(std::string& out, const Change& change) {
+  Answer<> change(std::string& out, const WatchChange& change) {
     const store::Record& record = *change.record;
     const std::string_view type = kChangeNames[static_cast<size_t>(change.type)];
     if (json() && call_.format.shape == Shape::kPlain && served_as_stored(*call_.resource, record)) {
@@ -164,7 +164,7 @@ Served serve_watch(Call& call) {
       writer.error(out, changes.error());
       co_return co_await send_events(call, out);
     }
-    for (const Change& change : changes->changes) {
+    for (const WatchChange& change : changes->changes) {
       CO_TRY(writer.change(out, change));
       if (out.size() >= kSpill) CO_TRY(co_await send_events(call, out));
     }
