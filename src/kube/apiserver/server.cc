@@ -13,6 +13,8 @@
 #include "kube/apiserver/access/rbac/reconcile.h"
 #include "kube/apiserver/admission/admission.h"
 #include "kube/apiserver/bootstrap/bootstrap.h"
+#include "kube/apiserver/control.h"
+#include "kube/apiserver/registry/definitions.h"
 #include "kube/apiserver/registry/objects.h"
 #include "kube/apiserver/registry/splice.h"
 #include "kube/apiserver/registry/subresources.h"
@@ -99,6 +101,7 @@ struct Server::State {
   std::unique_ptr<store::Store> store;
   Catalog catalog;
   std::unique_ptr<Reader> reader;
+  std::unique_ptr<Definitions> definitions;
   std::unique_ptr<Authorizer> authorizer;
   std::unique_ptr<Access> access;
   AdmissionChain admission;
@@ -110,6 +113,8 @@ struct Server::State {
   std::unique_ptr<Service> service;
   std::unique_ptr<Api> api;
   std::unique_ptr<net::Server> server;
+  std::mutex pki_mutex;  // renewal, and controllers that sign
+  std::unique_ptr<Control> control;
   std::vector<std::string> places;
   std::string address;  // for the endpoints of the API's service
   uint16_t port = 0;
@@ -121,6 +126,7 @@ struct Server::State {
   void open_service();
   Result<> listen();
   Result<> prepare_cluster();
+  Result<> start_control();
 };
 
 Server::Server(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -150,6 +156,8 @@ Result<> Server::State::open_reader() {
   loops = TRY(net::Loops::start());
   store = TRY(open_store(*loops, settings.datastore));
   reader = std::make_unique<Reader>(*store, catalog);
+  definitions = std::make_unique<Definitions>(*reader, catalog);
+  definitions->follow();
   authorizer = standard_authorizer(*reader);
   return {};
 }
@@ -171,7 +179,8 @@ Result<> Server::State::open_objects() {
                                                      .reader = *reader,
                                                      .admission = admission,
                                                      .subresources = subresources,
-                                                     .now = wall_seconds});
+                                                     .now = wall_seconds,
+                                                     .definitions_changed = [this] { definitions->follow(); }});
   return {};
 }
 
@@ -239,6 +248,20 @@ Result<> Server::State::prepare_cluster() {
   return {};
 }
 
+Result<> Server::State::start_control() {
+  const auto authority = [this] {
+    const std::lock_guard lock(pki_mutex);
+    return pki->authority();
+  };
+  control =
+      TRY(Control::start({.objects = *objects,
+                          .catalog = catalog,
+                          .definitions = *definitions,
+                          .authorizer = *authorizer,
+                          .access = {.authorizer = *authorizer, .issuer = access->issuer(), .authority = authority}}));
+  return {};
+}
+
 Result<std::unique_ptr<Server>> Server::start(ServerSettings settings) {
   raise_descriptor_limit();
   if (settings.datastore.folder.empty()) settings.datastore.folder = settings.data_dir;
@@ -252,6 +275,7 @@ Result<std::unique_ptr<Server>> Server::start(ServerSettings settings) {
   state.open_service();
   TRY(state.listen());
   TRY(state.prepare_cluster());
+  TRY(state.start_control());
   return out;
 }
 
@@ -264,6 +288,7 @@ KubeconfigEntry Server::admin_entry() const {
 }
 
 void Server::tick() {
+  const std::lock_guard lock(state_->pki_mutex);
   const auto renewed = state_->pki->renew(wall_seconds());
   if (!renewed) return log::error("renew certificates: ", renewed.error().message());
   if (renewed->empty()) return;
@@ -274,6 +299,7 @@ void Server::tick() {
 void Server::stop() {
   State& state = *state_;
   if (state.stopping.exchange(true)) return;
+  state.control.reset();
   if (state.server) state.server->stop(state.settings.drain);
 }
 

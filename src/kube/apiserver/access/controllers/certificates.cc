@@ -47,7 +47,8 @@ void add_condition(Arena& arena, Value& request, std::string_view type, std::str
 }
 
 User requester_of(const Value& spec) {
-  User user{.name = std::string(spec.string("username")), .uid = std::string(spec.string("uid")), .groups = {}, .extra = {}};
+  User user{
+      .name = std::string(spec.string("username")), .uid = std::string(spec.string("uid")), .groups = {}, .extra = {}};
   for (const Value& group : spec.get("groups").items()) user.groups.emplace_back(group.as_string());
   return user;
 }
@@ -133,13 +134,15 @@ class CertificateSigner : public Controller {
     Arena arena;
     Value changed = clone(arena, request);
     add_condition(arena, changed, "Approved", "AutoApproved", "A node asked for its own certificate, and may.", now());
-    co_return answer(co_await client_->update(arena, target(request.string({"metadata", "name"}), "approval"), changed));
+    co_return answer(
+        co_await client_->update(arena, target(request.string({"metadata", "name"}), "approval"), changed));
   }
 
   net::Task<Next> sign(const Value& request, const Result<pki::CertificateRequest>& parsed) {
     Arena arena;
     Value changed = clone(arena, request);
-    auto certificate = parsed ? certify(request.get("spec"), *parsed) : Result<std::string>(std::unexpected(parsed.error()));
+    auto certificate =
+        parsed ? certify(request.get("spec"), *parsed) : Result<std::string>(std::unexpected(parsed.error()));
     if (certificate) {
       changed.child(arena, "status").set(arena, "certificate", Value::text(arena, net::base64_encode(*certificate)));
     } else {

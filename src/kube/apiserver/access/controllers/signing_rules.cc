@@ -36,7 +36,8 @@ bool has_names(const pki::CertificateRequest& request) {
 
 Result<> check_node_subject(const pki::CertificateRequest& request) {
   if (request.organizations() != kNodes) return fail("subject organization is not system:nodes");
-  if (!request.common_name().starts_with(kNodePrefix)) return fail("subject common name does not begin with system:node: ");
+  if (!request.common_name().starts_with(kNodePrefix))
+    return fail("subject common name does not begin with system:node: ");
   return {};
 }
 
@@ -52,7 +53,8 @@ Result<> check_kubelet_serving(const Value& spec, const Usages& usages, const pk
   TRY(check_node_subject(request));
   if (request.dns_names().empty() && request.addresses().empty())
     return fail("at least one DNS or IP subjectAltName is required");
-  if (!request.emails().empty() || !request.uris().empty()) return fail("email and URI subjectAltNames are not allowed");
+  if (!request.emails().empty() || !request.uris().empty())
+    return fail("email and URI subjectAltNames are not allowed");
   if (!usages.server || usages.client || !usages.digital_signature)
     return fail("usages did not match \"digital signature\", \"server auth\" and perhaps \"key encipherment\"");
   if (spec.string("username") != request.common_name()) return fail("requested by another than the node");
