@@ -104,7 +104,8 @@ Result<int> program_up(const Invocation& in) {
     const timespec wait{.tv_sec = kTickSeconds, .tv_nsec = 0};
     const int number = ::sigtimedwait(&ends, nullptr, &wait);
     if (number == SIGTERM || number == SIGINT) break;
-    server->tick();
+    if (!server->tick()) continue;
+    if (const auto told = tell_kubeconfig(in, server->admin_entry()); !told) log::error(told.error().message());
   }
   log::info("stopping: running requests may end");
   server->stop();

