@@ -12,7 +12,6 @@
 #include "kube/apiserver/access/authorizer.h"
 #include "kube/apiserver/access/controllers/controllers.h"
 #include "kube/apiserver/access/pki/cluster_pki.h"
-#include "kube/apiserver/access/rbac/escalation.h"
 #include "kube/apiserver/access/rbac/reconcile.h"
 #include "kube/apiserver/admission/admission.h"
 #include "kube/apiserver/bootstrap/bootstrap.h"
@@ -175,7 +174,6 @@ Result<> Server::State::open_objects() {
                              .cluster_domain = settings.cluster_domain,
                              .now = wall_seconds}));
   admission = standard_admission(*reader, *authorizer);
-  admission.add(rbac_escalation(*reader, *authorizer));
   add_subresources(subresources);
   access->add_to(subresources);
   objects = std::make_unique<Objects>(Objects::Parts{.store = *store,

@@ -5,8 +5,10 @@
 #include "base/error.h"
 #include "kube/controllers/definitions.h"
 #include "kube/controllers/expiry.h"
+#include "kube/controllers/furnishing.h"
 #include "kube/controllers/garbage.h"
 #include "kube/controllers/namespaces.h"
+#include "kube/controllers/quotas.h"
 
 namespace proa::kube::api {
 namespace {
@@ -33,6 +35,9 @@ void add_own_controllers(Controllers& controllers) {
   controllers.add(definition_controller());
   controllers.add(event_cleaner());
   controllers.add(token_cleaner());
+  controllers.add(service_account_controller());
+  controllers.add(root_ca_publisher());
+  controllers.add(quota_controller());
 }
 
 }  // namespace proa::kube::api

@@ -246,7 +246,7 @@ Amounts current_usage(const Reader& reader, std::string_view ns, const Value& qu
 
 namespace {
 
-std::string epoch_key(std::string_view ns) { return cat("/proa/quotas/", ns); }
+std::string epoch_key(std::string_view ns) { return cat("/registry/ranges/quotas/", ns); }
 
 }  // namespace
 

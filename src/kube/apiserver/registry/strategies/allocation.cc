@@ -7,9 +7,7 @@
 #include "base/error.h"
 #include "base/ids.h"
 #include "base/text.h"
-#include "kube/apiserver/registry/splice.h"
-#include "kube/codec/conform.h"
-#include "kube/codec/time.h"
+#include "kube/apiserver/registry/strategies/furnishing.h"
 
 namespace proa::kube::api {
 namespace {
@@ -27,7 +25,7 @@ Address reserved_part(Address count) {
   return std::clamp<Address>(part, 16, 256) < count ? std::clamp<Address>(part, 16, 256) : 0;
 }
 
-std::string port_key(int port) { return cat("/proa/nodeports/", port); }
+std::string port_key(int port) { return cat("/registry/ranges/nodeports/", port); }
 
 }  // namespace
 
@@ -120,8 +118,6 @@ bool Allocator::take_address(std::string_view address, bool v6) {
   labels.add(arena, "ipaddress.kubernetes.io/managed-by", Value::view("ipallocator.k8s.io"));
   Value metadata = Value::object(arena, 4);
   metadata.add(arena, "name", text(address));
-  metadata.add(arena, "uid", text(random_uuid().value_or("")));
-  metadata.add(arena, "creationTimestamp", text(format_time(w_.now)));
   metadata.add(arena, "labels", labels);
   Value parent = Value::object(arena, 4);
   parent.add(arena, "group", Value::view(""));
@@ -135,10 +131,7 @@ bool Allocator::take_address(std::string_view address, bool v6) {
   object.add(arena, "apiVersion", Value::view("networking.k8s.io/v1"));
   object.add(arena, "metadata", metadata);
   object.add(arena, "spec", spec);
-  const auto conformed = conform(arena, resource->view.type(), object);
-  if (!conformed) return false;
-  w_.together.compares.push_back(store::Compare::absent(key));
-  w_.together.success.emplace_back(store::Put{.draft = stored_draft(key, *resource->storage, *conformed)});
+  put_together(w_, *resource, key, object);
   taken_.push_back(key);
   return true;
 }
@@ -161,8 +154,8 @@ bool Allocator::take_port(int port) {
   const std::string key = port_key(port);
   if (!free(key)) return false;
   w_.together.compares.push_back(store::Compare::absent(key));
-  w_.together.success.emplace_back(
-      store::Put{.draft = store::Draft(key, cat(w_.ns, "/", w_.object.string({"metadata", "name"})))});
+  w_.together.success.emplace_back(store::Put{
+      .draft = store::Draft(key, cat("{\"service\":\"", w_.ns, "/", w_.object.string({"metadata", "name"}), "\"}"))});
   taken_.push_back(key);
   return true;
 }

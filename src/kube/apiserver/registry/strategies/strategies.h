@@ -18,6 +18,7 @@ void release_service(Admission& w, const Reader& reader);
 
 // cluster.cc
 void prepare_namespace(Admission& w);
+Answer<> furnish_namespace(Admission& w, const Reader& reader);  // furnishing.cc
 bool namespace_keeps(const Value& space);
 void namespace_deleting(Admission& w);
 void prepare_service_account(Admission& w);

@@ -31,6 +31,7 @@ constexpr Entry kEntries[] = {
     {"",
      "namespaces",
      {.prepare = prepare_namespace,
+      .allocate = furnish_namespace,
       .keeps = namespace_keeps,
       .deleting = namespace_deleting,
       .generation = false,
