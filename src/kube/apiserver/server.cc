@@ -77,16 +77,18 @@ void add_subresources(Subresources& out) {
            .take = [](Context& context, const Value& object,
                       const Value& sent) { return with_scale(context.arena, *context.resource, sent, object); },
            .create = nullptr});
-  const auto bind = [](Objects& objects, Context& context, Value body, WriteOptions options) {
-    return bind_pod(objects, context, body, options);
+  // Coroutines, so that the options live as long as the call.
+  const auto bind = [](Objects& objects, Context& context, Value body,
+                       WriteOptions options) -> net::Task<Answer<Written>> {
+    co_return co_await bind_pod(objects, context, body, options);
+  };
+  const auto evict = [](Objects& objects, Context& context, Value body,
+                        WriteOptions options) -> net::Task<Answer<Written>> {
+    co_return co_await evict_pod(objects, context, body, options);
   };
   out.add("pods/binding", {.show = nullptr, .take = nullptr, .create = bind});
   out.add("bindings", {.show = nullptr, .take = nullptr, .create = bind});
-  out.add("pods/eviction", {.show = nullptr,
-                            .take = nullptr,
-                            .create = [](Objects& objects, Context& context, Value body, WriteOptions options) {
-                              return evict_pod(objects, context, body, options);
-                            }});
+  out.add("pods/eviction", {.show = nullptr, .take = nullptr, .create = evict});
 }
 
 }  // namespace
