@@ -62,7 +62,8 @@ Answer<Value> decode_object(Context& context, const BodyKind& kind, const Value&
   std::vector<std::string> unknown;
   const auto object = conform_as(context.arena, kind, in, true, &unknown);
   if (!object) return refused(object.error().message());
-  if (const std::string why = judge_fields(context, validation, unknown, duplicates, texts); !why.empty()) return refused(why);
+  if (const std::string why = judge_fields(context, validation, unknown, duplicates, texts); !why.empty())
+    return refused(why);
   return *object;
 }
 

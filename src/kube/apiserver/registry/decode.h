@@ -26,7 +26,8 @@ BodyKind body_kind(const Resource& resource, std::string_view subresource);
 Result<Value> conform_as(Arena& arena, const BodyKind& kind, const Value& in, bool defaults = true,
                          std::vector<std::string>* unknown = nullptr);
 
-// What is to be said of unknown and duplicate fields, and other `texts`: an error's text with Strict, warnings with Warn.
+// What is to be said of unknown and duplicate fields, and other `texts`: an error's text with Strict, warnings with
+// Warn.
 std::string judge_fields(Context& context, FieldValidation validation, const std::vector<std::string>& unknown,
                          const std::vector<std::string>& duplicates, const std::vector<std::string>& texts = {});
 

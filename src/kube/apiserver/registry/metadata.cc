@@ -109,8 +109,9 @@ Answer<> continue_metadata(const Context& context, Value& object, const Value& o
   const std::string_view name = old.string("name");
   if (version.empty() || version == "0") {
     if (!context.resource->strategy->unconditional_update)
-      return refuse(invalid(context.resource->group(), context.resource->view.plural(), name,
-          {{FieldError::Type::kInvalid, "metadata.resourceVersion", "0", "must be specified for an update"}}));
+      return refuse(
+          invalid(context.resource->group(), context.resource->view.plural(), name,
+                  {{FieldError::Type::kInvalid, "metadata.resourceVersion", "0", "must be specified for an update"}}));
   } else if (version != old.string("resourceVersion")) {
     return refuse(conflict(context.resource->qualified, name));
   }
@@ -161,7 +162,8 @@ Answer<> check_preconditions(const Context& context, const DeleteOptions& option
                            cat("the ", what, " in the precondition (", wanted, ") does not match the ", what,
                                " in record (", is, "). The object might have been ", why)));
   };
-  if (options.uid && *options.uid != metadata.string("uid")) return failed("UID", *options.uid, metadata.string("uid"), "deleted and then recreated");
+  if (options.uid && *options.uid != metadata.string("uid"))
+    return failed("UID", *options.uid, metadata.string("uid"), "deleted and then recreated");
   if (options.resource_version && *options.resource_version != metadata.string("resourceVersion"))
     return failed("ResourceVersion", *options.resource_version, metadata.string("resourceVersion"), "modified");
   return {};

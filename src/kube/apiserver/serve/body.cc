@@ -34,7 +34,8 @@ Answer<Value> parse_text(Call& call, Encoding encoding, std::string_view text, B
   auto root = read_yaml(call.arena, text);
   if (!root) return refuse(bad_request(cat("error converting YAML to JSON: ", root.error().message())));
   Arena scratch;
-  if (const auto strict = read_yaml(scratch, text, true); !strict) out.faults.push_back(yaml_fault(strict.error().message()));
+  if (const auto strict = read_yaml(scratch, text, true); !strict)
+    out.faults.push_back(yaml_fault(strict.error().message()));
   return *root;
 }
 
