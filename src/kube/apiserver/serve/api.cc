@@ -76,34 +76,27 @@ Answer<> Api::authorize(const Call& call) const {
     question.label_selector = query.get("labelSelector");
   }
   const Verdict verdict = service_.authorizer.authorize(question);
+  if (call.audit) {
+    call.audit->annotate("authorization.k8s.io/decision", verdict.allowed() ? "allow" : "forbid");
+    call.audit->annotate("authorization.k8s.io/reason", verdict.reason);
+  }
   if (verdict.decision == Decision::kAllow) return {};
   return refuse(access_refused(question, verdict.reason));
 }
 
-Answer<> Api::find_resource(Call& call) const {
+bool Api::find_resource(Call& call) const {
   const RequestInfo& info = call.info;
-  call.resource = call.catalog->find(info.group, info.version, info.resource);
-  const auto missing = [&] {
-    call.resource = nullptr;
-    ApiError error;
-    error.code = 404;
-    error.reason = "NotFound";
-    error.message = "the server could not find the requested resource";
-    return refuse(std::move(error));
-  };
-  if (call.resource == nullptr) return missing();
+  const Resource* found = call.catalog->find(info.group, info.version, info.resource);
+  if (found == nullptr) return false;
   if (!info.subresource.empty()) {
-    call.part = call.resource->view.find_subresource(info.subresource);
-    if (!call.part) return missing();
+    call.part = found->view.find_subresource(info.subresource);
+    if (!call.part) return false;
   }
-  const bool all_namespaces = info.verb == "list" || info.verb == "watch" || info.verb == "deletecollection";
-  if (call.resource->namespaced() && info.ns.empty() && info.verb != "list" && info.verb != "watch") {
-    const bool review = call.resource->view.verbs() == kCreate;
-    if (!review) return missing();
-  }
-  static_cast<void>(all_namespaces);
-  if (!call.resource->namespaced() && !info.ns.empty() && info.resource != "namespaces") return missing();
-  return {};
+  if (found->namespaced() ? info.ns.empty() && info.verb != "list" && info.verb != "watch"
+                          : !info.ns.empty() && info.resource != "namespaces")
+    return false;
+  call.resource = found;
+  return true;
 }
 
 // What others verify tokens of service accounts by.
@@ -137,12 +130,29 @@ Served Api::serve_path(Call& call) const {
 
 Served Api::dispatch(Call& call) const {
   if (!call.info.is_resource) co_return co_await serve_path(call);
-  CO_TRY(find_resource(call));
+  if (!find_resource(call)) {
+    // Upstream has two servers here: one for built-in groups, one for those of definitions.
+    if (!builtin().find(call.info.group, call.info.version))
+      co_return co_await send_text(call, 404, "404 page not found\n");
+    ApiError missing = bad_request("the server could not find the requested resource");
+    missing.code = 404;
+    missing.reason = "NotFound";
+    co_return refuse(std::move(missing));
+  }
   co_return co_await serve_resource(call);
 }
 
+// Of a request that was let in; of others only that they were not.
+net::Task<> Api::begin_audit(Call& call, bool known) const {
+  if (service_.auditor == nullptr) co_return;
+  call.audit = AuditTrail::begin(*service_.auditor, call.request, call.info, call.identity, call.audit_id);
+  if (call.audit && known) co_await call.audit->tell(AuditStage::kRequestReceived, 0);
+}
+
 Served Api::serve(Call& call) const {
-  CO_TRY(identify(call));
+  const auto identified = identify(call);
+  co_await begin_audit(call, identified.has_value());
+  if (!identified) co_return refuse(identified.error());
   const bool watches = call.info.is_resource && call.info.verb == "watch";
   const bool reading = reads(call.info);
   const bool counted = !call.identity.user.in(kMastersGroup) && !watches && !Health::has(call.info.path);
@@ -172,8 +182,10 @@ net::Task<Result<>> Api::handle(net::Request& request, net::Response& response) 
   response.headers.set("Audit-Id", call.audit_id);
   response.headers.set("Cache-Control", "no-cache, private");
   Answer<> answered = co_await serve(call);
-  if (!answered && answered.error().code != kConnectionLost && !response.begun())
-    answered = co_await send_error(call, answered.error());
+  const bool refused = !answered && answered.error().code != kConnectionLost;
+  const ApiError error = refused ? answered.error() : ApiError();
+  if (refused && !response.begun()) answered = co_await send_error(call, error);
+  if (call.audit) co_await call.audit->tell(AuditStage::kResponseComplete, response.status, refused ? &error : nullptr);
   service_.metrics.ended(call, response.status, net::Clock::now() - began);
   if (answered) co_return Result<>();
   co_return fail(answered.error().message);

@@ -20,11 +20,12 @@ class Api {
  private:
   Served serve(Call& call) const;
   Answer<> identify(Call& call) const;
+  net::Task<> begin_audit(Call& call, bool known) const;
   Answer<> authorize(const Call& call) const;
   Served dispatch(Call& call) const;
   Served serve_path(Call& call) const;
   Served serve_issuer(Call& call) const;
-  Answer<> find_resource(Call& call) const;
+  bool find_resource(Call& call) const;
 
   const Service& service_;
   const ApiLimits limits_;
