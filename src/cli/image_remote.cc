@@ -43,7 +43,7 @@ Result<remote::Access> access_of(const Invocation& in) {
 // What a command was told to be called, with "latest" said aloud where that was left out.
 Result<im::Reference> reference_of(const Invocation& in, TransferView& view) {
   const std::string name = in.argument(0);
-  const im::Reference bare = TRY(im::Reference::parse_bare(name));
+  im::Reference bare = TRY(im::Reference::parse_bare(name));
   if (in.on("all-tags")) {
     if (!bare.tag.empty() || !bare.digest.empty()) return fail("--all-tags: ", name, " has a tag or a digest already");
     return bare;

@@ -47,6 +47,8 @@ constexpr Flag kServeFlags[] = {
     {"metrics-listen", "", Kind::kText, "ADDRESS", "serve /metrics here instead of beside the registry"},
     {"mirror-of", "", Kind::kTexts, "[PREFIX=]URL",
      "fetch what is not here from this registry, and keep it; may be repeated"},
+    {"mirror-size", "", Kind::kBytes, "SIZE",
+     "of each --mirror-of keep no more than this: what was not asked for the longest goes"},
     {"policy", "", Kind::kText, "FILE", "who may do what, YAML or JSON", "", {}, Offer::kFile},
     {"read-only", "", Kind::kBool, "", "pulls alone"},
     {"tls-cert",
@@ -67,7 +69,7 @@ constexpr Example kServeExamples[] = {
     {"{program} serve", "at 127.0.0.1:5000, for everybody on this machine"},
     {"{program} serve -l '*:443' --tls-cert reg.pem --tls-key reg.key --htpasswd users", "for users, with TLS"},
     {"{program} serve --gc-interval 24h --untagged", "... collecting what is no longer tagged"},
-    {"{program} serve --mirror-of https://registry.example --read-only", "a cache of another registry"},
+    {"{program} serve --mirror-of https://registry.example --mirror-size 50g", "a cache of another registry"},
     {"{program} serve --config registry.yaml", "as a file says"},
 };
 constexpr Command kServe{

@@ -30,7 +30,8 @@ extern const Command kRun, kCreate, kStart, kAttach, kExec, kPs, kLogs, kStop, k
 // `proa registry`.
 extern const Command kRegistryRoot;
 
-// `proa cluster`.
+// `proa up`, `proa cluster`.
+extern const Command kUp;
 extern const Command kClusterRoot;
 
 // `proa network`.

@@ -7,6 +7,8 @@
 namespace proa::cli {
 
 Result<int> vm_console(const Invocation&);
+Result<int> vm_cp(const Invocation&);
+Result<int> vm_exec(const Invocation&);
 Result<int> vm_inspect(const Invocation&);
 Result<int> vm_ls(const Invocation&);
 Result<int> vm_pause(const Invocation&);

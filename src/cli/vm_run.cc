@@ -4,6 +4,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/json.hpp>
 #include <csignal>
 #include <thread>
@@ -14,9 +15,11 @@
 #include "base/text.h"
 #include "cli/print.h"
 #include "cli/vm_commands.h"
+#include "cli/vm_guest.h"
 #include "kernel/file.h"
 #include "kernel/process.h"
 #include "kernel/tty.h"
+#include "vmm/host/guest_disk.h"
 #include "vmm/host/monitor.h"
 
 namespace proa::cli {
@@ -37,7 +40,7 @@ vmm::EngineKind engine_kind(const Invocation& in) {
                                 : vmm::EngineKind::kAuto;
 }
 
-// "FILE[,ro][,root]"
+// "FILE[,ro][,root][,mount=PATH]"; where it is mounted is the guest's business (vm_guest.cc).
 Result<vmm::DriveConfig> parse_disk(const std::string& text, size_t number) {
   const auto parts = split(text, ',');
   if (parts.empty()) return fail("flag --disk: no file in \"", text, "\"");
@@ -49,13 +52,13 @@ Result<vmm::DriveConfig> parse_disk(const std::string& text, size_t number) {
       drive.is_read_only = true;
     else if (parts[i] == "root")
       drive.is_root_device = true;
-    else
-      return fail("flag --disk: \"", parts[i], "\" is not known").hint("FILE[,ro][,root]");
+    else if (!parts[i].starts_with("mount="))
+      return fail("flag --disk: \"", parts[i], "\" is not known").hint("FILE[,ro][,root][,mount=PATH]");
   }
   return drive;
 }
 
-// "TAP[,mac=MAC]"
+// "TAP[,mac=MAC][,ip=ADDRESS/PREFIX][,gateway=ADDRESS]"
 Result<vmm::NetConfig> parse_interface(const std::string& text, size_t number) {
   const auto parts = split(text, ',');
   if (parts.empty()) return fail("flag --net: no device in \"", text, "\"");
@@ -65,7 +68,10 @@ Result<vmm::NetConfig> parse_interface(const std::string& text, size_t number) {
                      .receive = {},
                      .send = {}};
   for (size_t i = 1; i < parts.size(); ++i) {
-    if (!parts[i].starts_with("mac=")) return fail("flag --net: \"", parts[i], "\" is not known").hint("TAP[,mac=MAC]");
+    if (parts[i].starts_with("ip=") || parts[i].starts_with("gateway=")) continue;  // the guest's business
+    if (!parts[i].starts_with("mac="))
+      return fail("flag --net: \"", parts[i], "\" is not known")
+          .hint("TAP[,mac=MAC][,ip=ADDRESS/PREFIX][,gateway=ADDRESS]");
     net.guest_mac = TRY_CTX(vmm::parse_mac_address(parts[i].substr(4)), "flag --net");
   }
   return net;
@@ -164,23 +170,26 @@ class Typist {
   std::thread thread_;
 };
 
-int exit_status(const End& end) {
-  if (end.kind == End::Kind::kDebugExit) return end.status;
-  return end.kind == End::Kind::kFailed ? 1 : 0;
-}
+int exit_status(const End& end) { return end.kind == End::Kind::kFailed ? 1 : end.status; }
 
 Result<int> run_here(const Invocation& in, VmStore::Claim claim, MonitorPlan plan, bool attached,
                      const std::function<void()>& started) {
   const std::string name = claim.record.name;
-  std::string report;
+  std::string report, refused;
+  const bool has_guest = plan.guest && !plan.load;
   Result<End> end = [&]() -> Result<End> {
     const auto typist = TRY(Typist::create(attached));
     return vmm::run_machine(std::move(claim), std::move(plan),
                             {.running =
                                  [&](MicroVm& vm) {
                                    typist->start(vm);
-                                   if (started) started();
+                                   if (started && !has_guest) started();
                                  },
+                             .guest_up =
+                                 [&] {
+                                   if (started && has_guest) started();
+                                 },
+                             .guest_failed = [&](const std::string& why) { refused = why; },
                              .said =
                                  [&](std::string_view text) {
                                    if (attached) static_cast<void>(!::write(STDOUT_FILENO, text.data(), text.size()));
@@ -196,10 +205,45 @@ Result<int> run_here(const Invocation& in, VmStore::Claim claim, MonitorPlan pla
   const End how = TRY(std::move(end));
   if (in.text("trace") == "summary") static_cast<void>(!::write(STDERR_FILENO, report.data(), report.size()));
   if (how.kind == End::Kind::kFailed) return fail("machine ", name, ": ", how.message);
+  if (!refused.empty()) return fail("machine ", name, ": guest: ", refused);
   return exit_status(how);
 }
 
-// The child of a detached machine tells over a pipe whether it runs: nothing but the end of the pipe, or an error.
+// The workload on this terminal; of the console only what tells why there was none.
+Result<int> run_workload(const Invocation& in, VmStore::Claim claim, MonitorPlan plan) {
+  constexpr size_t kTail = 4000;
+  const std::string name = claim.record.name;
+  vmm::GuestProgram program = guest_program(in, 0);
+  program.workload = true;
+  std::string console, refused, report;
+  const auto foreground = TRY(Foreground::create(std::move(program), claim.record.path("vsock.sock")));
+  Result<End> end = vmm::run_machine(std::move(claim), std::move(plan),
+                                     {.running = [&](MicroVm& vm) { foreground->start(vm); },
+                                      .guest_up = [&] { foreground->guest_up(); },
+                                      .guest_failed = [&](const std::string& why) { refused = why; },
+                                      .said =
+                                          [&](std::string_view text) {
+                                            console.append(text);
+                                            if (console.size() > 2 * kTail) console.erase(0, kTail);
+                                          },
+                                      .ended =
+                                          [&](MicroVm& vm) {
+                                            foreground->stop();
+                                            report = vm.machine()->engine().report();
+                                          }});
+  if (!end || in.on("rm")) static_cast<void>(VmStore(in.text("root")).remove(name));
+  const End how = TRY(std::move(end));
+  if (in.text("trace") != "none") static_cast<void>(!::write(STDERR_FILENO, report.data(), report.size()));
+  if (how.kind == End::Kind::kFailed) return fail("machine ", name, ": ", how.message);
+  if (!refused.empty()) return fail("machine ", name, ": guest: ", refused);
+  if (!foreground->failure().empty()) return fail("machine ", name, ": ", foreground->failure());
+  if (foreground->was_up() || how.kind == End::Kind::kStopped) return exit_status(how);
+  static_cast<void>(!::write(STDERR_FILENO, console.data(), console.size()));
+  return fail("machine ", name, ": its guest was never up").hint("above is the end of its console");
+}
+
+// The child of a detached machine tells over a pipe whether it runs, and with our init in the guest whether that is up:
+// "ok", or an error, or nothing.
 Result<int> run_apart(const Invocation& in, VmStore::Claim claim, MonitorPlan plan) {
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) return fail_errno(errno, "pipe");
@@ -233,13 +277,32 @@ Result<int> run_apart(const Invocation& in, VmStore::Claim claim, MonitorPlan pl
   return 0;
 }
 
-Result<int> run(const Invocation& in, MonitorPlan plan) {
+// Our init in the guest, and what it is to do.
+Result<> add_guest(const Invocation& in, const std::string& name, MonitorPlan& plan) {
+  vmm::VmConfig& config = plan.config;
+  const bool has_root = std::ranges::any_of(config.drives, &vmm::DriveConfig::is_root_device);
+  if (!plan.vsock) return fail("flag --no-vsock: commands in the guest need the socket device");
+  if (!config.boot) return fail("flag --kernel: a machine needs a kernel");
+  if (!has_root && config.boot->initrd_path.empty())
+    return fail("the guest has no files to run a command from").hint("--disk FILE,root, or --initrd FILE");
+  plan.options.initrd_extra =
+      TRY_CTX(vmm::make_guest_disk(config.boot->kernel_image_path, in.text("modules")), "the guest's init");
+  if (!in.is_set("cmdline") && config.boot->boot_args) *config.boot->boot_args += " quiet";
+  plan.guest = TRY(guest_fields(in, config, name));
+  vmm::GuestFields more;
+  if (in.arguments().empty() && has_root) more.add("init", "/sbin/init");
+  if (in.on("detach")) guest_program(in, 0).add_to(more);
+  *plan.guest += more.text();
+  return {};
+}
+
+Result<int> run(const Invocation& in, const std::string& name, MonitorPlan plan) {
   plan.options.engine = engine_kind(in);
   plan.options.kernel_cache = kKernelCache;
-  const std::string name = TRY(name_of(in));
   auto claim = TRY(VmStore(in.text("root")).claim(name));
-  return in.on("detach") ? run_apart(in, std::move(claim), std::move(plan))
-                         : run_here(in, std::move(claim), std::move(plan), true, {});
+  if (in.on("detach")) return run_apart(in, std::move(claim), std::move(plan));
+  if (!in.arguments().empty() && plan.guest && !plan.load) return run_workload(in, std::move(claim), std::move(plan));
+  return run_here(in, std::move(claim), std::move(plan), true, {});
 }
 
 }  // namespace
@@ -247,7 +310,9 @@ Result<int> run(const Invocation& in, MonitorPlan plan) {
 Result<int> vm_run(const Invocation& in) {
   MonitorPlan plan{.config = TRY(config_of(in)), .load = {}, .options = {}, .vsock = !in.on("no-vsock")};
   plan.options.debug_exit = in.on("debug-exit");
-  return run(in, std::move(plan));
+  const std::string name = TRY(name_of(in));
+  if (!in.arguments().empty() || in.on("agent")) TRY(add_guest(in, name, plan));
+  return run(in, name, std::move(plan));
 }
 
 Result<int> vm_restore(const Invocation& in) {
@@ -264,7 +329,9 @@ Result<int> vm_restore(const Invocation& in) {
     if (tap.empty()) return fail("flag --net: \"", text, "\" is not INTERFACE=TAP");
     load.network_overrides.emplace_back(interface, tap);
   }
-  return run(in, {.config = {}, .load = std::move(load), .options = {}, .vsock = false});
+  // A guest with our init calls again.
+  return run(in, TRY(name_of(in)),
+             {.config = {}, .load = std::move(load), .options = {}, .vsock = false, .guest = std::string()});
 }
 
 }  // namespace proa::cli

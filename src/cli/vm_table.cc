@@ -25,18 +25,44 @@ constexpr Flag kTrace{
     "trace", "",     Kind::kText, "WHAT", "what the engine did, on standard error at the end: none or summary",
     "none",  kTraces};
 
+constexpr Flag kTty{"tty", "t", Kind::kBool, "", "a terminal for the command"};
+constexpr Flag kInteractive{"interactive", "i", Kind::kBool, "", "standard input goes to the command"};
+constexpr Flag kEnv{"env", "e", Kind::kTexts, "NAME[=VALUE]",
+                    "an environment variable of the command; without a value, the caller's"};
+constexpr Flag kWorkdir{"workdir", "w", Kind::kText, "PATH", "the folder that the command starts in"};
+constexpr Flag kUser{"user", "u", Kind::kText, "USER[:GROUP]",
+                     "who runs the command, by name or number (default: root)"};
+
 constexpr Flag kRunFlags[] = {
     kName,
     {"kernel", "k", Kind::kText, "FILE", "the kernel: bzImage or ELF, compressed or not", {}, {}, Offer::kFile},
     {"initrd", "", Kind::kText, "FILE", "the initial RAM disk", {}, {}, Offer::kFile},
     {"cmdline", "", Kind::kText, "TEXT", "the kernel's command line",
      "console=ttyS0 reboot=k panic=-1 tsc=reliable no_timer_check cryptomgr.notests random.trust_cpu=on"},
-    {"disk", "", Kind::kTexts, "FILE[,ro][,root]", "a disk image; root: the kernel mounts it as its root"},
-    {"net", "", Kind::kTexts, "TAP[,mac=MAC]",
-     "a network interface on this TAP device, which is made if it is missing"},
+    {"disk", "", Kind::kTexts, "FILE[,ro][,root][,mount=PATH]",
+     "a disk image; root: it is mounted as the root; mount: with a command, mounted there"},
+    {"net", "", Kind::kTexts, "TAP[,mac=MAC][,ip=ADDRESS/PREFIX][,gateway=ADDRESS]",
+     "a network interface on this TAP device, which is made if it is missing; with a command, ip and gateway are set "
+     "up"},
     {"cpus", "c", Kind::kUnsigned, "COUNT", "virtual CPUs, 1 to 32", "1"},
     {"memory", "m", Kind::kBytes, "SIZE", "memory, e.g. 512m or 2g", "256m"},
     {"config", "", Kind::kText, "FILE", "a machine in JSON, as Firecracker's --config-file", {}, {}, Offer::kFile},
+    kTty,
+    kInteractive,
+    kEnv,
+    kWorkdir,
+    kUser,
+    {"hostname", "", Kind::kText, "NAME", "the guest's host name (default: the machine's name)"},
+    {"dns", "", Kind::kTexts, "ADDRESS", "a name server, for the guest's /etc/resolv.conf"},
+    {"agent", "", Kind::kBool, "", "without a command: starts the root disk's /sbin/init, and serves exec and cp"},
+    {"modules",
+     "",
+     Kind::kText,
+     "DIR",
+     "modules of the kernel, where they are not found beside it or in /lib/modules",
+     {},
+     {},
+     Offer::kFolder},
     {"no-vsock", "", Kind::kBool, "", "no socket device"},
     {"debug-exit", "", Kind::kBool, "", "a test program's write to port f4h ends the machine with that status"},
     {"track-dirty", "", Kind::kBool, "", "track written pages, for diff snapshots"},
@@ -49,7 +75,10 @@ constexpr Example kRunExamples[] = {
     {"{program} run --kernel vmlinuz --initrd initrd.img", "boot Linux with its console on this terminal"},
     {"{program} run -d --name db --kernel vmlinuz --disk db.img,root -m 1g -c 2", "... from a disk, in the background"},
     {"{program} run --config machine.json", "... as a Firecracker configuration says"},
+    {"{program} run --kernel vmlinuz --disk debian.img,root -- uname -a", "run one command in it, and end with it"},
+    {"{program} run -it --kernel vmlinuz --disk debian.img,root -- bash", "... a shell"},
 };
+constexpr Argument kRunArguments[] = {{"COMMAND", "what the guest runs, with its arguments", false, true}};
 constexpr Command kRun{
     .name = "run",
     .summary = "Start a machine",
@@ -59,10 +88,16 @@ constexpr Command kRun{
         "is "
         "Firecracker's, on api.sock in its folder; vsock.sock there leads to the guest's sockets. Exit status: 0 when "
         "the "
-        "guest switched off or was stopped, 1 when the machine failed, and that of --debug-exit.",
+        "guest switched off or was stopped, 1 when the machine failed, and that of --debug-exit.\n\n"
+        "With COMMAND, the guest's first process is Proa's init, which is put into the initial RAM disk with the "
+        "kernel's modules for virtio. It mounts the disks, sets up the network, runs COMMAND with this command's "
+        "standard streams (with --detach: on the console) and switches the machine off when it ends; its exit status "
+        "becomes that of this command. `exec` and `cp` work in such guests.",
     .flags = kRunFlags,
+    .arguments = kRunArguments,
     .examples = kRunExamples,
     .handler = vm_run,
+    .verbatim_after = 1,
 };
 
 constexpr Flag kLsFlags[] = {
@@ -85,6 +120,40 @@ constexpr Command kInspect{
     .arguments = kMachines,
     .examples = kInspectExamples,
     .handler = vm_inspect,
+};
+
+constexpr Flag kExecFlags[] = {kTty, kInteractive, kEnv, kWorkdir, kUser};
+constexpr Argument kExecArguments[] = {{"MACHINE", "name of the machine"},
+                                       {"COMMAND", "what to run, with its arguments", true, true}};
+constexpr Example kExecExamples[] = {{"{program} exec db ps", "run a program in the guest"},
+                                     {"{program} exec -it db sh", "a shell in it"}};
+constexpr Command kExec{
+    .name = "exec",
+    .summary = "Run a command in a machine's guest",
+    .description =
+        "Runs a command beside what the guest does, and ends with its exit status. Signals are passed on. The guest "
+        "must have Proa's init: `run` with a command, or with --agent.",
+    .flags = kExecFlags,
+    .arguments = kExecArguments,
+    .examples = kExecExamples,
+    .handler = vm_exec,
+    .verbatim_after = 1,
+};
+
+constexpr Argument kCpArguments[] = {{"SOURCE", "PATH or MACHINE:PATH", true, false, Offer::kFile},
+                                     {"TARGET", "PATH or MACHINE:PATH", true, false, Offer::kFile}};
+constexpr Example kCpExamples[] = {{"{program} cp db:/var/log/app.log .", "a file out of the guest"},
+                                   {"{program} cp site/. db:/srv/www", "what is in a folder, into one of the guest"}};
+constexpr Command kCp{
+    .name = "cp",
+    .summary = "Copy files between here and a machine's guest",
+    .description =
+        "Copies files, folders and symbolic links with their modes and times. A target that is a folder takes the "
+        "source in under its name; a folder with /. at its end stands for what is in it. The guest must have Proa's "
+        "init, as for `exec`.",
+    .arguments = kCpArguments,
+    .examples = kCpExamples,
+    .handler = vm_cp,
 };
 
 constexpr Example kConsoleExamples[] = {{"{program} console db", "see the last output, and type"}};
@@ -199,8 +268,8 @@ constexpr Command kStats{
     .handler = vm_stats,
 };
 
-constexpr const Command* kCommands[] = {&kRun,   &kLs,     &kInspect,  &kConsole, &kStop, &kRm,
-                                        &kPause, &kResume, &kSnapshot, &kRestore, &kStats};
+constexpr const Command* kCommands[] = {&kRun, &kLs,    &kInspect, &kConsole,  &kExec,    &kCp,   &kStop,
+                                        &kRm,  &kPause, &kResume,  &kSnapshot, &kRestore, &kStats};
 constexpr Example kRootExamples[] = {
     {"{program} run --kernel vmlinuz --initrd initrd.img", "boot Linux here"},
     {"{program} ls", "see which run"},

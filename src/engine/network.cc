@@ -84,6 +84,7 @@ Result<fabric::Protocol> protocol_of(const std::string& name) {
 
 Result<std::vector<fabric::PortRequest>> port_requests(const Container& c) {
   std::vector<fabric::PortRequest> out;
+  out.reserve(c.config.ports.size());
   for (const PortConfig& port : c.config.ports)
     out.push_back({.protocol = TRY(protocol_of(port.protocol)),
                    .container_first = port.container_port,
@@ -139,6 +140,7 @@ namespace {
 
 Result<std::vector<std::pair<std::string, std::string>>> parse_links(const ContainerConfig& config) {
   std::vector<std::pair<std::string, std::string>> links;
+  links.reserve(config.links.size());
   for (const std::string& link : config.links) links.push_back(TRY(parse_link(link)));
   return links;
 }

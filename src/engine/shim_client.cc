@@ -139,7 +139,8 @@ std::vector<char*> pointers(std::vector<std::string>& words) {
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
   for (int signal = 1; signal < 32; ++signal) ::signal(signal, SIG_DFL);
   const int null = ::open("/dev/null", O_RDWR);
-  for (int fd = 0; fd < 3; ++fd) ::dup2(fd == 0 && request.first_client >= 0 ? request.first_client : null, fd);
+  for (int fd = 0; fd < 3; ++fd)
+    if (::dup2(fd == 0 && request.first_client >= 0 ? request.first_client : null, fd) < 0) give_up("/dev/null");
   ::fcntl(sync, F_SETFD, 0);
   ::execve(argv[0], argv, env);
   give_up(argv[0]);
@@ -168,7 +169,8 @@ Result<std::string> shim_program() {
 namespace {
 [[noreturn]] void become(char* const* argv, char* const* env) {
   const int null = ::open("/dev/null", O_RDWR);
-  for (int fd = 0; fd < 3; ++fd) ::dup2(null, fd);
+  for (int fd = 0; fd < 3; ++fd)
+    if (::dup2(null, fd) < 0) ::_exit(127);
   ::close_range(3, ~0U, 0);
   ::execve(argv[0], argv, env);
   ::_exit(127);

@@ -25,7 +25,11 @@ struct PeerCertificate {
   std::string common_name;
   std::vector<std::string> organizations;
   std::vector<std::string> dns_names;
-  std::string sha256;  // of the DER form, hex
+  std::string user_id;    // what Kubernetes keeps in the subject beside the names (OID 1.3.6.1.4.1.57683.2)
+  std::string sha256;     // of the DER form, hex
+  int64_t not_after = 0;  // seconds since 1970
+  // With ClientAuth::kJudge: why it is not to be believed, "certificate has expired"; empty otherwise.
+  std::string fault;
 };
 
 class TlsSession {
@@ -64,12 +68,13 @@ class TlsSession {
 
 class TlsServer {
  public:
-  enum class ClientAuth : uint8_t { kNone, kRequest, kRequire };
+  enum class ClientAuth : uint8_t { kNone, kRequest, kJudge, kRequire };
   struct Options {
     std::string certificate_file;  // PEM: the server's certificate, then intermediate ones
     std::string key_file;          // PEM
     std::string client_ca_file;    // PEM: who may issue client certificates
-    // kRequest: a client may come without one, but not with one that does not verify.
+    // kRequest: a client may come without one, but not with one that does not verify. kJudge: with any, and the
+    // server's user looks at PeerCertificate::fault.
     ClientAuth client_auth = ClientAuth::kNone;
     bool allow_tls12 = false;  // TLS 1.3 only, otherwise
     bool http2 = true;         // offered by ALPN beside http/1.1

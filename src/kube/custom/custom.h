@@ -31,4 +31,7 @@ Result<Value> conform_custom(Arena& arena, const ResourceView& resource, const V
 std::vector<FieldError> validate_custom(const ResourceView& resource, const Value& object,
                                         const Value& old_object = {});
 
+// ... of a part of an object, alone.
+void validate_custom_value(NodeView node, const Spot& spot);
+
 }  // namespace proa::kube

@@ -205,7 +205,8 @@ constexpr uint16_t kPartVerbs = kGet | kPatch | kUpdate;
 }  // namespace
 
 Result<std::string> build_custom_table(const Value& definition, std::string_view version) {
-  const Value spec = definition.get("spec"), names = spec.get("names");
+  const Value spec = definition.get("spec"), accepted = definition.get({"status", "acceptedNames"});
+  const Value names = accepted.string("plural").empty() ? spec.get("names") : accepted;
   Value found;
   for (const Value& candidate : spec.get("versions").items())
     if (candidate.string("name") == version) found = candidate;
@@ -228,7 +229,8 @@ Result<std::string> build_custom_table(const Value& definition, std::string_view
   record.short_names = builder.text(joined(names.get("shortNames")));
   record.categories = builder.text(joined(names.get("categories")));
   record.flags = spec.string("scope") == "Namespaced" ? ResourceRecord::kNamespaced : 0;
-  record.verbs = 0xff;
+  // No new ones while the definition goes.
+  record.verbs = definition.get({"metadata", "deletionTimestamp"}).is_null() ? 0xff : 0xff & ~kCreate;
   record.type = builder.type_of(root);
   std::string selectable;
   for (const Value& field : found.get("selectableFields").items()) {

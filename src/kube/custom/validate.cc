@@ -202,10 +202,12 @@ void check(NodeView node, const Spot& spot) {
 
 }  // namespace
 
+void validate_custom_value(NodeView node, const Spot& spot) { check(node, spot); }
+
 std::vector<FieldError> validate_custom(const ResourceView& resource, const Value& object, const Value& old_object) {
   Checks checks;
   const Spot root = checks.root(object);
-  validate_metadata(root["metadata"], resource.namespaced(), dns_subdomain_faults);
+  validate_metadata(root["metadata"], resource.namespaced(), dns_subdomain_faults, false);
   if (!old_object.is_null()) validate_metadata_update(root["metadata"], old_object.get("metadata"));
   check(resource.node(), root);
   return checks.take();

@@ -37,7 +37,9 @@ Value ApiError::status(Arena& arena) const {
   Value out = Value::object(arena, 8);
   out.add(arena, "kind", Value::view("Status"));
   out.add(arena, "apiVersion", Value::view("v1"));
-  out.add(arena, "metadata", Value::object(arena));
+  Value metadata = Value::object(arena);
+  add_text(arena, metadata, "continue", continue_token);
+  out.add(arena, "metadata", metadata);
   out.add(arena, "status", Value::view("Failure"));
   add_text(arena, out, "message", message);
   add_text(arena, out, "reason", reason);

@@ -22,6 +22,7 @@ struct ApiError {
   std::string name, group, kind, uid;
   std::vector<StatusCause> causes;
   int retry_after_seconds = 0;
+  std::string continue_token;  // metadata.continue: where an expired list could go on
 
   Value status(Arena& arena) const;  // kind Status, apiVersion v1
 };

@@ -123,7 +123,8 @@ class Compiler {
     for (const Block& block : gv.enums) {
       std::vector<std::string> values;
       for (size_t i = 2; i < block.head.words.size(); ++i) {
-        const std::string_view word = block.head.words[i];
+        std::string word(block.head.words[i]);
+        std::ranges::replace(word, '_', ' ');
         values.push_back(word == "\"\"" ? "\"\"" : cat("\"", word, "\""));
       }
       gv.enum_ids.emplace(block.head.words[1], builder_.enumeration(block.head.words[1], values));

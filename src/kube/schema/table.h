@@ -329,6 +329,7 @@ class Table {
   TypeView find_type(std::string_view group, std::string_view version, std::string_view name) const;
   NodeView node(uint16_t index) const { return {this, &nodes_[index]}; }
   size_t bytes() const { return bytes_.size(); }
+  std::string_view contents() const { return bytes_; }
 
   // The sections, for those that walk them.
   std::span<const FieldRecord> fields() const { return fields_; }

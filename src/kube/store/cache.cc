@@ -99,7 +99,7 @@ RangeResult Cache::collect(const Range& range, Revision at) const {
   index_.walk(range.key, [&](const Record& newest) {
     if (!before_end(newest.key(), range.end)) return false;
     if (const Record* const record = version_at(&newest, at, &Record::previous_)) take(record);
-    return true;
+    return !(range.uncounted && result.more);
   });
   return result;
 }

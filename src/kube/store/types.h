@@ -22,6 +22,7 @@ struct Range {
   Revision revision = 0;  // as the keys were then; 0: now
   size_t limit = 0;       // records at most; 0: all
   bool count_only = false;
+  bool uncounted = false;  // the count is not wanted beyond the limit: do not walk the rest
 
   static Range of_prefix(std::string_view prefix) { return {.key = std::string(prefix), .end = prefix_end(prefix)}; }
   // The rest of a range whose first records ended with `last`.

@@ -46,13 +46,13 @@ void check_owner_references(const Spot& references) {
   }
 }
 
-void check_finalizers(const Spot& finalizers) {
+void check_finalizers(const Spot& finalizers, bool standard) {
   for (size_t i = 0; i < finalizers.size(); ++i) {
     const Spot finalizer = finalizers.item(i);
     finalizer.invalid(qualified_name_faults(finalizer.text()));
     const bool qualified = finalizer.text().find('/') != std::string_view::npos;
     static constexpr std::string_view kStandard[] = {"kubernetes", "orphan", "foregroundDeletion"};
-    if (!qualified && std::ranges::find(kStandard, finalizer.text()) == std::end(kStandard))
+    if (standard && !qualified && std::ranges::find(kStandard, finalizer.text()) == std::end(kStandard))
       finalizer.invalid("name is neither a standard finalizer name nor is it fully qualified");
   }
 }
@@ -77,7 +77,8 @@ void validate_labels(const Spot& labels) {
   }
 }
 
-void validate_metadata(const Spot& metadata, bool namespaced, Faults (*name_faults)(std::string_view)) {
+void validate_metadata(const Spot& metadata, bool namespaced, Faults (*name_faults)(std::string_view),
+                       bool standard_finalizers) {
   const Spot name = metadata["name"], generate = metadata["generateName"], space = metadata["namespace"];
   if (!generate.empty()) {
     // A trailing hyphen is followed by the generated part.
@@ -101,7 +102,7 @@ void validate_metadata(const Spot& metadata, bool namespaced, Faults (*name_faul
   validate_labels(metadata["labels"]);
   check_annotations(metadata["annotations"]);
   check_owner_references(metadata["ownerReferences"]);
-  check_finalizers(metadata["finalizers"]);
+  check_finalizers(metadata["finalizers"], standard_finalizers);
   check_managed_fields(metadata["managedFields"]);
 }
 

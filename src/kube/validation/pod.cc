@@ -480,6 +480,65 @@ void check_pod_template(const Spot& pod_template, const Value& selector, bool la
   check_pod_spec(pod_template["spec"]);
 }
 
+namespace {
+
+// What is there of a list's entry with this name; null without.
+Value named(const Value& list, std::string_view name) {
+  for (const Value& item : list.items())
+    if (item.string("name") == name) return item;
+  return {};
+}
+
+// Ephemeral containers are only ever added.
+void check_debugging(const Spot& pod, const Value& old_pod) {
+  const Spot list = pod["spec"]["ephemeralContainers"];
+  for (const Value& before : old_pod.get({"spec", "ephemeralContainers"}).items()) {
+    const std::string_view name = before.string("name");
+    const Value now = named(list.value(), name);
+    if (now.is_null())
+      list.forbidden(cat("existing ephemeral containers ", quoted(name), " may not be removed\n"));
+    else if (!equal(now, before))
+      list.forbidden(cat("existing ephemeral containers ", quoted(name), " may not be changed\n"));
+  }
+}
+
+void check_resize_of(const Spot& resources, const Value& before) {
+  for (const std::string_view list : {"limits", "requests"}) {
+    const Value then = before.get(list), now = resources.value().get(list);
+    for (const Member& member : then.members()) {
+      const bool resizable = member.key == "cpu" || member.key == "memory";
+      if (now.find(member.key) == nullptr)
+        resources[list].forbidden(cat("resource ", list, " cannot be removed"));
+      else if (!resizable && now.string(member.key) != member.value.as_string())
+        resources[list].forbidden("only cpu and memory resources are mutable");
+    }
+    for (const Member& member : now.members())
+      if (member.key != "cpu" && member.key != "memory" && then.find(member.key) == nullptr)
+        resources[list].forbidden("only cpu and memory resources are mutable");
+  }
+}
+
+void check_resize(const Spot& pod, const Value& old_pod) {
+  for (const std::string_view list : {"initContainers", "containers"})
+    for (size_t i = 0; i < pod["spec"][list].size(); ++i) {
+      const Spot container = pod["spec"][list].item(i);
+      const Value before = named(old_pod.get({"spec", list}), container["name"].text());
+      const bool changes = !equal(container["resources"].value(), before.get("resources"));
+      if (changes && list == "initContainers" && container["restartPolicy"].text() != "Always")
+        container["resources"].forbidden("cannot resize non-restartable init containers");
+      else
+        check_resize_of(container["resources"], before.get("resources"));
+    }
+}
+
+}  // namespace
+
+void check_pod_subresource(const Spot& pod, const Value& old_pod, std::string_view subresource) {
+  check_pod_spec(pod["spec"], false);
+  if (subresource == "ephemeralcontainers") check_debugging(pod, old_pod);
+  if (subresource == "resize") check_resize(pod, old_pod);
+}
+
 void check_pod_update(const Spot& pod, const Value& old_pod) {
   // What may change is made equal; anything else that differs is forbidden.
   Arena arena;
@@ -513,9 +572,7 @@ void check_pod_update(const Spot& pod, const Value& old_pod) {
       pod["spec"]["schedulingGates"].forbidden("only deletion is allowed, but found new scheduling gate '" +
                                                std::string(gate.string("name")) + "'");
   for (Value* spec : {&next, &before}) {
-    for (const std::string_view field :
-         {"tolerations", "activeDeadlineSeconds", "schedulingGates", "ephemeralContainers"})
-      spec->erase(field);
+    for (const std::string_view field : {"tolerations", "activeDeadlineSeconds", "schedulingGates"}) spec->erase(field);
     if (gated)
       for (const std::string_view field : {"nodeSelector", "affinity"}) spec->erase(field);
     if (before.get("terminationGracePeriodSeconds").as_int() < 0) spec->erase("terminationGracePeriodSeconds");

@@ -17,11 +17,17 @@ struct KindRules {
 std::span<const KindRules> core_rules();
 std::span<const KindRules> workload_rules();
 std::span<const KindRules> other_rules();
+std::span<const KindRules> definition_rules();
+
+// A schema of a definition of a custom resource: what makes it structural, and whether its parts fit together.
+void check_custom_schema(const Spot& schema);
 
 // --- shared
 
 void check_pod_spec(const Spot& spec, bool in_template = true);
 void check_pod_update(const Spot& pod, const Value& old_pod);
+// By "ephemeralcontainers", "resize" or "binding", which change what an update may not.
+void check_pod_subresource(const Spot& pod, const Value& old_pod, std::string_view subresource);
 // `selector` has to match the labels of `template`.
 void check_pod_template(const Spot& pod_template, const Value& selector, bool label_selector = true);
 void check_claim_spec(const Spot& spec);

@@ -10,7 +10,7 @@ namespace {
 
 const KindRules* rules_of(const ResourceView& resource) {
   const std::string_view group = resource.group_version().group();
-  for (const std::span<const KindRules> rules : {core_rules(), workload_rules(), other_rules()})
+  for (const std::span<const KindRules> rules : {core_rules(), workload_rules(), other_rules(), definition_rules()})
     for (const KindRules& found : rules)
       if (found.kind == resource.kind() && found.group == group) return &found;
   return nullptr;
@@ -36,7 +36,8 @@ void check_object(const ResourceView& resource, const Spot& object, const Value&
   const KindRules* rules = rules_of(resource);
   if (has_name(resource))
     validate_metadata(object["metadata"], resource.namespaced(),
-                      rules == nullptr ? dns_subdomain_faults : rules->name_faults);
+                      rules == nullptr ? dns_subdomain_faults : rules->name_faults,
+                      resource.group_version().group() != "apiextensions.k8s.io");
   if (!old_object.is_null()) validate_metadata_update(object["metadata"], old_object.get("metadata"));
 }
 
@@ -80,7 +81,11 @@ std::vector<FieldError> validate_update(const ResourceView& resource, const Valu
   if (subresource == "status") return checks.take();
   validate_structure(resource.type(), structure.root(object));
   check_fixed(resource.type(), checks.root(object), old_object);
-  if (const KindRules* rules = rules_of(resource)) rules->check(checks.root(object), old_object);
+  const bool pod = resource.kind() == "Pod" && resource.group_version().group().empty();
+  if (pod && !subresource.empty())
+    check_pod_subresource(checks.root(object), old_object, subresource);
+  else if (const KindRules* rules = rules_of(resource))
+    rules->check(checks.root(object), old_object);
   return united(structure, checks);
 }
 

@@ -26,8 +26,10 @@ ApiError invalid(std::string_view group, std::string_view kind, std::string_view
 // The schema's rules alone, of any struct; used for CRDs' and embedded objects too.
 void validate_structure(TypeView type, const Spot& object);
 
-// metadata of any object; `name_faults` gives what is wrong with a name of its kind.
-void validate_metadata(const Spot& metadata, bool namespaced, Faults (*name_faults)(std::string_view));
+// metadata of any object; `name_faults` gives what is wrong with a name of its kind. Finalizers of custom resources and
+// their definitions may be any qualified names, others have a domain or are known.
+void validate_metadata(const Spot& metadata, bool namespaced, Faults (*name_faults)(std::string_view),
+                       bool standard_finalizers = true);
 void validate_metadata_update(const Spot& metadata, const Value& old_metadata);
 
 // A meta.v1.LabelSelector.

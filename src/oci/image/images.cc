@@ -98,6 +98,7 @@ Result<std::vector<Image>> Images::list(const ListFilter& filter) const {
     known->second.tagged = std::max(known->second.tagged, ref.tagged);
   }
   std::vector<Image> out;
+  out.reserve(by_target.size());
   for (auto& [digest, image] : by_target) out.push_back(std::move(image));
   std::ranges::sort(out, std::greater(),
                     [](const Image& each) { return std::pair(time_of(each.config.created), each.id); });

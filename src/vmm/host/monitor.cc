@@ -10,6 +10,7 @@
 #include "net/client.h"
 #include "vmm/api/service.h"
 #include "vmm/host/console_hub.h"
+#include "vmm/host/guest_control.h"
 
 namespace proa::vmm {
 
@@ -39,6 +40,12 @@ Result<> write_end(const VmRecord& record, const End& end) {
   return kernel::replace_file(record.path("end.json"), json::to_pretty(value), 0600);
 }
 
+// The workload's status, if the guest told of one.
+std::optional<int> finish_guest(std::unique_ptr<GuestControl> control) {
+  control->stop();
+  return control->status();
+}
+
 }  // namespace
 
 Result<End> run_machine(VmStore::Claim claim, MonitorPlan plan, const MonitorHooks& hooks) {
@@ -63,6 +70,10 @@ Result<End> run_machine(VmStore::Claim claim, MonitorPlan plan, const MonitorHoo
   }));
   if (plan.vsock && !plan.config.vsock)
     plan.config.vsock = VsockConfig{.guest_cid = kGuestCid, .uds_path = record.path("vsock.sock")};
+  std::unique_ptr<GuestControl> control;
+  if (plan.guest)
+    control = TRY(GuestControl::listen(record.path("vsock.sock"), std::move(*plan.guest),
+                                       {.up = hooks.guest_up, .failed = hooks.guest_failed}));
   if (plan.load) {
     plan.load->vsock_path = record.path("vsock.sock");
     TRY(vm.load(*plan.load));
@@ -73,8 +84,9 @@ Result<End> run_machine(VmStore::Claim claim, MonitorPlan plan, const MonitorHoo
   const auto server = TRY(ApiServer::listen(vm, record.path("api.sock")));
   TRY(write_record(claim, vm));
   if (hooks.running) hooks.running(vm);
-  const End end = vm.machine()->wait();
+  End end = vm.machine()->wait();
   if (hooks.ended) hooks.ended(vm);
+  if (control) end.status = finish_guest(std::move(control)).value_or(end.status);
   TRY(write_end(record, end));
   return end;
 }

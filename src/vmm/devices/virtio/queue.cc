@@ -168,16 +168,30 @@ bool Queue::wants_interrupt() {
 
 bool Queue::rearm() {
   if (!ready_ || broken_) return false;
+  ask(next_);
+  return load_driver_index() != next_;
+}
+
+uint16_t Queue::rearm_at_end() {
+  if (!ready_ || broken_) return 0;
+  const uint16_t index = load_driver_index();
+  ask(index);
+  return index;
+}
+
+uint16_t Queue::load_driver_index() const { return driver16(kIndex).load(std::memory_order_acquire); }
+
+// For a notification once the driver's index passes `index`.
+void Queue::ask(uint16_t index) {
   if (event_index_) {
     const size_t at = kRing + kUsedSize * size_;
-    device16(at).store(next_, std::memory_order_relaxed);
+    device16(at).store(index, std::memory_order_relaxed);
     memory_->note_write(device_area + at, 2);
   } else {
     device16(0).store(0, std::memory_order_relaxed);
     memory_->note_write(device_area, 2);
   }
   std::atomic_thread_fence(std::memory_order_seq_cst);
-  return driver16(kIndex).load(std::memory_order_acquire) != next_;
 }
 
 void Queue::suppress() {

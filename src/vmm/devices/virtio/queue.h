@@ -73,6 +73,9 @@ class Queue {
   bool wants_interrupt();
   // Asks the driver for a notification of the next request, and looks once more: true when there is one already.
   bool rearm();
+  // Asks for one when the driver offers more than it has so far; how far that is.
+  uint16_t rearm_at_end();
+  uint16_t driver_index() const { return ready_ && !broken_ ? load_driver_index() : 0; }
   // No notifications until rearm().
   void suppress();
 
@@ -85,6 +88,8 @@ class Queue {
     uint16_t flags, next;
   };
   bool map();
+  uint16_t load_driver_index() const;
+  void ask(uint16_t index);
   bool add(Chain& chain, const Descriptor& descriptor);
   bool walk(Chain& chain, const std::byte* table, uint32_t table_size, uint16_t first, unsigned& budget, bool nested);
   void write_used(uint16_t slot, const Chain& chain, uint32_t written);

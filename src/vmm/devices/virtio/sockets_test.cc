@@ -223,6 +223,29 @@ TEST_F(VsockTest, TheGuestCallsTheHost) {
   EXPECT_EQ(5u, receive().forwarded);
 }
 
+// The guest drops all connections when it handles the event: one made before that would be lost.
+TEST_F(VsockTest, AfterARestorationCallersWaitUntilTheGuestHasDroppedItsConnections) {
+  const auto event = [&](uint16_t i) { driver->offer(2, {{kData + 0x30000 + 16ULL * i, 16, true}}, i); };
+  event(0), event(1);
+  driver->transport->pause();
+  StateStream saving;
+  driver->transport->transfer(saving);
+  const std::string saved = saving.finish().value();
+  StateStream loading(saved);
+  driver->transport->transfer(loading);
+  driver->transport->resume();
+  ASSERT_TRUE(loading.finish());
+  EXPECT_EQ(4, driver->completed(2));
+  const Fd caller = net::connect_unix_stream(folder + "/v").value();
+  ASSERT_EQ(13, ::write(caller.get(), "CONNECT 1000\n", 13));
+  driver->notify(2);
+  for (int i = 0; i < 3; ++i) driver->reactor->turn(10);
+  EXPECT_EQ(-1, driver->completed(0));
+  event(0);
+  driver->notify(2);
+  EXPECT_EQ(kVsockRequest, receive().operation);
+}
+
 TEST_F(VsockTest, NobodyListensAndNonsenseAreResets) {
   send(make(kVsockRequest, 99));
   EXPECT_EQ(kVsockReset, receive().operation);

@@ -50,11 +50,14 @@ void Vsock::reset() {
   connections_.clear();
   callers_.clear();
   control_.clear();
+  settling_ = false;
+  listening_.set_events(EPOLLIN);
 }
 
 void Vsock::notified(unsigned queue) {
   if (queue == kFromGuest) take_packets();
   if (queue == kEvents && reset_due_) tell_reset();
+  if (queue == kEvents && settling_) look_whether_settled();
   give_packets();
 }
 
@@ -342,9 +345,19 @@ void Vsock::tell_reset() {
   Chain chain;
   if (!transport().running() || !queue.ready() || queue.pop(chain) != Queue::Pop::kChain) return;
   const uint32_t event = 0;
+  told_at_ = queue.rearm_at_end();
+  settling_ = true;
+  listening_.set_events(0);  // callers wait
   queue.push(chain, static_cast<uint32_t>(chain.write(0, &event, sizeof event)));
   reset_due_ = false;
   transport().signal(kEvents);
+}
+
+// The driver gives the event's buffer back once it has dropped its connections.
+void Vsock::look_whether_settled() {
+  if (transport().queue(kEvents).driver_index() == told_at_) return;
+  settling_ = false;
+  listening_.set_events(EPOLLIN);
 }
 
 // Connections do not survive: their other ends are sockets of this host.

@@ -100,6 +100,7 @@ class Vsock : public Device {
   void tell(const Key& key, uint16_t operation, uint32_t flags = 0);
   void end(const Key& key, bool tell_guest);
   void tell_reset();
+  void look_whether_settled();
 
   const VsockOptions options_;
   Fd listener_;
@@ -109,6 +110,9 @@ class Vsock : public Device {
   std::deque<VsockHeader> control_;  // packets without data, on their way to the guest
   uint32_t next_port_ = 1u << 30;
   bool reset_due_ = false;  // the guest is to be told that its connections are gone
+  // It was told, and has not dealt with it yet: connections made now it would take for old ones.
+  bool settling_ = false;
+  uint16_t told_at_ = 0;  // the driver's index of events then
 };
 
 }  // namespace proa::vmm::virtio
