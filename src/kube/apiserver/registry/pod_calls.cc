@@ -320,4 +320,22 @@ ApiError connect_refused(const Reader& reader, const Context& context, std::stri
   return no_agent(reader, name);
 }
 
+void add_subresources(Subresources& out) {
+  out.add("*/scale",
+          {.show = scale_of,
+           .take = [](Context& context, const Value& object,
+                      const Value& sent) { return with_scale(context.arena, *context.resource, sent, object); },
+           .create = nullptr});
+  const auto bind = [](Objects& objects, Context& context, Value body, WriteOptions options) {
+    return bind_pod(objects, context, body, options);
+  };
+  out.add("pods/binding", {.show = nullptr, .take = nullptr, .create = bind});
+  out.add("bindings", {.show = nullptr, .take = nullptr, .create = bind});
+  out.add("pods/eviction", {.show = nullptr,
+                            .take = nullptr,
+                            .create = [](Objects& objects, Context& context, Value body, WriteOptions options) {
+                              return evict_pod(objects, context, body, options);
+                            }});
+}
+
 }  // namespace proa::kube::api

@@ -27,4 +27,7 @@ net::Task<Answer<Written>> evict_pod(Objects& objects, Context& context, Value e
 // to ask. `query` is the request's. An error with code 0: the answer is empty text (the log of a pod that never ran).
 ApiError connect_refused(const Reader& reader, const Context& context, std::string_view query);
 
+// All of these, for the server.
+void add_subresources(Subresources& out);
+
 }  // namespace proa::kube::api
