@@ -98,7 +98,7 @@ Answer<Value> bound(Arena& arena, const Value& pod, const Value& binding, int64_
 
 }  // namespace
 
-net::Task<Answer<Written>> bind_pod(Objects& objects, Context& context, Value binding, const WriteOptions& options) {
+net::Task<Answer<Written>> bind_pod(Objects& objects, Context& context, Value binding, WriteOptions options) {
   const std::string name(context.name.empty() ? binding.string({"metadata", "name"}) : context.name);
   const std::string_view inner = binding.string({"metadata", "name"});
   if (!inner.empty() && inner != name)
@@ -216,7 +216,7 @@ ApiError several_budgets() {
 
 }  // namespace
 
-net::Task<Answer<Written>> evict_pod(Objects& objects, Context& context, Value eviction, const WriteOptions& options) {
+net::Task<Answer<Written>> evict_pod(Objects& objects, Context& context, Value eviction, WriteOptions options) {
   const std::string_view inner = eviction.string({"metadata", "name"});
   if (!inner.empty() && inner != context.name)
     co_return refuse(bad_request("name in URL does not match name in Eviction object"));
