@@ -4,17 +4,17 @@
 #include <sys/stat.h>
 
 #include <ctime>
-#include <future>
 
 #include "base/ids.h"
 #include "base/log.h"
 #include "kube/apiserver/access/access.h"
 #include "kube/apiserver/access/authorizer.h"
-#include "kube/apiserver/access/controllers/controllers.h"
 #include "kube/apiserver/access/pki/cluster_pki.h"
 #include "kube/apiserver/access/rbac/reconcile.h"
 #include "kube/apiserver/admission/admission.h"
 #include "kube/apiserver/bootstrap/bootstrap.h"
+#include "kube/apiserver/control.h"
+#include "kube/apiserver/registry/definitions.h"
 #include "kube/apiserver/registry/objects.h"
 #include "kube/apiserver/registry/splice.h"
 #include "kube/apiserver/registry/subresources.h"
@@ -102,6 +102,7 @@ struct Server::State {
   std::unique_ptr<store::Store> store;
   Catalog catalog;
   std::unique_ptr<Reader> reader;
+  std::unique_ptr<Definitions> definitions;
   std::unique_ptr<Authorizer> authorizer;
   std::unique_ptr<Access> access;
   AdmissionChain admission;
@@ -109,8 +110,6 @@ struct Server::State {
   std::unique_ptr<Objects> objects;
   // As it is now: tick() renews it, controllers sign with it.
   std::atomic<std::shared_ptr<const pki::Authority>> authority;
-  std::unique_ptr<Controllers> controllers;
-  std::future<void> controllers_ended;
   std::unique_ptr<Auditor> auditor;
   std::unique_ptr<Metrics> metrics;
   std::unique_ptr<Documents> documents;
@@ -118,6 +117,7 @@ struct Server::State {
   std::unique_ptr<Service> service;
   std::unique_ptr<Api> api;
   std::unique_ptr<net::Server> server;
+  std::unique_ptr<Control> control;
   std::vector<std::string> places;
   std::string address;  // for the endpoints of the API's service
   uint16_t port = 0;
@@ -129,9 +129,7 @@ struct Server::State {
   void open_service();
   Result<> listen();
   Result<> prepare_cluster();
-  std::unique_ptr<Client> client_of(std::string_view controller);
-  void start_controllers();
-  void stop_controllers();
+  Result<> start_control();
 };
 
 Server::Server(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -161,6 +159,8 @@ Result<> Server::State::open_reader() {
   loops = TRY(net::Loops::start());
   store = TRY(open_store(*loops, settings.datastore));
   reader = std::make_unique<Reader>(*store, catalog);
+  definitions = std::make_unique<Definitions>(*reader, catalog);
+  definitions->follow();
   authorizer = standard_authorizer(*reader);
   return {};
 }
@@ -181,7 +181,8 @@ Result<> Server::State::open_objects() {
                                                      .reader = *reader,
                                                      .admission = admission,
                                                      .subresources = subresources,
-                                                     .now = wall_seconds});
+                                                     .now = wall_seconds,
+                                                     .definitions_changed = [this] { definitions->follow(); }});
   return {};
 }
 
@@ -250,40 +251,16 @@ Result<> Server::State::prepare_cluster() {
   return {};
 }
 
-// With the rights that upstream's controllers have as service accounts of kube-system; those that are parts of
-// upstream's server itself have the server's.
-std::unique_ptr<Client> Server::State::client_of(std::string_view controller) {
-  User user = own_user();
-  if (controller != "tokens-controller") {
-    user = {.name = cat(kServiceAccountPrefix, "kube-system:", controller), .uid = {}, .groups = {}, .extra = {}};
-    user.groups = {"system:serviceaccounts", "system:serviceaccounts:kube-system", std::string(kAuthenticatedGroup)};
-  }
-  return make_client(*objects, catalog, *authorizer, std::move(user), std::string(controller));
-}
-
-void Server::State::start_controllers() {
+Result<> Server::State::start_control() {
   authority = std::make_shared<const pki::Authority>(pki->authority());
-  controllers = std::make_unique<Controllers>(
-      Surroundings{.reader = *reader,
-                   .clock = Clock::system(),
-                   .random = [] { return random_number().value_or(0); },
-                   .client = [this](std::string_view controller) { return client_of(controller); }});
-  add_access_controllers(*controllers, {.authorizer = *authorizer, .issuer = access->issuer(), .authority = [this] {
-                                          return *authority.load();
-                                        }});
-  auto ended = std::make_shared<std::promise<void>>();
-  controllers_ended = ended->get_future();
-  loops->at(0).spawn([](Controllers& all, std::shared_ptr<std::promise<void>> done) -> net::Task<> {
-    co_await all.run();
-    done->set_value();
-  }(*controllers, ended));
-}
-
-void Server::State::stop_controllers() {
-  if (!controllers) return;
-  controllers->stop();
-  controllers_ended.wait();
-  controllers.reset();
+  control = TRY(Control::start({.objects = *objects,
+                                .catalog = catalog,
+                                .definitions = *definitions,
+                                .authorizer = *authorizer,
+                                .access = {.authorizer = *authorizer, .issuer = access->issuer(), .authority = [this] {
+                                             return *authority.load();
+                                           }}}));
+  return {};
 }
 
 Result<std::unique_ptr<Server>> Server::start(ServerSettings settings) {
@@ -300,7 +277,7 @@ Result<std::unique_ptr<Server>> Server::start(ServerSettings settings) {
   state.open_service();
   TRY(state.listen());
   TRY(state.prepare_cluster());
-  state.start_controllers();
+  TRY(state.start_control());
   return out;
 }
 
@@ -325,8 +302,8 @@ bool Server::tick() {
 void Server::stop() {
   State& state = *state_;
   if (state.stopping.exchange(true)) return;
+  state.control.reset();
   if (state.server) state.server->stop(state.settings.drain);
-  state.stop_controllers();
 }
 
 }  // namespace proa::kube::api

@@ -13,7 +13,7 @@
 namespace proa::kube::api {
 namespace {
 
-constexpr std::string_view kParts[] = {"event-cleaner", "definition-controller"};
+constexpr std::string_view kParts[] = {"event-cleaner", "definition-controller", "tokens-controller"};
 
 }  // namespace
 

@@ -105,6 +105,28 @@ TEST(StrategicPatch, MergesByTheSchema) {
 
 // --- server-side apply
 
+TEST(StrategicPatch, LongListsAreMergedAsShortOnes) {
+  Arena arena;
+  std::string ports, patch, order;
+  for (int i = 1; i <= 60; ++i) ports += cat(i > 1 ? "," : "", R"({"containerPort":)", i, R"(,"name":"p)", i, "\"}");
+  for (int i = 1; i <= 40; ++i)
+    patch += cat(R"({"containerPort":)", i * 2, i % 2 == 0 ? R"(,"$patch":"delete"},)" : R"(,"name":"new"},)");
+  patch += R"({"containerPort":100,"name":"more"})";
+  const TypeView type = builtin().find_type("", "v1", "Container");
+  const Value object = read_json(arena, cat(R"({"ports":[)", ports, "]}")).value();
+  const Value change = read_json(arena, cat(R"({"ports":[)", patch, "]}")).value();
+  const Value out = apply_strategic_patch(arena, type, object, change).value().get("ports");
+  size_t renamed = 0;
+  for (const Value& port : out.items()) {
+    const int64_t number = port.get("containerPort").as_int();
+    if (number != 100) EXPECT_NE(number % 4, 0) << number;
+    renamed += port.string("name") == "new" ? 1 : 0;
+  }
+  EXPECT_EQ(renamed, 20u);
+  EXPECT_EQ(out.items()[out.size() - 1].string("name"), "more");
+  EXPECT_EQ(out.size(), 60u - 15u + 5u + 1u);
+}
+
 class Apply : public testing::Test {
  protected:
   Value json(std::string_view text) {

@@ -1,6 +1,8 @@
 #include "kube/patch/strategic.h"
 
 #include <algorithm>
+#include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "base/text.h"
@@ -34,6 +36,49 @@ NodeView child_of(NodeView node, std::string_view key) {
 bool merges(NodeView node) {
   return node && (node.patch() == FacetRecord::kMerge || node.patch() == FacetRecord::kMergeRetainKeys);
 }
+
+// Where the items of a list are, by their merge key, or by value for primitives. Looks through short lists, and keeps
+// an index of longer ones, so that large patches of large lists take no quadratic time. Of equal items the first
+// counts.
+class Positions {
+ public:
+  Positions(const Value& list, std::string_view key) : list_(list), key_(key) {
+    if (list.size() <= kShort) return;
+    index_.reserve(list.size());
+    for (size_t i = 0; i < list.size(); ++i)
+      if (const Value* id = id_of(list.items()[i])) index_.emplace(write_json(*id), i);
+    indexed_ = list.size();
+  }
+  // After an item was pushed to the list.
+  void pushed() {
+    if (indexed_ == 0) {
+      if (list_.size() > kShort) *this = Positions(list_, key_);
+      return;
+    }
+    if (const Value* id = id_of(list_.items().back())) index_.emplace(write_json(*id), list_.size() - 1);
+    indexed_ = list_.size();
+  }
+  // -1 if it is not there.
+  ptrdiff_t find(const Value& id) const {
+    if (indexed_ > 0) {
+      const auto at = index_.find(write_json(id));
+      return at == index_.end() ? -1 : static_cast<ptrdiff_t>(at->second);
+    }
+    const std::span<Value> items = list_.items();
+    for (size_t i = 0; i < items.size(); ++i)
+      if (const Value* other = id_of(items[i]); other != nullptr && equal(*other, id)) return static_cast<ptrdiff_t>(i);
+    return -1;
+  }
+
+ private:
+  static constexpr size_t kShort = 16;
+  const Value* id_of(const Value& item) const { return key_.empty() ? &item : item.find(key_); }
+
+  Value list_;  // the same list, not a copy
+  std::string_view key_;
+  std::unordered_map<std::string, size_t> index_;
+  size_t indexed_ = 0;
+};
 
 class Merger {
  public:
@@ -87,14 +132,11 @@ class Merger {
     Value* list = out.find(directive.key.substr(kDeletePrimitive.size()));
     if (list == nullptr || !list->is_array()) return {};
     Value kept = Value::array(arena_, list->size());
+    const Positions gone(directive.value, "");
     for (const Value& item : list->items())
-      if (!contains(directive.value, item)) kept.push(arena_, item);
+      if (gone.find(item) < 0) kept.push(arena_, item);
     *list = kept;
     return {};
-  }
-
-  static bool contains(const Value& list, const Value& wanted) {
-    return std::ranges::any_of(list.items(), [&](const Value& item) { return equal(item, wanted); });
   }
 
   Result<> field(NodeView node, const Member& member, const Value& patch, Value& out, int depth) {
@@ -126,49 +168,58 @@ class Merger {
     const std::string_view key = node.merge_key();
     if (key.empty()) return primitives(original, patch, order);
     Value out = Value::array_of(arena_, original.items());
-    Value additions = Value::array(arena_, patch.size());
+    Value additions = Value::array(arena_, patch.size()), deletions = Value::array(arena_);
     bool replace = false;
     for (const Value& item : patch.items()) {
       if (!item.is_object()) return fail("expected a map in the list to be merged by ", key);
       const std::string_view what = item.string(kPatch);
       if (what == "replace") replace = true;
       if (what.empty() || (what == "merge" && item.size() > 1)) additions.push(arena_, item);
-      if (what == "delete") TRY(delete_matching(out, item, key));
+      if (what == "delete") deletions.push(arena_, item);
       if (!what.empty() && what != "delete" && what != "replace" && what != "merge")
         return fail("invalid patch type [", what, "]");
     }
+    if (deletions.size() > 0) TRY(delete_matching(out, deletions, key));
     if (replace) out = Value::array(arena_, additions.size());
+    Positions known(out, key);
     for (const Value& item : additions.items()) {
       const Value* id = item.find(key);
       if (id == nullptr) return fail("map: ", write_json(item), " does not contain declared merge key: ", key);
-      Value* match = find_matching(out, *id, key);
-      if (match != nullptr)
-        *match = TRY(object(node.element(), *match, item, depth));
-      else
+      if (const ptrdiff_t at = known.find(*id); at >= 0) {
+        Value& match = out.items()[static_cast<size_t>(at)];
+        match = TRY(object(node.element(), match, item, depth));
+      } else {
         out.push(arena_, TRY(object(node.element(), Value::object(arena_), item, depth)));
+        known.pushed();
+      }
     }
     return order == nullptr ? out : ordered(original, out, *order, key);
   }
 
-  static Value* find_matching(const Value& list, const Value& id, std::string_view key) {
-    for (Value& item : list.items())
-      if (const Value* other = item.find(key); other != nullptr && equal(*other, id)) return &item;
-    return nullptr;
-  }
-
-  Result<> delete_matching(Value& list, const Value& item, std::string_view key) {
-    const Value* id = item.find(key);
-    if (id == nullptr) return fail("map: ", write_json(item), " does not contain declared merge key: ", key);
-    for (size_t i = list.size(); i-- > 0;)
-      if (const Value* other = list.items()[i].find(key); other != nullptr && equal(*other, *id)) list.erase_at(i);
+  Result<> delete_matching(Value& list, const Value& deletions, std::string_view key) {
+    for (const Value& item : deletions.items())
+      if (item.find(key) == nullptr)
+        return fail("map: ", write_json(item), " does not contain declared merge key: ", key);
+    const Positions gone(deletions, key);
+    size_t kept = 0;
+    const std::span<Value> items = list.items();
+    for (const Value& item : items) {
+      const Value* id = item.find(key);
+      if (id == nullptr || gone.find(*id) < 0) items[kept++] = item;
+    }
+    list.truncate(kept);
     return {};
   }
 
   Result<Value> primitives(const Value& original, const Value& patch, const Value* order) {
     Value out = Value::array(arena_, original.size() + patch.size());
+    Positions known(out, "");
     for (const Value* from : {&original, &patch})
       for (const Value& item : from->items())
-        if (!contains(out, item)) out.push(arena_, item);
+        if (known.find(item) < 0) {
+          out.push(arena_, item);
+          known.pushed();
+        }
     return order == nullptr ? out : ordered(original, out, *order, "");
   }
 
@@ -178,25 +229,19 @@ class Merger {
     return {};
   }
 
-  // Position by merge key, or by value for primitives; -1 if it is not there.
-  static ptrdiff_t position(const Value& list, const Value& item, std::string_view key) {
-    const std::span<Value> items = list.items();
-    for (size_t i = 0; i < items.size(); ++i) {
-      const bool same = key.empty() ? equal(items[i], item) : equal(items[i].get(key), item.get(key));
-      if (same) return static_cast<ptrdiff_t>(i);
-    }
-    return -1;
-  }
-
   // Those that `order` names come in its order; what only the server has keeps its place relative to those it knew.
   Value ordered(const Value& server, const Value& merged, const Value& order, std::string_view key) {
+    const Positions in_order(order, key), on_server(server, key);
+    const auto position = [&](const Positions& positions, const Value& item) {
+      return positions.find(key.empty() ? item : item.get(key));
+    };
     std::vector<std::pair<ptrdiff_t, Value>> named, others;
     for (const Value& item : merged.items()) {
-      const ptrdiff_t at = position(order, item, key);
+      const ptrdiff_t at = position(in_order, item);
       if (at >= 0)
         named.emplace_back(at, item);
       else
-        others.emplace_back(position(server, item, key), item);
+        others.emplace_back(position(on_server, item), item);
     }
     const auto by_position = [](const auto& a, const auto& b) { return a.first < b.first; };
     std::ranges::sort(named, by_position);
@@ -206,7 +251,7 @@ class Merger {
     while (i < named.size() || j < others.size()) {
       bool take_named = j >= others.size();
       if (!take_named && i < named.size()) {
-        const ptrdiff_t known = position(server, named[i].second, key);
+        const ptrdiff_t known = position(on_server, named[i].second);
         take_named = known >= 0 && others[j].first >= 0 && known < others[j].first;
       }
       out.push(arena_, take_named ? named[i++].second : others[j++].second);

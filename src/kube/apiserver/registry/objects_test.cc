@@ -39,7 +39,8 @@ class ObjectsTest : public testing::Test {
     Context where = context("configmaps", name);
     return store::finish(objects_.update(where, parsed(where, json), {.field_manager = "t"}));
   }
-  Answer<Written> patch(std::string_view name, PatchKind kind, std::string_view json, WriteOptions options = {.field_manager = "t"}) {
+  Answer<Written> patch(std::string_view name, PatchKind kind, std::string_view json,
+                        WriteOptions options = {.field_manager = "t"}) {
     Context where = context("configmaps", name);
     return store::finish(objects_.patch(where, kind, *read_json(arena_, json), options));
   }
@@ -135,8 +136,9 @@ TEST_F(ObjectsTest, DryRunsStoreNothing) {
 TEST_F(ObjectsTest, PatchesAreApplied) {
   create(context_, map("a"));
   EXPECT_EQ(patch("a", PatchKind::kMerge, R"({"data":{"k":"v"}})")->object.string({"data", "k"}), "v");
-  EXPECT_EQ(patch("a", PatchKind::kJson, R"([{"op":"replace","path":"/data/k","value":"w"}])")->object.string({"data", "k"}),
-            "w");
+  EXPECT_EQ(
+      patch("a", PatchKind::kJson, R"([{"op":"replace","path":"/data/k","value":"w"}])")->object.string({"data", "k"}),
+      "w");
   EXPECT_EQ(patch("a", PatchKind::kJson, R"([{"op":"test","path":"/data/k","value":"v"}])").error().code, 422);
   EXPECT_EQ(patch("a", PatchKind::kStrategic, R"({"data":{"k":null}})")->object.get("data").size(), 0u);
 }
@@ -150,8 +152,9 @@ TEST_F(ObjectsTest, ApplyCreatesConflictsAndForces) {
   EXPECT_TRUE(made->created);
   const auto lost = patch("a", PatchKind::kApply, config("2"), {.field_manager = "two"});
   EXPECT_EQ(lost.error().message, "Apply failed with 1 conflict: conflict with \"one\": .data.k");
-  EXPECT_EQ(patch("a", PatchKind::kApply, config("2"), {.field_manager = "two", .force = true})->object.string({"data", "k"}),
-            "2");
+  EXPECT_EQ(
+      patch("a", PatchKind::kApply, config("2"), {.field_manager = "two", .force = true})->object.string({"data", "k"}),
+      "2");
 }
 
 TEST_F(ObjectsTest, FinalizersHoldAnObjectUntilTheyAreGone) {
@@ -263,7 +266,8 @@ TEST_F(ObjectsTest, AWatchTellsWhatComesIntoItsSelectionAndLeavesIt) {
   patch("a", PatchKind::kMerge, R"({"metadata":{"labels":{"x":"2"}}})");
   remove("c");
   take(7);
-  EXPECT_EQ(told, (std::vector<std::string>{"ADDED a", "state", "ADDED c", "ADDED b", "MODIFIED c", "DELETED a", "DELETED c"}));
+  EXPECT_EQ(told, (std::vector<std::string>{"ADDED a", "state", "ADDED c", "ADDED b", "MODIFIED c", "DELETED a",
+                                            "DELETED c"}));
 }
 
 TEST_F(ObjectsTest, AWatchFromACompactedRevisionIsRefused) {

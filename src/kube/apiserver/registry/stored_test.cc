@@ -67,8 +67,7 @@ TEST(Scan, FindsMembers) {
 }
 
 TEST(Scan, EndsAtTheEndOfWhatIsCutOff) {
-  for (size_t size = 0; size < kPod.size(); ++size)
-    static_cast<void>(scan_path(kPod.substr(0, size), "status.phase"));
+  for (size_t size = 0; size < kPod.size(); ++size) static_cast<void>(scan_path(kPod.substr(0, size), "status.phase"));
 }
 
 TEST_F(Stored, SelectorsLookAtTheBytes) {
@@ -98,7 +97,8 @@ TEST(Cursor, GoesThereAndBack) {
 }
 
 TEST(Cursor, RefusesWhatItDidNotWrite) {
-  for (const std::string_view token : {"%%", "e30", "", "eyJ2IjoibWV0YS5rOHMuaW8vdjEiLCJydiI6MSwic3RhcnQiOiIuLi9zZWNyZXRzLyJ9"})
+  for (const std::string_view token :
+       {"%%", "e30", "", "eyJ2IjoibWV0YS5rOHMuaW8vdjEiLCJydiI6MSwic3RhcnQiOiIuLi9zZWNyZXRzLyJ9"})
     EXPECT_EQ(read_cursor(token).error().code, 400) << token;
 }
 

@@ -54,18 +54,21 @@ std::string refused_list(std::string_view query) {
 }
 
 TEST(ListOptions, AreChecked) {
-  const auto options = parse_list_options("labelSelector=a%3Db&limit=5&continue=x&resourceVersion=&watch=1&allowWatchBookmarks=true");
+  const auto options =
+      parse_list_options("labelSelector=a%3Db&limit=5&continue=x&resourceVersion=&watch=1&allowWatchBookmarks=true");
   ASSERT_TRUE(options);
   EXPECT_EQ(options->label_selector, "a=b");
   EXPECT_EQ(options->limit, 5);
   EXPECT_TRUE(options->watch && options->bookmarks);
   EXPECT_EQ(refused_list("limit=x"), "strconv.ParseInt: parsing \"x\": invalid syntax");
-  EXPECT_EQ(refused_list("resourceVersionMatch=Exact"),
-            "ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden "
-            "unless resourceVersion is provided");
-  EXPECT_EQ(refused_list("resourceVersionMatch=Exact&resourceVersion=0"),
-            "ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Forbidden: resourceVersionMatch \"exact\" is "
-            "forbidden for resourceVersion \"0\"");
+  EXPECT_EQ(
+      refused_list("resourceVersionMatch=Exact"),
+      "ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden "
+      "unless resourceVersion is provided");
+  EXPECT_EQ(
+      refused_list("resourceVersionMatch=Exact&resourceVersion=0"),
+      "ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Forbidden: resourceVersionMatch \"exact\" is "
+      "forbidden for resourceVersion \"0\"");
   EXPECT_NE(refused_list("sendInitialEvents=true"), "");
   EXPECT_NE(refused_list("watch=1&sendInitialEvents=true"), "");
   EXPECT_EQ(refused_list("watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&resourceVersion="), "");
@@ -73,8 +76,9 @@ TEST(ListOptions, AreChecked) {
 
 TEST(WriteOptions, AreChecked) {
   EXPECT_TRUE(parse_write_options("dryRun=All&fieldManager=me", WriteKind::kCreate)->dry_run);
-  EXPECT_EQ(parse_write_options("dryRun=None", WriteKind::kCreate).error().message,
-            "CreateOptions.meta.k8s.io \"\" is invalid: dryRun: Unsupported value: \"None\": supported values: \"All\"");
+  EXPECT_EQ(
+      parse_write_options("dryRun=None", WriteKind::kCreate).error().message,
+      "CreateOptions.meta.k8s.io \"\" is invalid: dryRun: Unsupported value: \"None\": supported values: \"All\"");
   EXPECT_EQ(parse_write_options("", WriteKind::kApply).error().message,
             "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch");
   EXPECT_FALSE(parse_write_options("force=true", WriteKind::kPatch));

@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "kube/apiserver/serve/writer.h"
 #include "kube/openapi/discovery.h"
+#include "kube/openapi/gnostic.h"
 #include "kube/openapi/openapi.h"
 #include "net/conditional.h"
 #include "net/url.h"
@@ -152,6 +153,10 @@ Served Documents::serve_openapi(Call& call) {
   std::string type = "application/json";
   if (path == "/openapi/v2") {
     made = document(catalog, path, [catalog] { return openapi_v2(catalog->tables()); });
+    if (call.request.headers().get("Accept").find("proto-openapi.spec.v2@v1.0+protobuf") != std::string_view::npos) {
+      type = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+      made = document(catalog, cat(path, "?protobuf"), [json = made] { return openapi_v2_protobuf(json->bytes()); });
+    }
   } else if (path == "/openapi/v3") {
     made = document(catalog, path, [this, catalog] { return openapi_v3_paths(catalog); });
   } else {
