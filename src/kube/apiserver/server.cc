@@ -92,6 +92,7 @@ struct Server::State {
   std::unique_ptr<Objects> objects;
   // As it is now: tick() renews it, controllers sign with it.
   std::atomic<std::shared_ptr<const pki::Authority>> authority;
+  std::unique_ptr<Auditor> auditor;
   std::unique_ptr<Metrics> metrics;
   std::unique_ptr<Documents> documents;
   Health health;
@@ -197,6 +198,7 @@ void Server::State::open_service() {
                                               .metrics = *metrics,
                                               .documents = *documents,
                                               .issuer = access->issuer_documents(cat("https://", address, ":", port)),
+                                              .auditor = auditor.get(),
                                               .health = health});
   api = std::make_unique<Api>(*service, ApiLimits());
 }
@@ -253,6 +255,7 @@ Result<std::unique_ptr<Server>> Server::start(ServerSettings settings) {
   TRY(state.open_reader());
   TRY(state.open_keys());
   TRY(state.open_objects());
+  state.auditor = TRY(Auditor::open(state.settings.audit));
   state.open_service();
   TRY(state.listen());
   TRY(state.prepare_cluster());
