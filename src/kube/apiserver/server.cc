@@ -71,26 +71,6 @@ std::string own_address(const std::vector<std::string>& names) {
   return "127.0.0.1";
 }
 
-void add_subresources(Subresources& out) {
-  out.add("*/scale",
-          {.show = scale_of,
-           .take = [](Context& context, const Value& object,
-                      const Value& sent) { return with_scale(context.arena, *context.resource, sent, object); },
-           .create = nullptr});
-  // Coroutines, so that the options live as long as the call.
-  const auto bind = [](Objects& objects, Context& context, Value body,
-                       WriteOptions options) -> net::Task<Answer<Written>> {
-    co_return co_await bind_pod(objects, context, body, options);
-  };
-  const auto evict = [](Objects& objects, Context& context, Value body,
-                        WriteOptions options) -> net::Task<Answer<Written>> {
-    co_return co_await evict_pod(objects, context, body, options);
-  };
-  out.add("pods/binding", {.show = nullptr, .take = nullptr, .create = bind});
-  out.add("bindings", {.show = nullptr, .take = nullptr, .create = bind});
-  out.add("pods/eviction", {.show = nullptr, .take = nullptr, .create = evict});
-}
-
 }  // namespace
 
 // In the order in which parts depend on each other: what is destroyed first stands last.
