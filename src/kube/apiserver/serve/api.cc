@@ -92,6 +92,8 @@ Answer<> Api::find_resource(Call& call) const {
     return refuse(std::move(error));
   };
   if (call.resource == nullptr) return missing();
+  if (const std::string_view words = call.resource->view.deprecation(); !words.empty())
+    call.warnings.emplace_back(words);
   if (!info.subresource.empty()) {
     call.part = call.resource->view.find_subresource(info.subresource);
     if (!call.part) return missing();
