@@ -28,7 +28,7 @@ TEST(Gnostic, SchemasAreMessages) {
   EXPECT_EQ(field(get, 5), "readA");
   EXPECT_EQ(field(field(field(field(field(get, 8), 1), 2), 3), 4), "pretty");
   EXPECT_EQ(field(field(field(field(field(field(get, 9), 1), 2), 1), 2), 1),
-            std::string_view("\x0a\x11#/definitions/A", 19));
+            std::string_view("\x0a\x0f#/definitions/A", 17));
   EXPECT_EQ(field(field(get, 13), 1), "x-kubernetes-action");
   EXPECT_EQ(field(field(field(get, 13), 2), 2), "\"get\"\n");
   const std::string_view schema = field(field(field(out, 9), 1), 2);
