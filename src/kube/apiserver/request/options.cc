@@ -40,7 +40,12 @@ Answer<> judge(std::string_view kind, const std::vector<FieldError>& errors) {
 
 void check_dry_run(const std::vector<std::string_view>& values, std::vector<FieldError>& errors) {
   for (const std::string_view value : values)
-    if (value != "All") return errors.push_back(unsupported("dryRun", value, "\"All\""));
+    if (value != "All") {
+      std::string list;
+      for (const std::string_view one : values) list += cat(list.empty() ? "" : ",", "\"", one, "\"");
+      return errors.push_back(
+          {FieldError::Type::kUnsupported, "dryRun", cat("[", list, "]"), "supported values: \"All\""});
+    }
 }
 
 void check_manager(std::string_view manager, bool apply, std::vector<FieldError>& errors) {
