@@ -106,7 +106,6 @@ std::string printed(const Owner& owner) {
   if (!owner.subresource.empty()) out += cat(" with subresource ", quoted(owner.subresource));
   if (owner.applied) return out;
   out += cat(" using ", owner.api_version);
-  if (owner.time) out += cat(" at ", format_time(*owner.time));
   return out;
 }
 

@@ -20,7 +20,7 @@ std::string write_cursor(const Cursor& cursor) {
 
 Answer<Cursor> read_cursor(std::string_view token) {
   const auto refused = [](std::string_view why) {
-    return refuse(bad_request(cat("continue key is not valid: ", why)));
+    return refuse(bad_request(cat("invalid continue token: continue key is not valid: ", why)));
   };
   if (token.size() > kLongest) return refused("it is too long");
   const auto json = net::base64_decode(token);

@@ -31,9 +31,8 @@ Answer<std::optional<store::Revision>> parse_revision(std::string_view text) {
   if (text.empty()) return std::nullopt;
   const auto number = parse_number<store::Revision>(text);
   if (!number || *number < 0)
-    return refuse(invalid("", "", "",
-                          {{FieldError::Type::kInvalid, "resourceVersion", quoted(text),
-                            cat("strconv.ParseUint: parsing ", quoted(text), ": invalid syntax")}}));
+    return refuse(bad_request(cat("invalid resource version: resourceVersion: Invalid value: ", quoted(text),
+                                  ": strconv.ParseUint: parsing ", quoted(text), ": invalid syntax")));
   return number;
 }
 

@@ -110,8 +110,8 @@ Answer<> continue_metadata(const Context& context, Value& object, const Value& o
   if (version.empty() || version == "0") {
     if (!context.resource->strategy->unconditional_update)
       return refuse(invalid(
-          context.resource->group(), context.resource->kind(), name,
-          {{FieldError::Type::kInvalid, "metadata.resourceVersion", "0x0", "must be specified for an update"}}));
+          context.resource->group(), context.resource->view.plural(), name,
+          {{FieldError::Type::kInvalid, "metadata.resourceVersion", "0", "must be specified for an update"}}));
   } else if (version != old.string("resourceVersion")) {
     return refuse(conflict(context.resource->qualified, name));
   }
@@ -156,9 +156,11 @@ bool settle_unchanged(Arena& arena, Value& object, const Value& old_object) {
 Answer<> check_preconditions(const Context& context, const DeleteOptions& options, const Value& object) {
   const Value metadata = object.get("metadata");
   const auto failed = [&](std::string_view what, std::string_view wanted, std::string_view is) {
-    return refuse(conflict(
-        context.resource->qualified, metadata.string("name"),
-        cat("Precondition failed: ", what, " in precondition: ", wanted, ", ", what, " in object meta: ", is)));
+    const std::string_view group = context.resource->group();
+    return refuse(conflict(cat(context.resource->kind(), group.empty() ? "" : ".", group), metadata.string("name"),
+                           cat("the ", what, " in the precondition (", wanted, ") does not match the ", what,
+                               " in record (", is, "). The object might have been ",
+                               what == "UID" ? "deleted and then recreated" : "modified")));
   };
   if (options.uid && *options.uid != metadata.string("uid")) return failed("UID", *options.uid, metadata.string("uid"));
   if (options.resource_version && *options.resource_version != metadata.string("resourceVersion"))
