@@ -73,7 +73,8 @@ struct Server {
 Task<size_t> exchange(Client& client, ClientRequest request, int wanted, int also) {
   auto response = must(co_await client.send(std::move(request)));
   const std::string body = must(co_await response.read_all(256 << 20));
-  if (response.status != wanted && response.status != also) die(cat("status ", response.status, ": ", body.substr(0, 400)));
+  if (response.status != wanted && response.status != also)
+    die(cat("status ", response.status, ": ", body.substr(0, 400)));
   co_return body.size();
 }
 
@@ -109,7 +110,8 @@ Task<bool> client_of(Load& load, size_t number) {
 void run_load(Server& server, size_t clients, long seconds, size_t bytes) {
   auto client = server.client(clients, false);
   const std::string maps = cat(kNamespace, "/configmaps");
-  if (!bytes) Loops::wait(server.loops->at(0), exchange(*client, server.request("POST", maps, settings("read", 1024)), 201, 409));
+  if (!bytes)
+    Loops::wait(server.loops->at(0), exchange(*client, server.request("POST", maps, settings("read", 1024)), 201, 409));
   Load load{.server = server, .client = *client, .bytes = bytes, .times = {}};
   load.times.resize(clients);
   const int64_t begin = nanoseconds();
@@ -130,8 +132,9 @@ void run_load(Server& server, size_t clients, long seconds, size_t bytes) {
 
 // A pod as a deployment's would be, 1.5 KiB of JSON.
 std::string pod(size_t number) {
-  return cat(R"({"apiVersion":"v1","kind":"Pod","metadata":{"name":"web-)", number,
-             R"(","labels":{"app":"web","pod-template-hash":"6d4cf56db6","tier":"frontend"},"annotations":{"example.com/owner":"team-a","example.com/config-hash":"c4ca4238a0b923820dcc509a6f75849b"}},"spec":{"containers":[{"name":"web","image":"registry.example.com/team/web:1.2.3","ports":[{"name":"http","containerPort":8080}],"env":[{"name":"POD_NAME","valueFrom":{"fieldRef":{"fieldPath":"metadata.name"}}},{"name":"MODE","value":"production"}],"resources":{"requests":{"cpu":"100m","memory":"128Mi"},"limits":{"memory":"256Mi"}},"livenessProbe":{"httpGet":{"path":"/healthz","port":"http"}},"readinessProbe":{"httpGet":{"path":"/ready","port":"http"}}}],"terminationGracePeriodSeconds":30}})");
+  return cat(
+      R"({"apiVersion":"v1","kind":"Pod","metadata":{"name":"web-)", number,
+      R"(","labels":{"app":"web","pod-template-hash":"6d4cf56db6","tier":"frontend"},"annotations":{"example.com/owner":"team-a","example.com/config-hash":"c4ca4238a0b923820dcc509a6f75849b"}},"spec":{"containers":[{"name":"web","image":"registry.example.com/team/web:1.2.3","ports":[{"name":"http","containerPort":8080}],"env":[{"name":"POD_NAME","valueFrom":{"fieldRef":{"fieldPath":"metadata.name"}}},{"name":"MODE","value":"production"}],"resources":{"requests":{"cpu":"100m","memory":"128Mi"},"limits":{"memory":"256Mi"}},"livenessProbe":{"httpGet":{"path":"/healthz","port":"http"}},"readinessProbe":{"httpGet":{"path":"/ready","port":"http"}}}],"terminationGracePeriodSeconds":30}})");
 }
 
 void fill(Server& server, size_t count) {
@@ -191,7 +194,8 @@ struct Fanout {
 
 // Notes for every event how long ago its change was sent.
 Task<> watcher(Server& server, Client& client, Fanout& fanout, size_t number) {
-  auto response = must(co_await client.send(server.request("GET", cat(kNamespace, "/configmaps?watch=true&labelSelector=watched"))));
+  auto response = must(
+      co_await client.send(server.request("GET", cat(kNamespace, "/configmaps?watch=true&labelSelector=watched"))));
   if (response.status != 200) die(cat("watch: status ", response.status));
   ++fanout.open;
   std::string rest;
@@ -225,14 +229,16 @@ void watch(Server& server, size_t watchers, size_t rate, size_t seconds) {
     std::this_thread::sleep_until(begin + std::chrono::nanoseconds(1'000'000'000 / rate * i));
     std::string body = cat(R"({"metadata":{"name":"w-)", run, "-", i, R"(","labels":{"watched":"yes"}},"data":{"at":")",
                            nanoseconds(), "\"}}");
-    Loops::wait(server.loops->at(0), exchange(*writer, server.request("POST", cat(kNamespace, "/configmaps"), std::move(body)), 201, 0));
+    Loops::wait(server.loops->at(0),
+                exchange(*writer, server.request("POST", cat(kNamespace, "/configmaps"), std::move(body)), 201, 0));
   }
   const auto patience = std::chrono::steady_clock::now() + std::chrono::seconds(60);
-  while (fanout.ended < watchers && std::chrono::steady_clock::now() < patience) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  while (fanout.ended < watchers && std::chrono::steady_clock::now() < patience)
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
   std::vector<int64_t> all;
   for (const auto& each : fanout.delays) all.insert(all.end(), each.begin(), each.end());
-  std::printf("{\"events\": %zu, \"wanted\": %zu, \"p50_us\": %.0f, \"p99_us\": %.0f}\n", all.size(), watchers * fanout.events,
-              percentile(all, 0.5), percentile(all, 0.99));
+  std::printf("{\"events\": %zu, \"wanted\": %zu, \"p50_us\": %.0f, \"p99_us\": %.0f}\n", all.size(),
+              watchers * fanout.events, percentile(all, 0.5), percentile(all, 0.99));
   std::fflush(stdout);
   std::_Exit(fanout.ended == watchers ? 0 : 1);
 }

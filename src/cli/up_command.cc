@@ -30,7 +30,21 @@ std::vector<std::string> listen_places(const Invocation& in) {
   return {cat(host, ":", in.whole("port").value_or(6443))};
 }
 
-api::ServerSettings settings_of(const Invocation& in) {
+Result<api::AuditOptions> audit_of(const Invocation& in) {
+  api::AuditOptions out;
+  out.policy_file = in.text("audit-policy-file");
+  out.log.path = in.text("audit-log-path");
+  out.log.most_bytes = uint64_t{in.whole("audit-log-maxsize").value_or(100)} << 20;
+  out.log.most_backups = static_cast<unsigned>(in.whole("audit-log-maxbackup").value_or(0));
+  out.log.most_days = static_cast<unsigned>(in.whole("audit-log-maxage").value_or(0));
+  if (out.policy_file.empty() && !out.log.path.empty())
+    return fail("--audit-log-path: needs --audit-policy-file, which says what to write")
+        .hint("a policy that writes who did what: docs/audit.md");
+  if (!out.policy_file.empty() && out.log.path.empty()) return fail("--audit-policy-file: needs --audit-log-path");
+  return out;
+}
+
+Result<api::ServerSettings> settings_of(const Invocation& in) {
   api::ServerSettings out;
   out.data_dir = in.text("data-dir");
   const std::string datastore = in.text("datastore");
@@ -48,6 +62,10 @@ api::ServerSettings settings_of(const Invocation& in) {
   out.cluster_domain = in.text("cluster-domain");
   out.names = in.texts("tls-san");
   out.anonymous = in.on("anonymous-auth");
+  out.token_file = in.text("token-auth-file");
+  out.issuer = in.text("service-account-issuer");
+  out.audiences = in.texts("api-audiences");
+  out.audit = TRY(audit_of(in));
   return out;
 }
 
@@ -96,7 +114,8 @@ Result<int> program_up(const Invocation& in) {
   sigemptyset(&ends);
   for (const int number : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&ends, number);
   ::pthread_sigmask(SIG_BLOCK, &ends, nullptr);  // before there are other threads
-  const auto server = TRY(api::Server::start(settings_of(in)));
+  api::ServerSettings settings = TRY(settings_of(in));
+  const auto server = TRY(api::Server::start(std::move(settings)));
   const std::string kubeconfig = TRY(tell_kubeconfig(in, server->admin_entry()));
   const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - began);
   TRY(announce(in, *server, kubeconfig, took));

@@ -71,24 +71,6 @@ std::string own_address(const std::vector<std::string>& names) {
   return "127.0.0.1";
 }
 
-void add_subresources(Subresources& out) {
-  out.add("*/scale",
-          {.show = scale_of,
-           .take = [](Context& context, const Value& object,
-                      const Value& sent) { return with_scale(context.arena, *context.resource, sent, object); },
-           .create = nullptr});
-  const auto bind = [](Objects& objects, Context& context, Value body, WriteOptions options) {
-    return bind_pod(objects, context, body, options);
-  };
-  out.add("pods/binding", {.show = nullptr, .take = nullptr, .create = bind});
-  out.add("bindings", {.show = nullptr, .take = nullptr, .create = bind});
-  out.add("pods/eviction", {.show = nullptr,
-                            .take = nullptr,
-                            .create = [](Objects& objects, Context& context, Value body, WriteOptions options) {
-                              return evict_pod(objects, context, body, options);
-                            }});
-}
-
 }  // namespace
 
 // In the order in which parts depend on each other: what is destroyed first stands last.
@@ -110,6 +92,7 @@ struct Server::State {
   std::unique_ptr<Objects> objects;
   // As it is now: tick() renews it, controllers sign with it.
   std::atomic<std::shared_ptr<const pki::Authority>> authority;
+  std::unique_ptr<Auditor> auditor;
   std::unique_ptr<Metrics> metrics;
   std::unique_ptr<Documents> documents;
   Health health;
@@ -215,6 +198,7 @@ void Server::State::open_service() {
                                               .metrics = *metrics,
                                               .documents = *documents,
                                               .issuer = access->issuer_documents(cat("https://", address, ":", port)),
+                                              .auditor = auditor.get(),
                                               .health = health});
   api = std::make_unique<Api>(*service, ApiLimits());
 }
@@ -271,6 +255,7 @@ Result<std::unique_ptr<Server>> Server::start(ServerSettings settings) {
   TRY(state.open_reader());
   TRY(state.open_keys());
   TRY(state.open_objects());
+  state.auditor = TRY(Auditor::open(state.settings.audit));
   state.open_service();
   TRY(state.listen());
   TRY(state.prepare_cluster());

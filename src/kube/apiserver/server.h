@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "kube/apiserver/access/kubeconfig.h"
+#include "kube/apiserver/audit/audit.h"
 
 namespace proa::kube::api {
 
@@ -29,9 +30,10 @@ struct ServerSettings {
   std::string cluster_domain = "cluster.local";
   std::vector<std::string> names;  // the serving certificate is also for these
   bool anonymous = true;
-  std::string token_file;                   // static tokens; empty: none
-  std::string issuer;                       // of service-account tokens; empty: by the cluster's domain
-  std::vector<std::string> audiences;       // that they are for; empty: the issuer
+  std::string token_file;              // static tokens; empty: none
+  std::string issuer;                  // of service-account tokens; empty: by the cluster's domain
+  std::vector<std::string> audiences;  // that they are for; empty: the issuer
+  AuditOptions audit;
   std::chrono::milliseconds drain{10'000};  // for requests that run when it is told to stop
 };
 

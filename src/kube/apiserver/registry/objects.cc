@@ -14,8 +14,11 @@
 namespace proa::kube::api {
 namespace {
 
-constexpr int kMostNames = 8;      // that are tried for generateName
-constexpr int kMostAttempts = 64;  // of which each lost to another that won
+constexpr int kMostNames = 8;  // that are tried for generateName
+// Of which each lost to another that won: many when all clients count against one quota.
+constexpr int kMostAttempts = 1024;
+// What the tries of one write may take, since none gives its memory back before the last.
+constexpr size_t kMostMemory = 128u << 20;
 
 Value without_status(Arena& arena, const Value& object) {
   Value out = Value::object_of(arena, object.members());
@@ -234,7 +237,7 @@ net::Task<Answer<Written>> Objects::store(Context& context, Mode mode, const Wri
                                           const Change& change) {
   const size_t warnings = context.warnings.size(), annotations = context.annotations.size();
   int names = 0;
-  for (int tries = 0; tries < kMostAttempts; ++tries) {
+  for (int tries = 0; tries < kMostAttempts && context.arena.reserved() < kMostMemory; ++tries) {
     context.warnings.resize(warnings);
     context.annotations.resize(annotations);
     auto prepared = attempt(context, mode, options, change);

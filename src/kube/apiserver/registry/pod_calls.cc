@@ -98,7 +98,7 @@ Answer<Value> bound(Arena& arena, const Value& pod, const Value& binding, int64_
 
 }  // namespace
 
-net::Task<Answer<Written>> bind_pod(Objects& objects, Context& context, Value binding, const WriteOptions& options) {
+net::Task<Answer<Written>> bind_pod(Objects& objects, Context& context, Value binding, WriteOptions options) {
   const std::string name(context.name.empty() ? binding.string({"metadata", "name"}) : context.name);
   const std::string_view inner = binding.string({"metadata", "name"});
   if (!inner.empty() && inner != name)
@@ -216,7 +216,7 @@ ApiError several_budgets() {
 
 }  // namespace
 
-net::Task<Answer<Written>> evict_pod(Objects& objects, Context& context, Value eviction, const WriteOptions& options) {
+net::Task<Answer<Written>> evict_pod(Objects& objects, Context& context, Value eviction, WriteOptions options) {
   const std::string_view inner = eviction.string({"metadata", "name"});
   if (!inner.empty() && inner != context.name)
     co_return refuse(bad_request("name in URL does not match name in Eviction object"));
@@ -318,6 +318,24 @@ ApiError connect_refused(const Reader& reader, const Context& context, std::stri
   if (plural == "pods") return pod_refused(found->root(), reader, context.subresource, query);
   if (plural == "services") return unavailable(cat("no endpoints available for service ", quoted(name)));
   return no_agent(reader, name);
+}
+
+void add_subresources(Subresources& out) {
+  out.add("*/scale",
+          {.show = scale_of,
+           .take = [](Context& context, const Value& object,
+                      const Value& sent) { return with_scale(context.arena, *context.resource, sent, object); },
+           .create = nullptr});
+  const auto bind = [](Objects& objects, Context& context, Value body, WriteOptions options) {
+    return bind_pod(objects, context, body, options);
+  };
+  out.add("pods/binding", {.show = nullptr, .take = nullptr, .create = bind});
+  out.add("bindings", {.show = nullptr, .take = nullptr, .create = bind});
+  out.add("pods/eviction", {.show = nullptr,
+                            .take = nullptr,
+                            .create = [](Objects& objects, Context& context, Value body, WriteOptions options) {
+                              return evict_pod(objects, context, body, options);
+                            }});
 }
 
 }  // namespace proa::kube::api

@@ -9,7 +9,8 @@
 namespace proa::kube::api {
 namespace {
 
-constexpr int kMostAttempts = 64;
+constexpr int kMostAttempts = 1024;
+constexpr size_t kMostMemory = 128u << 20;
 
 // Seconds that the object may take to end; nothing if its kind ends at once.
 std::optional<int64_t> grace_of(const Resource& resource, const Value& object, const DeleteOptions& options) {
@@ -90,7 +91,7 @@ Answer<Objects::Removal> Objects::plan_deletion(Context& context, const DeleteOp
 
 net::Task<Answer<Deleted>> Objects::remove(Context& context, const DeleteOptions& options) {
   const size_t warnings = context.warnings.size(), annotations = context.annotations.size();
-  for (int tries = 0; tries < kMostAttempts; ++tries) {
+  for (int tries = 0; tries < kMostAttempts && context.arena.reserved() < kMostMemory; ++tries) {
     context.warnings.resize(warnings);
     context.annotations.resize(annotations);
     auto planned = plan_deletion(context, options);

@@ -19,12 +19,15 @@ Answer<Value> with_scale(Arena& arena, const Resource& resource, const Value& sc
 // --- POST; `context` names the pod (or, for bindings, the name stands in the body) and has the subresource. The answer
 // is a Status "Success", 201.
 
-net::Task<Answer<Written>> bind_pod(Objects& objects, Context& context, Value binding, const WriteOptions& options);
+net::Task<Answer<Written>> bind_pod(Objects& objects, Context& context, Value binding, WriteOptions options);
 // 429 with a cause DisruptionBudget as long as budgets do not allow it.
-net::Task<Answer<Written>> evict_pod(Objects& objects, Context& context, Value eviction, const WriteOptions& options);
+net::Task<Answer<Written>> evict_pod(Objects& objects, Context& context, Value eviction, WriteOptions options);
 
 // --- log, exec, attach, portforward and proxy of pods, proxy of nodes and services: what is said when there is no node
 // to ask. `query` is the request's. An error with code 0: the answer is empty text (the log of a pod that never ran).
 ApiError connect_refused(const Reader& reader, const Context& context, std::string_view query);
+
+// All of these, for the server.
+void add_subresources(Subresources& out);
 
 }  // namespace proa::kube::api

@@ -76,6 +76,10 @@ Answer<> Api::authorize(const Call& call) const {
     question.label_selector = query.get("labelSelector");
   }
   const Verdict verdict = service_.authorizer.authorize(question);
+  if (call.audit) {
+    call.audit->annotate("authorization.k8s.io/decision", verdict.allowed() ? "allow" : "forbid");
+    call.audit->annotate("authorization.k8s.io/reason", verdict.reason);
+  }
   if (verdict.decision == Decision::kAllow) return {};
   return refuse(access_refused(question, verdict.reason));
 }
@@ -141,8 +145,17 @@ Served Api::dispatch(Call& call) const {
   co_return co_await serve_resource(call);
 }
 
+// Of a request that was let in; of others only that they were not.
+net::Task<> Api::begin_audit(Call& call, bool known) const {
+  if (service_.auditor == nullptr) co_return;
+  call.audit = AuditTrail::begin(*service_.auditor, call.request, call.info, call.identity, call.audit_id);
+  if (call.audit && known) co_await call.audit->tell(AuditStage::kRequestReceived, 0);
+}
+
 Served Api::serve(Call& call) const {
-  CO_TRY(identify(call));
+  const auto identified = identify(call);
+  co_await begin_audit(call, identified.has_value());
+  if (!identified) co_return refuse(identified.error());
   const bool watches = call.info.is_resource && call.info.verb == "watch";
   const bool reading = reads(call.info);
   const bool counted = !call.identity.user.in(kMastersGroup) && !watches && !Health::has(call.info.path);
@@ -172,8 +185,10 @@ net::Task<Result<>> Api::handle(net::Request& request, net::Response& response) 
   response.headers.set("Audit-Id", call.audit_id);
   response.headers.set("Cache-Control", "no-cache, private");
   Answer<> answered = co_await serve(call);
-  if (!answered && answered.error().code != kConnectionLost && !response.begun())
-    answered = co_await send_error(call, answered.error());
+  const bool refused = !answered && answered.error().code != kConnectionLost;
+  const ApiError error = refused ? answered.error() : ApiError();
+  if (refused && !response.begun()) answered = co_await send_error(call, error);
+  if (call.audit) co_await call.audit->tell(AuditStage::kResponseComplete, response.status, refused ? &error : nullptr);
   service_.metrics.ended(call, response.status, net::Clock::now() - began);
   if (answered) co_return Result<>();
   co_return fail(answered.error().message);

@@ -20,6 +20,7 @@ class Api {
  private:
   Served serve(Call& call) const;
   Answer<> identify(Call& call) const;
+  net::Task<> begin_audit(Call& call, bool known) const;
   Answer<> authorize(const Call& call) const;
   Served dispatch(Call& call) const;
   Served serve_path(Call& call) const;

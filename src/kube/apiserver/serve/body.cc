@@ -101,7 +101,9 @@ net::Task<Answer<Value>> read_object(Call& call, Context& context, const BodyKin
         bad_request(cat(kind.kind, " in version \"", kind.version, "\" cannot be handled as a ", kind.kind, ": EOF")));
   }
   BodyDocument document = CO_TRY(parse_body(call, encoding, text, kind));
-  co_return decode_object(context, kind, document.root, validation, document.duplicates);
+  auto object = decode_object(context, kind, document.root, validation, document.duplicates);
+  if (call.audit && object) call.audit->set_request(*object);
+  co_return object;
 }
 
 net::Task<Answer<Value>> read_delete_options(Call& call) {
@@ -125,6 +127,7 @@ net::Task<Answer<Value>> read_delete_options(Call& call) {
   }
   auto out = conform(call.arena, type, root);
   if (!out) co_return refuse(bad_request(out.error().message()));
+  if (call.audit) call.audit->set_request(*out);
   co_return *out;
 }
 

@@ -9,6 +9,7 @@
 #include "kube/apiserver/access/authenticator.h"
 #include "kube/apiserver/access/authorizer.h"
 #include "kube/apiserver/access/tokens/discovery.h"
+#include "kube/apiserver/audit/audit.h"
 #include "kube/apiserver/registry/catalog.h"
 #include "kube/apiserver/registry/objects.h"
 #include "kube/apiserver/request/info.h"
@@ -30,6 +31,7 @@ struct Service {
   Metrics& metrics;
   Documents& documents;
   const IssuerDocuments issuer;
+  const Auditor* auditor = nullptr;  // null: no audit
   Health& health;
 };
 
@@ -47,6 +49,7 @@ struct Call {
   std::optional<SubresourceView> part;  // of the resource, if the address has one
   std::vector<std::string> warnings;
   std::string audit_id;
+  std::unique_ptr<AuditTrail> audit;  // null: nothing of this request is written
   Format format;
 
   Context context() {

@@ -37,13 +37,16 @@ Answer<> settle_format(Call& call, bool shapes) {
 
 BodyKind kind_of(const Call& call) { return body_kind(*call.resource, call.info.subresource); }
 
-// What Objects warned of goes out with the answer.
+// What Objects warned of goes out with the answer; what admission noted, into the audit log.
 void keep_warnings(Call& call, Context& context) {
+  if (call.audit)
+    for (const auto& [key, value] : context.annotations) call.audit->annotate(key, value);
   std::ranges::move(context.warnings, std::back_inserter(call.warnings));
 }
 
 Served send_written(Call& call, Answer<Written> written, const BodyKind& kind) {
   if (!written) co_return refuse(std::move(written.error()));
+  if (call.audit && call.info.name.empty()) call.audit->set_name(written->object.string({"metadata", "name"}));
   co_return co_await send_shaped(call, written->created ? 201 : 200, written->object, &kind);
 }
 
@@ -191,6 +194,7 @@ Served serve_patch(Call& call) {
   if (*kind != PatchKind::kApply) options.field_manager = call.manager(options.field_manager);
   const std::string text = CO_TRY(co_await read_body(call));
   const Value patch = CO_TRY(parse_patch(call, context, *kind, text, options.validation));
+  if (call.audit) call.audit->set_request(patch);
   auto written = co_await call.service.objects.patch(context, *kind, patch, options);
   keep_warnings(call, context);
   const BodyKind body = kind_of(call);

@@ -149,6 +149,7 @@ Served serve_watch(Call& call) {
   call.response.status = 200;
   call.response.headers.set("Content-Type", stream_content_type(call.format.encoding));
   if (const auto begun = co_await call.response.flush(); !begun) co_return refuse(connection_lost(begun.error()));
+  if (call.audit) co_await call.audit->tell(AuditStage::kResponseStarted, 200);
   EventWriter writer(call, include);
   std::string out;
   if (watcher->refused()) {

@@ -94,9 +94,15 @@ void BodyWriter::compress(bool last) {
   std::swap(out_, packed);
 }
 
+// The audit log keeps JSON answers as they go out.
+void BodyWriter::audit() {
+  if (call_.audit && type_.starts_with(content_type(Encoding::kJson))) call_.audit->add_response(out_);
+}
+
 Served BodyWriter::spill() {
   if (out_.size() < kPiece) co_return Answer<>();
   if (!begun_) begin();
+  audit();
   if (compressor_) compress(false);
   if (!out_.empty()) {
     const auto sent = co_await call_.response.write(out_);
@@ -109,6 +115,7 @@ Served BodyWriter::spill() {
 Served BodyWriter::finish() {
   const bool whole = !begun_;
   if (!begun_) begin();
+  audit();
   if (compressor_) compress(true);
   const auto sent = whole ? co_await call_.response.send(out_) : co_await call_.response.write(out_);
   if (!sent) co_return refuse(connection_lost(sent.error()));
@@ -136,6 +143,7 @@ Served send_text(Call& call, int status, std::string_view text) {
 Served send_object(Call& call, int status, const Value& object, TypeView type) {
   if (call.format.encoding == Encoding::kJson || (call.format.encoding == Encoding::kProtobuf && !type))
     co_return co_await send_json(call, status, write_json(object));
+  if (call.audit) call.audit->set_response(object);
   BodyWriter body(call, status, content_type(call.format.encoding));
   body.out().append(call.format.encoding == Encoding::kYaml ? write_yaml(object) : write_protobuf(type, object));
   co_return co_await body.finish();

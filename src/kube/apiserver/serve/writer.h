@@ -26,6 +26,7 @@ class BodyWriter {
  private:
   struct Compressor;
   void begin();
+  void audit();
   void compress(bool last);
 
   Call& call_;

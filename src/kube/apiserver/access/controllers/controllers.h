@@ -1,5 +1,5 @@
-// The small loops that keep what access needs: the rules of aggregated roles, a service account and the cluster's
-// authority in each namespace, tokens in secrets, and certificates that were asked for.
+// The small loops that keep what access needs: the rules of aggregated roles, tokens in secrets, and certificates that
+// were asked for.
 #pragma once
 
 #include <functional>
@@ -23,8 +23,6 @@ struct AccessLoops {
 void add_access_controllers(Controllers& controllers, const AccessLoops& loops);
 
 // One by one, for tests.
-std::unique_ptr<Controller> default_accounts();                             // service-account-controller
-std::unique_ptr<Controller> authority_publisher(const AccessLoops& loops);  // root-ca-cert-publisher
 std::unique_ptr<Controller> secret_tokens(const AccessLoops& loops);        // tokens-controller
 std::unique_ptr<Controller> certificate_signer(const AccessLoops& loops);   // certificate-controller
 

@@ -61,7 +61,8 @@ TEST_F(TokensTest, ForgeriesAreNot) {
   const ServiceAccountTokens tokens(reader_, options_);
   const std::string token = issue({});
   std::string other = token;
-  other[other.rfind('.') + 5] ^= 1;
+  char& letter = other[other.rfind('.') + 5];
+  letter = letter == 'A' ? 'B' : 'A';
   EXPECT_EQ(check(tokens, other), "signature is invalid");
   // Somebody else's key, and none at all.
   TokenOptions foreign = options_;

@@ -37,8 +37,7 @@ class ResourceQuota final : public AdmissionPlugin {
 
   Answer<> validate(Admission& w) override {
     if (w.operation != Operation::kCreate && w.operation != Operation::kUpdate) return {};
-    // Of subresources with a kind of their own the object is not the stored one.
-    if (!counted(w.resource) || w.object.string("kind") != w.resource.kind()) return {};
+    if (!counted(w.resource)) return {};
     if (w.operation == Operation::kCreate && !about(w, "", "resourcequotas")) expect_epoch(w, reader_);
     for (const StoredPtr& found : reader_.list("", "resourcequotas", w.ns))
       if (auto fits = take(w, *found); !fits) return fits;
