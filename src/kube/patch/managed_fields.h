@@ -20,7 +20,7 @@ struct FieldWriter {
 };
 
 struct FieldConflict {
-  std::string manager;  // as text: "\"kubectl-edit\" using v1 at 2024-01-01T00:00:00Z"
+  std::string manager;  // as text: "\"kubectl-edit\" using v1"
   std::string path;     // ".spec.replicas"
 };
 

@@ -222,7 +222,7 @@ TEST_F(Apply, NamesEveryConflict) {
       "ci",
       R"({"metadata":{"name":"web"},"spec":{"replicas":1,"template":{"spec":{"containers":[{"name":"c","image":"z"}]}}}})");
   EXPECT_EQ(conflict_message(refused.conflicts),
-            "Apply failed with 2 conflicts: conflicts with \"kubectl-create\" using apps/v1 at 2023-11-14T22:13:21Z:\n"
+            "Apply failed with 2 conflicts: conflicts with \"kubectl-create\" using apps/v1:\n"
             "- .spec.replicas\n- .spec.template.spec.containers[name=\"c\"].image");
 }
 

@@ -97,7 +97,8 @@ Value make_table(Arena& arena, const ResourceView& resource, std::span<const Val
   for (const Value& object : objects) {
     Value row = Value::object(arena, 2);
     row.add(arena, "cells", table_cells(arena, resource, object, options.now));
-    if (options.include != IncludeObject::kNone) row.add(arena, "object", row_object(arena, object, options.include));
+    row.add(arena, "object",
+            options.include == IncludeObject::kNone ? Value() : row_object(arena, object, options.include));
     rows.push(arena, row);
   }
   Value table = Value::object(arena, 5);

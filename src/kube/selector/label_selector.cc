@@ -70,7 +70,7 @@ Result<> check(const Requirement& requirement) {
 
 // "(a,b)"; an empty place is the empty value.
 Result<std::vector<std::string>> values(Lexer& lexer) {
-  if (lexer.token() != Token::kOpen)  // without a comma, as upstream has it
+  if (lexer.token() != Token::kOpen)
     return fail("unable to parse requirement: found '", lexer.word(), "' expected: '('");
   std::vector<std::string> out;
   bool expects_value = true;

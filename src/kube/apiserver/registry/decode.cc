@@ -1,5 +1,8 @@
 #include "kube/apiserver/registry/decode.h"
 
+#include <algorithm>
+#include <iterator>
+
 #include "kube/codec/conform.h"
 #include "kube/custom/custom.h"
 #include "kube/defaulting/defaults.h"
@@ -36,16 +39,22 @@ Result<Value> conform_as(Arena& arena, const BodyKind& kind, const Value& in, bo
 }
 
 std::string judge_fields(Context& context, FieldValidation validation, const std::vector<std::string>& unknown,
-                         const std::vector<std::string>& duplicates) {
-  if (validation == FieldValidation::kIgnore || (unknown.empty() && duplicates.empty())) return {};
-  std::vector<std::string> messages = strict_messages(unknown, duplicates);
+                         const std::vector<std::string>& duplicates, const std::vector<std::string>& texts) {
+  if (validation == FieldValidation::kIgnore) return {};
+  std::vector<std::string> messages = texts;
+  // Those of built-in kinds are told as they are found, fields that nobody knows first.
+  const bool custom = context.resource->custom;
+  std::ranges::move(custom ? strict_messages({}, duplicates) : strict_messages(unknown, duplicates),
+                    std::back_inserter(messages));
+  if (custom) std::ranges::move(strict_messages(unknown, {}), std::back_inserter(messages));
+  if (messages.empty()) return {};
   if (validation == FieldValidation::kStrict) return strict_error(messages);
   for (std::string& message : messages) context.warnings.push_back(std::move(message));
   return {};
 }
 
 Answer<Value> decode_object(Context& context, const BodyKind& kind, const Value& in, FieldValidation validation,
-                            const std::vector<std::string>& duplicates) {
+                            const std::vector<std::string>& duplicates, const std::vector<std::string>& texts) {
   const auto refused = [&](std::string_view why) {
     return refuse(bad_request(
         cat(kind.kind, " in version \"", kind.version, "\" cannot be handled as a ", kind.kind, ": ", why)));
@@ -53,7 +62,8 @@ Answer<Value> decode_object(Context& context, const BodyKind& kind, const Value&
   std::vector<std::string> unknown;
   const auto object = conform_as(context.arena, kind, in, true, &unknown);
   if (!object) return refused(object.error().message());
-  if (const std::string why = judge_fields(context, validation, unknown, duplicates); !why.empty()) return refused(why);
+  if (const std::string why = judge_fields(context, validation, unknown, duplicates, texts); !why.empty())
+    return refused(why);
   return *object;
 }
 

@@ -26,12 +26,13 @@ BodyKind body_kind(const Resource& resource, std::string_view subresource);
 Result<Value> conform_as(Arena& arena, const BodyKind& kind, const Value& in, bool defaults = true,
                          std::vector<std::string>* unknown = nullptr);
 
-// What is to be said of unknown and duplicate fields: an error's text with Strict, warnings with Warn.
+// What is to be said of unknown and duplicate fields, and other `texts`: an error's text with Strict, warnings with
+// Warn.
 std::string judge_fields(Context& context, FieldValidation validation, const std::vector<std::string>& unknown,
-                         const std::vector<std::string>& duplicates);
+                         const std::vector<std::string>& duplicates, const std::vector<std::string>& texts = {});
 
 // A whole object from a body. `in` has the kind's apiVersion and kind by now. 400 for what does not fit.
 Answer<Value> decode_object(Context& context, const BodyKind& kind, const Value& in, FieldValidation validation,
-                            const std::vector<std::string>& duplicates);
+                            const std::vector<std::string>& duplicates, const std::vector<std::string>& texts = {});
 
 }  // namespace proa::kube::api

@@ -30,10 +30,12 @@ ApiError too_large_version(store::Revision wanted, store::Revision current) {
 Answer<std::optional<store::Revision>> parse_revision(std::string_view text) {
   if (text.empty()) return std::nullopt;
   const auto number = parse_number<store::Revision>(text);
-  if (!number || *number < 0)
-    return refuse(bad_request(cat("invalid resource version: resourceVersion: Invalid value: ", quoted(text),
-                                  ": strconv.ParseUint: parsing ", quoted(text), ": invalid syntax")));
-  return number;
+  if (number && *number >= 0) return number;
+  ApiError error;  // upstream's words, and its code
+  error.code = 500;
+  error.message = cat("resourceVersion: Invalid value: ", quoted(text), ": strconv.ParseUint: parsing ", quoted(text),
+                      ": invalid syntax");
+  return refuse(std::move(error));
 }
 
 net::Task<Answer<>> wait_for_revision(store::Store& store, store::Revision wanted) {
@@ -86,7 +88,9 @@ net::Task<Answer<std::unique_ptr<List>>> List::begin(const Objects& objects, con
   std::unique_ptr<List> out(new List(objects, std::move(*selection)));
   store::Revision at = 0;
   CO_TRY(out->place(context, options, at));
-  const auto wanted = CO_TRY(parse_revision(options.resource_version));
+  const auto version = parse_revision(options.resource_version);
+  if (!version) co_return refuse(bad_request(cat("invalid resource version: ", version.error().message)));
+  const std::optional<store::Revision> wanted = *version;
   const bool continued = !options.continue_token.empty();
   if (!continued && wanted && *wanted > 0) {
     CO_TRY(co_await wait_for_revision(store, *wanted));

@@ -51,7 +51,7 @@ class List {
   ListHead head_;
 };
 
-// A resource version of a request: nothing if it is empty; 400 (422 upstream's way) if it is no number.
+// A resource version of a request: nothing if it is empty; 500 if it is no number.
 Answer<std::optional<store::Revision>> parse_revision(std::string_view text);
 // Until the store has it, for a few seconds; 504 then.
 net::Task<Answer<>> wait_for_revision(store::Store& store, store::Revision wanted);

@@ -109,9 +109,9 @@ Answer<> continue_metadata(const Context& context, Value& object, const Value& o
   const std::string_view name = old.string("name");
   if (version.empty() || version == "0") {
     if (!context.resource->strategy->unconditional_update)
-      return refuse(invalid(
-          context.resource->group(), context.resource->view.plural(), name,
-          {{FieldError::Type::kInvalid, "metadata.resourceVersion", "0", "must be specified for an update"}}));
+      return refuse(
+          invalid(context.resource->group(), context.resource->view.plural(), name,
+                  {{FieldError::Type::kInvalid, "metadata.resourceVersion", "0", "must be specified for an update"}}));
   } else if (version != old.string("resourceVersion")) {
     return refuse(conflict(context.resource->qualified, name));
   }
@@ -155,16 +155,17 @@ bool settle_unchanged(Arena& arena, Value& object, const Value& old_object) {
 
 Answer<> check_preconditions(const Context& context, const DeleteOptions& options, const Value& object) {
   const Value metadata = object.get("metadata");
-  const auto failed = [&](std::string_view what, std::string_view wanted, std::string_view is) {
-    const std::string_view group = context.resource->group();
-    return refuse(conflict(cat(context.resource->kind(), group.empty() ? "" : ".", group), metadata.string("name"),
+  const std::string_view group = context.resource->group();
+  const std::string kind = cat(context.resource->kind(), group.empty() ? "" : ".", group);
+  const auto failed = [&](std::string_view what, std::string_view wanted, std::string_view is, std::string_view why) {
+    return refuse(conflict(kind, metadata.string("name"),
                            cat("the ", what, " in the precondition (", wanted, ") does not match the ", what,
-                               " in record (", is, "). The object might have been ",
-                               what == "UID" ? "deleted and then recreated" : "modified")));
+                               " in record (", is, "). The object might have been ", why)));
   };
-  if (options.uid && *options.uid != metadata.string("uid")) return failed("UID", *options.uid, metadata.string("uid"));
+  if (options.uid && *options.uid != metadata.string("uid"))
+    return failed("UID", *options.uid, metadata.string("uid"), "deleted and then recreated");
   if (options.resource_version && *options.resource_version != metadata.string("resourceVersion"))
-    return failed("ResourceVersion", *options.resource_version, metadata.string("resourceVersion"));
+    return failed("ResourceVersion", *options.resource_version, metadata.string("resourceVersion"), "modified");
   return {};
 }
 

@@ -131,6 +131,8 @@ Answer<Value> Objects::changed(Context& context, Mode mode, const Change& change
     object = with_old_status(arena, object, old_object);
   }
   if (creates) {
+    // What is made by PUT or apply: a version in it is of something that is gone.
+    if (mode == Mode::kCreateOrUpdate) object.child(arena, "metadata").erase("resourceVersion");
     TRY(begin_metadata(context, object, parts_.now()));
   } else {
     TRY(continue_metadata(context, object, old_object));
@@ -286,6 +288,7 @@ net::Task<Answer<Written>> Objects::create(Context& context, Value object, const
 }
 
 net::Task<Answer<Written>> Objects::update(Context& context, Value object, const WriteOptions& options) {
+  if (object.string("kind") == context.resource->kind()) CO_TRY(check_address(context, Operation::kUpdate, object));
   const Subresource* special =
       context.subresource.empty() ? nullptr : parts_.subresources.find(*context.resource, context.subresource);
   const Change change = [&, object](Arena&, const Value& old_object) -> Answer<Value> {

@@ -77,15 +77,16 @@ Answer<Value> apply(const PatchCall& call, Arena& arena, const Value& old_object
   const Context& context = call.context;
   Value live = old_object;
   if (live.is_null()) live = TRY(empty_object(arena, *context.resource));
-  if (const std::string_view version = call.patch.string("apiVersion"); version != context.resource->api_version())
-    return refuse(bad_request(cat("Incorrect version specified in apply patch. Specified patch version: ", version,
-                                  ", expected: ", context.resource->api_version())));
   const FieldWriter writer{.manager = call.options.field_manager,
                            .api_version = arena.copy(context.resource->api_version()),
                            .subresource = context.subresource,
                            .now = call.parts.now()};
   auto applied = apply_fields(arena, context.resource->view.type(), live, call.patch, writer, call.options.force);
-  if (!applied) return refuse(bad_request(applied.error().message()));
+  if (!applied) {
+    ApiError error = bad_request(applied.error().message());
+    if (call.patch.get({"metadata", "managedFields"}).size() == 0) error.code = 500, error.reason.clear();
+    return refuse(std::move(error));
+  }
   if (!applied->conflicts.empty()) return refuse(conflicts_of(applied->conflicts));
   return applied->object;
 }

@@ -1,7 +1,5 @@
 #include "kube/apiserver/request/options.h"
 
-#include <algorithm>
-
 #include "base/error.h"
 #include "base/text.h"
 #include "kube/validation/validate.h"
@@ -41,11 +39,13 @@ Answer<> judge(std::string_view kind, const std::vector<FieldError>& errors) {
 }
 
 void check_dry_run(const std::vector<std::string_view>& values, std::vector<FieldError>& errors) {
-  if (std::ranges::all_of(values, [](std::string_view value) { return value == "All"; })) return;
-  std::string given;
-  for (const std::string_view value : values) given += cat(given.empty() ? "[" : ",", "\"", value, "\"");
-  errors.push_back(
-      {FieldError::Type::kUnsupported, "dryRun", cat(given, "]"), "supported values: \"All\""});
+  for (const std::string_view value : values)
+    if (value != "All") {
+      std::string list;
+      for (const std::string_view one : values) list += cat(list.empty() ? "" : ",", "\"", one, "\"");
+      return errors.push_back(
+          {FieldError::Type::kUnsupported, "dryRun", cat("[", list, "]"), "supported values: \"All\""});
+    }
 }
 
 void check_manager(std::string_view manager, bool apply, std::vector<FieldError>& errors) {

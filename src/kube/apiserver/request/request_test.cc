@@ -78,7 +78,7 @@ TEST(WriteOptions, AreChecked) {
   EXPECT_TRUE(parse_write_options("dryRun=All&fieldManager=me", WriteKind::kCreate)->dry_run);
   EXPECT_EQ(
       parse_write_options("dryRun=None", WriteKind::kCreate).error().message,
-      "CreateOptions.meta.k8s.io \"\" is invalid: dryRun: Unsupported value: \"None\": supported values: \"All\"");
+      "CreateOptions.meta.k8s.io \"\" is invalid: dryRun: Unsupported value: [\"None\"]: supported values: \"All\"");
   EXPECT_EQ(parse_write_options("", WriteKind::kApply).error().message,
             "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch");
   EXPECT_FALSE(parse_write_options("force=true", WriteKind::kPatch));

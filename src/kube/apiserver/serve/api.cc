@@ -84,30 +84,19 @@ Answer<> Api::authorize(const Call& call) const {
   return refuse(access_refused(question, verdict.reason));
 }
 
-Answer<> Api::find_resource(Call& call) const {
+bool Api::find_resource(Call& call) const {
   const RequestInfo& info = call.info;
-  call.resource = call.catalog->find(info.group, info.version, info.resource);
-  const auto missing = [&] {
-    call.resource = nullptr;
-    ApiError error;
-    error.code = 404;
-    error.reason = "NotFound";
-    error.message = "the server could not find the requested resource";
-    return refuse(std::move(error));
-  };
-  if (call.resource == nullptr) return missing();
+  const Resource* found = call.catalog->find(info.group, info.version, info.resource);
+  if (found == nullptr) return false;
   if (!info.subresource.empty()) {
-    call.part = call.resource->view.find_subresource(info.subresource);
-    if (!call.part) return missing();
+    call.part = found->view.find_subresource(info.subresource);
+    if (!call.part) return false;
   }
-  const bool all_namespaces = info.verb == "list" || info.verb == "watch" || info.verb == "deletecollection";
-  if (call.resource->namespaced() && info.ns.empty() && info.verb != "list" && info.verb != "watch") {
-    const bool review = call.resource->view.verbs() == kCreate;
-    if (!review) return missing();
-  }
-  static_cast<void>(all_namespaces);
-  if (!call.resource->namespaced() && !info.ns.empty() && info.resource != "namespaces") return missing();
-  return {};
+  if (found->namespaced() ? info.ns.empty() && info.verb != "list" && info.verb != "watch"
+                          : !info.ns.empty() && info.resource != "namespaces")
+    return false;
+  call.resource = found;
+  return true;
 }
 
 // What others verify tokens of service accounts by.
@@ -141,7 +130,15 @@ Served Api::serve_path(Call& call) const {
 
 Served Api::dispatch(Call& call) const {
   if (!call.info.is_resource) co_return co_await serve_path(call);
-  CO_TRY(find_resource(call));
+  if (!find_resource(call)) {
+    // Upstream has two servers here: one for built-in groups, one for those of definitions.
+    if (!builtin().find(call.info.group, call.info.version))
+      co_return co_await send_text(call, 404, "404 page not found\n");
+    ApiError missing = bad_request("the server could not find the requested resource");
+    missing.code = 404;
+    missing.reason = "NotFound";
+    co_return refuse(std::move(missing));
+  }
   co_return co_await serve_resource(call);
 }
 

@@ -25,7 +25,7 @@ class Api {
   Served dispatch(Call& call) const;
   Served serve_path(Call& call) const;
   Served serve_issuer(Call& call) const;
-  Answer<> find_resource(Call& call) const;
+  bool find_resource(Call& call) const;
 
   const Service& service_;
   const ApiLimits limits_;

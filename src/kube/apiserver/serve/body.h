@@ -15,6 +15,7 @@ net::Task<Answer<std::string>> read_body(Call& call);
 struct BodyDocument {
   Value root;  // with apiVersion and kind
   std::vector<std::string> duplicates;
+  std::vector<std::string> faults;  // other things that strict validation minds, as it words them
 };
 // `kind` is what the address wants, and what is meant where the document does not say; its protobuf form is read by
 // `type`. 400 for another one.

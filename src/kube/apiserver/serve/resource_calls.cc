@@ -10,6 +10,8 @@
 #include "kube/apiserver/serve/shape.h"
 #include "kube/apiserver/serve/writer.h"
 #include "kube/object/json.h"
+#include "kube/object/yaml.h"
+#include "kube/validation/validate.h"
 #include "net/conditional.h"
 #include "net/url.h"
 
@@ -68,6 +70,14 @@ Value success(Call& call, const Value& object) {
   return out;
 }
 
+ApiError not_allowed() {
+  ApiError out;
+  out.code = 405;
+  out.reason = "MethodNotAllowed";
+  out.message = "the server does not allow this method on the requested resource";
+  return out;
+}
+
 std::optional<PatchKind> patch_kind(std::string_view type) {
   const auto media = net::MediaType::parse(type);
   if (!media) return std::nullopt;
@@ -86,16 +96,32 @@ ApiError unknown_patch(bool custom) {
           custom ? "" : ", application/strategic-merge-patch+json", ", application/apply-patch+yaml"));
 }
 
+// A configuration has to say what it is of.
+Answer<> check_applied(Call& call, std::string_view text) {
+  Arena scratch;
+  const auto document = text.starts_with('{') ? read_json(scratch, text) : read_yaml(scratch, text);
+  if (!document) return refuse(bad_request(cat("error decoding YAML: ", document.error().message())));
+  const BodyKind wanted = kind_of(call);
+  const std::string_view version = document->string("apiVersion"), kind = document->string("kind");
+  if (version == wanted.api_version() && kind == wanted.kind) return {};
+  if (!version.empty() && !kind.empty() && kind == wanted.kind)
+    return refuse(bad_request(cat("Incorrect version specified in apply patch. Specified patch version: ", version,
+                                  ", expected: ", wanted.api_version())));
+  return refuse(bad_request(cat("invalid object type: ", version.empty() ? "/" : version, ", Kind=", kind)));
+}
+
 // The patch as a document; duplicate fields in it are judged as those of objects.
 Answer<Value> parse_patch(Call& call, Context& context, PatchKind kind, std::string_view text,
                           FieldValidation validation) {
   Value out;
-  std::vector<std::string> duplicates;
+  std::vector<std::string> duplicates, faults;
   if (kind == PatchKind::kApply) {
+    TRY(check_applied(call, text));
     BodyDocument document =
         TRY(parse_body(call, text.starts_with('{') ? Encoding::kJson : Encoding::kYaml, text, kind_of(call)));
     out = document.root;
     duplicates = std::move(document.duplicates);
+    faults = std::move(document.faults);
   } else {
     auto read = read_json(call.arena, text, {.duplicates = &duplicates});
     if (!read) return refuse(bad_request(cat("error decoding patch: ", read.error().message())));
@@ -105,8 +131,10 @@ Answer<Value> parse_patch(Call& call, Context& context, PatchKind kind, std::str
                                     ? "json: cannot unmarshal object into Go value of type jsonpatch.Patch"
                                     : "json: cannot unmarshal array into Go value of type map[string]interface {}"));
   }
-  if (const std::string why = judge_fields(context, validation, {}, duplicates); !why.empty())
-    return refuse(bad_request(why));
+  if (const std::string why = judge_fields(context, validation, {}, duplicates, faults); !why.empty())
+    return refuse(kind == PatchKind::kApply
+                      ? bad_request(why)
+                      : invalid("", "", "", {{FieldError::Type::kInvalid, "patch", quoted(text), why}}));
   return out;
 }
 
@@ -121,8 +149,11 @@ Served serve_resource(Call& call) {
     co_return refuse(std::move(refused));
   }
   const uint16_t bits = call.part ? call.part->verbs : call.resource->view.verbs();
-  if (call.info.name.empty() && verb == "patch") co_return refuse(method_not_supported(call.resource->qualified, verb));
-  if ((bits & verb_bit(verb)) == 0) co_return refuse(method_not_supported(call.resource->qualified, verb));
+  // Methods of a collection are not those of an object.
+  const bool of_one = verb == "patch" || verb == "update", of_all = verb == "create" && !call.part;
+  if (of_one && call.info.name.empty() && call.resource->custom) co_return refuse(bad_request("name must be provided"));
+  if ((bits & verb_bit(verb)) == 0 || (of_one && call.info.name.empty()) || (of_all && !call.info.name.empty()))
+    co_return refuse(not_allowed());
   if (verb == "get") co_return co_await serve_get(call);
   if (verb == "list") co_return co_await serve_list(call);
   if (verb == "watch") co_return co_await serve_watch(call);

@@ -87,7 +87,8 @@ Served send_shaped(Call& call, int status, const Value& object, const BodyKind* 
 Value ListWriter::list_metadata(Arena& arena) const {
   Value out = Value::object(arena, 3);
   out.add(arena, "resourceVersion", Value::text(arena, cat(head_.revision)));
-  if (!head_.continue_token.empty()) out.add(arena, "continue", Value::text(arena, head_.continue_token));
+  if (!head_.continue_token.empty() || call_.resource->custom)
+    out.add(arena, "continue", Value::text(arena, head_.continue_token));
   if (head_.remaining) out.add(arena, "remainingItemCount", Value::integer(*head_.remaining));
   return out;
 }
