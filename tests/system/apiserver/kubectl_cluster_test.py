@@ -124,9 +124,10 @@ class Nodes(ClusterTest):
 
     def test_a_budget_holds_an_eviction_back(self):
         self.place("kept", labels={"app": "kept"})
+        self.kubectl("patch", "pod", "kept", "--subresource=status", "--type=merge", "-p", '{"status":{"phase":"Running","conditions":[{"type":"Ready","status":"True"}]}}')
         self.kubectl("create", "poddisruptionbudget", "budget", "--selector=app=kept", "--min-available=1")
         self.assertRegex(self.refused("drain", self.node, "--force", "--grace-period=0", "--timeout=6s", ns=None), "Cannot evict pod as it would violate the pod's disruption budget")
-        self.field(".spec.nodeName", "pod", "kept")
+        self.assertEqual("", self.field(".metadata.deletionTimestamp", "pod", "kept"))
 
 
 class Access(ClusterTest):
