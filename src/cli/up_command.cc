@@ -56,7 +56,6 @@ Result<api::ServerSettings> settings_of(const Invocation& in) {
   out.datastore.ca_file = in.text("datastore-cafile");
   out.datastore.certificate_file = in.text("datastore-certfile");
   out.datastore.key_file = in.text("datastore-keyfile");
-  out.datastore.prefix = in.text("datastore-prefix");
   out.listen = listen_places(in);
   out.service_cidr = in.text("service-cidr");
   out.cluster_domain = in.text("cluster-domain");

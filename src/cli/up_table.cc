@@ -26,7 +26,6 @@ constexpr Flag kUpFlags[] = {
     {"datastore-cafile", "", Kind::kText, "FILE", "authority of etcd's certificates, PEM", {}, {}, Offer::kFile},
     {"datastore-certfile", "", Kind::kText, "FILE", "certificate to show to etcd, PEM", {}, {}, Offer::kFile},
     {"datastore-keyfile", "", Kind::kText, "FILE", "key of that certificate, PEM", {}, {}, Offer::kFile},
-    {"datastore-prefix", "", Kind::kText, "PREFIX", "what the cluster's keys in etcd begin with", "/registry/"},
     {"bind-address", "", Kind::kText, "ADDRESS", "address of this machine to serve on; 0.0.0.0 is all", "0.0.0.0"},
     {"port", "p", Kind::kUnsigned, "PORT", "port to serve on; 0 is any free one", "6443"},
     {"listen", "", Kind::kTexts, "PLACE", "address:port to serve on, instead of both; may be repeated"},

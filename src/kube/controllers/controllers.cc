@@ -9,6 +9,7 @@
 #include "kube/controllers/garbage.h"
 #include "kube/controllers/namespaces.h"
 #include "kube/controllers/quotas.h"
+#include "kube/controllers/storage_protection.h"
 
 namespace proa::kube::api {
 namespace {
@@ -38,6 +39,9 @@ void add_own_controllers(Controllers& controllers) {
   controllers.add(service_account_controller());
   controllers.add(root_ca_publisher());
   controllers.add(quota_controller());
+  controllers.add(claim_protection());
+  controllers.add(volume_protection());
+  controllers.add(attributes_class_protection());
 }
 
 }  // namespace proa::kube::api

@@ -1,11 +1,14 @@
 #include "kube/store/embedded.h"
 
 #include <sys/file.h>
+#include <unistd.h>
 
 #include <condition_variable>
 #include <mutex>
 #include <thread>
 
+#include "base/log.h"
+#include "base/text.h"
 #include "base/thread.h"
 #include "kernel/file.h"
 #include "kube/store/machine.h"
@@ -230,13 +233,26 @@ net::Task<Result<StoreStatus>> Embedded::status() {
   co_return status;
 }
 
+// The lock's file says who has it: for people, the lock itself decides.
+std::string holder_of(int lock) {
+  char text[16];
+  const ssize_t size = ::pread(lock, text, sizeof text, 0);
+  const auto pid = parse_number<pid_t>(std::string_view(text, size > 0 ? static_cast<size_t>(size) : 0));
+  return pid ? cat("process ", *pid) : "another process";
+}
+
 Result<Fd> take_lock(const std::string& folder) {
   const std::string path = folder + "/store.lock";
   Fd lock = TRY(kernel::open(path.c_str(), O_RDWR | O_CREAT, 0600));
   if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
-    if (errno == EWOULDBLOCK) return fail_errno(EBUSY, path, ": another process has the store open");
+    if (errno == EWOULDBLOCK)
+      return fail_errno(EBUSY, path, ": ", holder_of(lock.get()), " has the store open")
+          .hint("stop that one, or choose another folder");
     return fail_errno(errno, path, ": lock");
   }
+  const std::string pid = cat(::getpid());
+  if (::ftruncate(lock.get(), 0) != 0 || ::pwrite(lock.get(), pid.data(), pid.size(), 0) < 0)
+    log::debug(path, ": the holder could not be noted");
   return lock;
 }
 

@@ -253,6 +253,33 @@ TEST_F(AdmissionTest, StrategiesSetWhatTheServerOwns) {
             std::string::npos);
 }
 
+TEST_F(AdmissionTest, ClaimsStayWhileAPodOnANodeHasThem) {
+  const Target claim = of("", "persistentvolumeclaims", "default", "p");
+  create(
+      of("", "persistentvolumeclaims", "default"),
+      R"({"metadata":{"name":"p"},"spec":{"accessModes":["ReadWriteOnce"],"resources":{"requests":{"storage":"1Gi"}}}})");
+  ASSERT_EQ(
+      try_create(
+          pods(),
+          pod("a",
+              R"("nodeName":"w","volumes":[{"name":"v","persistentVolumeClaim":{"claimName":"p"}}],"containers":[{"name":"c","image":"x"}])")),
+      "");
+  control();
+  ASSERT_EQ(remove(claim), "");
+  settle(1);
+  EXPECT_TRUE(there(claim));
+  ASSERT_EQ(merge(pods("a", "status"), R"({"status":{"phase":"Failed"}})"), "");
+  settle(1);
+  EXPECT_FALSE(there(claim));
+}
+
+TEST_F(AdmissionTest, EveryNamespaceKeepsItsAccount) {
+  control();
+  ASSERT_EQ(remove(of("", "serviceaccounts", "default", "default")), "");
+  settle(1);
+  EXPECT_TRUE(there(of("", "serviceaccounts", "default", "default")));
+}
+
 TEST_F(AdmissionTest, PodsAreBoundOnce) {
   ASSERT_EQ(try_create(pods(), pod("a")), "");
   ASSERT_EQ(try_create(pods("a", "binding"), R"({"metadata":{"name":"a"},"target":{"kind":"Node","name":"w"}})"), "");
