@@ -68,7 +68,7 @@ TEST(StrategicPatch, MergesByTheSchema) {
       // Containers merge by name, commands are replaced.
       {R"({"spec":{"containers":[{"name":"a","image":"x","command":["1","2"]},{"name":"b"}]}})",
        R"({"spec":{"containers":[{"name":"a","image":"y","command":["3"]},{"name":"c"}]}})",
-       R"({"spec":{"containers":[{"name":"a","image":"y","command":["3"]},{"name":"b"},{"name":"c"}]}})"},
+       R"({"spec":{"containers":[{"name":"a","image":"y","command":["3"]},{"name":"c"},{"name":"b"}]}})"},
       {R"({"spec":{"containers":[{"name":"a"},{"name":"b"}]}})",
        R"({"spec":{"containers":[{"$patch":"delete","name":"a"}]}})", R"({"spec":{"containers":[{"name":"b"}]}})"},
       {R"({"spec":{"containers":[{"name":"a"},{"name":"b"}]}})",
