@@ -96,7 +96,7 @@ void NamesInUse::add(const ResourceView& resource) {
   resources.emplace(resource.singular());
   for (const std::string_view name : split(resource.short_names(), ' ')) resources.emplace(name);
   kinds.emplace(resource.kind());
-  kinds.insert(cat(resource.kind(), "List"));
+  kinds.insert(resource.list_kind().empty() ? cat(resource.kind(), "List") : std::string(resource.list_kind()));
 }
 
 bool definition_is(const Value& definition, std::string_view condition) {

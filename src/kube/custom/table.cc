@@ -229,6 +229,14 @@ Result<std::string> build_custom_table(const Value& definition, std::string_view
   record.short_names = builder.text(joined(names.get("shortNames")));
   record.categories = builder.text(joined(names.get("categories")));
   record.flags = spec.string("scope") == "Namespaced" ? ResourceRecord::kNamespaced : 0;
+  if (const std::string_view kind = names.string("listKind"); kind != cat(names.string("kind"), "List"))
+    record.list_kind = builder.text(kind);
+  if (found.get("deprecated").as_bool()) {
+    const std::string_view words = found.string("deprecationWarning");
+    record.deprecation = builder.text(
+        words.empty() ? cat(spec.string("group"), "/", version, " ", names.string("kind"), " is deprecated")
+                      : std::string(words));
+  }
   // No new ones while the definition goes.
   record.verbs = definition.get({"metadata", "deletionTimestamp"}).is_null() ? 0xff : 0xff & ~kCreate;
   record.type = builder.type_of(root);

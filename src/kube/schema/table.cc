@@ -166,6 +166,8 @@ std::string_view ResourceView::selectable() const { return table_->text(record_-
 std::string_view ResourceView::scale_spec() const { return table_->text(record_->scale_spec); }
 std::string_view ResourceView::scale_status() const { return table_->text(record_->scale_status); }
 std::string_view ResourceView::scale_selector() const { return table_->text(record_->scale_selector); }
+std::string_view ResourceView::list_kind() const { return table_->text(record_->list_kind); }
+std::string_view ResourceView::deprecation() const { return table_->text(record_->deprecation); }
 TypeView ResourceView::type() const { return {table_, &table_->types()[record_->type]}; }
 NodeView ResourceView::node() const { return type().node(); }
 GroupVersionView ResourceView::group_version() const { return table_->group_version(record_->group_version); }

@@ -128,6 +128,8 @@ struct ResourceRecord {
   TextId plural, kind, singular, short_names, categories;  // the last two space separated
   TextId selectable;                                       // field selectors besides metadata, space separated
   TextId scale_spec, scale_status, scale_selector;         // JSON paths; empty without scale
+  TextId list_kind;                                        // empty: the kind and "List"
+  TextId deprecation;                                      // a warning for those who use it
   uint16_t type;
   uint16_t group_version;
   uint16_t verbs;
@@ -282,6 +284,8 @@ class ResourceView {
   std::string_view scale_spec() const;
   std::string_view scale_status() const;
   std::string_view scale_selector() const;
+  std::string_view list_kind() const;  // empty: the kind and "List"
+  std::string_view deprecation() const;
   bool namespaced() const { return (record_->flags & ResourceRecord::kNamespaced) != 0; }
   uint16_t verbs() const { return record_->verbs; }
   TypeView type() const;

@@ -18,6 +18,7 @@ std::span<const KindRules> core_rules();
 std::span<const KindRules> workload_rules();
 std::span<const KindRules> other_rules();
 std::span<const KindRules> definition_rules();
+std::span<const KindRules> policy_rules();
 
 // A schema of a definition of a custom resource: what makes it structural, and whether its parts fit together.
 void check_custom_schema(const Spot& schema);

@@ -10,7 +10,8 @@ namespace {
 
 const KindRules* rules_of(const ResourceView& resource) {
   const std::string_view group = resource.group_version().group();
-  for (const std::span<const KindRules> rules : {core_rules(), workload_rules(), other_rules(), definition_rules()})
+  for (const std::span<const KindRules> rules :
+       {core_rules(), workload_rules(), other_rules(), definition_rules(), policy_rules()})
     for (const KindRules& found : rules)
       if (found.kind == resource.kind() && found.group == group) return &found;
   return nullptr;

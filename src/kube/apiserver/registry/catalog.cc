@@ -86,7 +86,7 @@ class View final : public CatalogView {
       resource.served = custom.served;
       resource.prefix = cat("/registry/", resource.group(), "/", resource.view.plural(), "/");
       resource.head = cat("{\"apiVersion\":\"", resource.api_version(), "\",\"kind\":\"", resource.kind(), "\",");
-      resource.form = hash_of(table.contents());
+      resource.form = custom.form != 0 ? custom.form : Catalog::schema_form(table);
       storage_versions_[resource.prefix] = custom.storage_version;
       add(std::move(resource));
     }
@@ -135,6 +135,8 @@ std::string Resource::key(std::string_view ns, std::string_view name) const {
 std::string Resource::range_prefix(std::string_view ns) const {
   return namespaced() && !ns.empty() ? cat(prefix, ns, "/") : prefix;
 }
+
+uint32_t Catalog::schema_form(const Table& table) { return hash_of(table.contents()); }
 
 Catalog::Catalog() : current_(std::make_shared<View>(std::vector<Custom>(), 1)) {}
 

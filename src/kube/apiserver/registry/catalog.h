@@ -67,8 +67,11 @@ class Catalog {
     std::string storage_version;
     std::string crd_uid;
     bool served = true;
+    uint32_t form = 0;  // schema_form() of the table; 0: found out by the catalog
   };
   Catalog();
+  // Tells tables apart by their contents, the same in every process. Takes time for large ones.
+  static uint32_t schema_form(const Table& table);
   CatalogPtr view() const { return current_.load(std::memory_order_acquire); }
   // Takes effect for requests that begin from now on.
   void set_custom(std::vector<Custom> custom);

@@ -1,5 +1,6 @@
 #include "kube/apiserver/registry/definitions.h"
 
+#include <algorithm>
 #include <set>
 
 #include "base/error.h"
@@ -17,6 +18,12 @@ struct OwnedTable {
   std::string bytes;
   Table table;
 };
+
+bool has_rules(const Value& value) {
+  if (value.get("x-kubernetes-validations").size() > 0) return true;
+  return std::ranges::any_of(value.members(), [](const Member& member) { return has_rules(member.value); }) ||
+         std::ranges::any_of(value.items(), [](const Value& item) { return has_rules(item); });
+}
 
 }  // namespace
 
@@ -56,7 +63,8 @@ bool Definitions::refresh(Entry& entry, const store::RecordPtr& record) const {
     entry.tables.push_back({.table = std::shared_ptr<const Table>(owned, &owned->table),
                             .storage_version = storage,
                             .crd_uid = std::string(definition.string({"metadata", "uid"})),
-                            .served = version.get("served").as_bool()});
+                            .served = version.get("served").as_bool(),
+                            .form = Catalog::schema_form(owned->table)});
   }
   return true;
 }
@@ -117,6 +125,16 @@ Answer<> settle_definition_status(Admission& w, const Reader& reader) {
   }
   w.object = settle_definition(w.arena, w.object, in_use, w.now);
   return {};
+}
+
+void warn_of_definition(Admission& w) {
+  if (!w.subresource.empty()) return;
+  const Value spec = w.object.get("spec");
+  if (spec.string({"conversion", "strategy"}) == "Webhook" && spec.get("versions").size() > 1)
+    w.warnings.emplace_back(
+        "spec.conversion.strategy: webhooks are not called; objects change their apiVersion alone, as with None");
+  if (has_rules(spec.get("versions")))
+    w.warnings.emplace_back("spec.versions: x-kubernetes-validations are kept, but their rules are not run");
 }
 
 void definition_deleting(Admission& w) { begin_definition_end(w.arena, w.object, w.now); }

@@ -48,5 +48,7 @@ class Definitions {
 // Names accepted, established, versions stored: in the request that makes or changes it.
 Answer<> settle_definition_status(Admission& w, const Reader& reader);
 void definition_deleting(Admission& w);
+// Of what is kept but has no effect here: rules in CEL, conversion by webhooks.
+void warn_of_definition(Admission& w);
 
 }  // namespace proa::kube::api

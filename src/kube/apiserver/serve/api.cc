@@ -96,6 +96,7 @@ bool Api::find_resource(Call& call) const {
                           : !info.ns.empty() && info.resource != "namespaces")
     return false;
   call.resource = found;
+  if (const std::string_view words = found->view.deprecation(); !words.empty()) call.warnings.emplace_back(words);
   return true;
 }
 

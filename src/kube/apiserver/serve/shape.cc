@@ -33,7 +33,8 @@ Value partial(Arena& arena, const Value& object, std::string_view version) {
 
 std::string list_kind(const Call& call) {
   if (call.format.shape == Shape::kPartialList) return "PartialObjectMetadataList";
-  return cat(call.resource->kind(), "List");
+  const std::string_view own = call.resource->view.list_kind();
+  return own.empty() ? cat(call.resource->kind(), "List") : std::string(own);
 }
 
 std::string list_version(const Call& call) {

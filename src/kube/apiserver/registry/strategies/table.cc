@@ -111,6 +111,7 @@ constexpr Entry kEntries[] = {
     {"apiextensions.k8s.io",
      "customresourcedefinitions",
      {.allocate = settle_definition_status,
+      .warn = warn_of_definition,
       .deleting = definition_deleting,
       .unconditional_update = false,
       .defines = true}},
