@@ -8,15 +8,48 @@
 
 #include <algorithm>
 #include <boost/json.hpp>
+#include <charconv>
 #include <cmath>
 #include <sstream>
 #include <tuple>
 #include <vector>
 
+#include "base/digest.h"
+#include "base/utf8.h"
+
 namespace proa::toml {
 namespace {
 
 namespace bj = boost::json;
+
+// The library (3.3) has undefined behaviour for most characters beyond ASCII, so it is shown none: each of their bytes,
+// and '~', goes in as "~hh", which may stand wherever they may: in strings and comments alone.
+constexpr char kMark = '~';
+
+std::string masked(std::string_view text) {
+  std::string out;
+  out.reserve(text.size());
+  for (const char c : text) {
+    if (c == kMark || static_cast<unsigned char>(c) >= 0x80)
+      out.append(1, kMark).append(to_hex({&c, 1}));
+    else
+      out += c;
+  }
+  return out;
+}
+
+std::string unmasked(std::string_view text) {
+  std::string out;
+  out.reserve(text.size());
+  for (size_t i = 0; i < text.size(); ++i) {
+    unsigned byte = 0;
+    const bool is_mark = text[i] == kMark && i + 2 < text.size() &&
+                         std::from_chars(text.data() + i + 1, text.data() + i + 3, byte, 16).ptr == text.data() + i + 3;
+    out += is_mark ? static_cast<char>(byte) : text[i];
+    if (is_mark) i += 2;
+  }
+  return out;
+}
 
 Result<bj::value> to_json(const ::toml::node& node);
 
@@ -34,7 +67,7 @@ Result<bj::value> object_of(const ::toml::table& table) {
   for (const auto& [key, value] : table) members.push_back({value.source().begin, key.str(), &value});
   std::ranges::stable_sort(members, {}, [](const Member& m) { return std::tuple(m.at.line, m.at.column); });
   bj::object out;
-  for (const Member& member : members) out[member.key] = TRY(to_json(*member.value));
+  for (const Member& member : members) out[unmasked(member.key)] = TRY(to_json(*member.value));
   return out;
 }
 
@@ -54,7 +87,7 @@ bj::value text_of(const T& value) {
 Result<bj::value> to_json(const ::toml::node& node) {
   if (const auto* table = node.as_table()) return object_of(*table);
   if (const auto* array = node.as_array()) return array_of(*array);
-  if (const auto* text = node.as_string()) return bj::value(text->get());
+  if (const auto* text = node.as_string()) return bj::value(unmasked(text->get()));
   if (const auto* number = node.as_integer()) return bj::value(number->get());
   if (const auto* flag = node.as_boolean()) return bj::value(flag->get());
   if (const auto* real = node.as_floating_point()) {
@@ -81,8 +114,12 @@ Result<> check_depth(std::string_view text, size_t most) {
 
 Result<bj::value> parse(std::string_view text, const ParseLimits& limits) {
   if (text.size() > limits.max_bytes) return fail("more than ", limits.max_bytes, " bytes");
+  if (!utf8::valid(text)) return fail("is not UTF-8");
   TRY(check_depth(text, limits.max_dots));
-  const ::toml::parse_result parsed = ::toml::parse(text);
+  for (const std::string_view escape : {"\\u007e", "\\u007E", "\\U0000007e", "\\U0000007E"})
+    if (text.contains(escape)) return fail("\"", escape, "\": is not taken").hint("write ~");
+  const std::string ascii = masked(text);
+  const ::toml::parse_result parsed = ::toml::parse(std::string_view(ascii));
   if (!parsed) return fail(place(parsed.error().source()), ": ", parsed.error().description());
   return object_of(parsed.table());
 }

@@ -22,6 +22,15 @@ TEST(Toml, BecomesJsonInTheFilesOrder) {
   EXPECT_EQ("{}", parsed(""));
 }
 
+TEST(Toml, CharactersBeyondAscii) {
+  EXPECT_EQ("{\"a\":\"\u00e4~1\u4e2d\",\"~\u00e9\":1}", parsed("# \u01cb\na = '\u00e4~1\u4e2d'\n'~\u00e9' = 1"));
+  EXPECT_EQ("{\"a\":\"\u00e9\"}", parsed(R"(a = "\u00e9")"));
+  EXPECT_THAT(parsed("serh\u01cb = 1"), HasSubstr("line 1"));
+  EXPECT_THAT(parsed("\u3001 = 1"), HasSubstr("line 1"));
+  EXPECT_EQ("is not UTF-8", parsed("a = '\xff'"));
+  EXPECT_THAT(parsed(R"(a = "\u007e41")"), HasSubstr("is not taken"));
+}
+
 TEST(Toml, ErrorsGiveThePlace) {
   EXPECT_THAT(parsed("a = 1\nb =\n"), HasSubstr("line 2, column"));
   EXPECT_THAT(parsed("a = nan"), HasSubstr("line 1, column 5: is no finite number"));

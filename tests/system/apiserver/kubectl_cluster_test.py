@@ -126,8 +126,9 @@ class Nodes(ClusterTest):
         self.place("kept", labels={"app": "kept"})
         self.kubectl("patch", "pod", "kept", "--subresource=status", "--type=merge", "-p", '{"status":{"phase":"Running","conditions":[{"type":"Ready","status":"True"}]}}')
         self.kubectl("create", "poddisruptionbudget", "budget", "--selector=app=kept", "--min-available=1")
-        self.kubectl("patch", "poddisruptionbudget", "budget", "--subresource=status", "--type=merge", "-p", '{"status":{"observedGeneration":1,'
-                     '"disruptionsAllowed":0,"currentHealthy":1,"desiredHealthy":1,"expectedPods":1}}')
+        # What the disruption controller would find.
+        self.kubectl("patch", "poddisruptionbudget", "budget", "--subresource=status", "--type=merge", "-p",
+                     '{"status":{"observedGeneration":1,"disruptionsAllowed":0,"currentHealthy":1,"desiredHealthy":1,"expectedPods":1}}')
         self.assertRegex(self.refused("drain", self.node, "--force", "--grace-period=0", "--timeout=6s", ns=None), "Cannot evict pod as it would violate the pod's disruption budget")
         self.assertEqual("", self.field(".metadata.deletionTimestamp", "pod", "kept"))
 
