@@ -35,16 +35,20 @@ set(PROA_USES_kernel base)
 set(PROA_USES_net base)
 set(PROA_USES_oci net kernel base)
 set(PROA_USES_fabric kernel base)
+set(PROA_USES_vmm guest fabric net kernel base)
 # The shim links no libc and no C++ runtime: nothing below it would do.
 set(PROA_USES_shim "")
+# The first process of a virtual machine: libc-free as the shim, and built of its parts.
+set(PROA_USES_guest shim)
 # Before main: depends on nothing, and only programs link it.
 set(PROA_USES_start "")
-set(PROA_USES_engine fabric oci kernel base)
+set(PROA_USES_logs net kernel base)
+set(PROA_USES_engine logs fabric oci kernel base)
 set(PROA_USES_kube net kernel base)
-set(PROA_USES_cli kube net engine fabric oci kernel base)
+set(PROA_USES_cli vmm kube engine logs fabric oci net kernel base)
 
 # Short-lived roles are paid for by the page: these modules are built for size.
-set(PROA_SMALL_MODULES base kernel oci fabric engine cli shim start)
+set(PROA_SMALL_MODULES base kernel oci fabric logs engine cli shim guest start)
 
 function(_proa_check_includes module)
   set(allowed ${module} ${PROA_USES_${module}})

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "base/digest.h"
+
 namespace proa {
 namespace {
 
@@ -19,13 +21,6 @@ Result<> fill_random(unsigned char* out, size_t size) {
   return {};
 }
 
-void append_hex(std::string& out, const unsigned char* bytes, size_t count) {
-  for (size_t i = 0; i < count; ++i) {
-    out += "0123456789abcdef"[bytes[i] >> 4];
-    out += "0123456789abcdef"[bytes[i] & 15];
-  }
-}
-
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 bool is_word(char c) { return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
 
@@ -38,11 +33,9 @@ Result<uint64_t> random_number() {
 }
 
 Result<std::string> random_hex(size_t bytes) {
-  std::string raw(bytes, '\0'), out;
+  std::string raw(bytes, '\0');
   TRY(fill_random(reinterpret_cast<unsigned char*>(raw.data()), bytes));
-  out.reserve(bytes * 2);
-  append_hex(out, reinterpret_cast<const unsigned char*>(raw.data()), bytes);
-  return out;
+  return to_hex(raw);
 }
 
 Result<std::string> random_id() {
@@ -61,7 +54,7 @@ Result<std::string> random_uuid() {
   size_t at = 0;
   for (const size_t group : {4u, 2u, 2u, 2u, 6u}) {
     if (at > 0) out += '-';
-    append_hex(out, bytes + at, group);
+    out += to_hex(std::string_view(reinterpret_cast<const char*>(bytes) + at, group));
     at += group;
   }
   return out;

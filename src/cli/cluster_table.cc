@@ -1,12 +1,11 @@
 // The clusters' command line.
 #include "cli/cluster_commands.h"
+#include "cli/common_flags.h"
 #include "cli/tables.h"
 
 namespace proa::cli {
 namespace {
 
-constexpr std::string_view kOutputs[] = {"table", "json", "yaml"};
-constexpr Flag kOutput{"output", "o", Kind::kText, "FORMAT", "table, json or yaml", "table", kOutputs};
 constexpr Argument kFile[] = {{"FILE", "the backup", true, false, Offer::kFile}};
 
 constexpr Flag kGroupFlags[] = {

@@ -56,9 +56,16 @@ struct Example {
 using Handler = Result<int> (*)(const Invocation&);
 
 struct Command {
+  bool is(std::string_view word) const {
+    for (const std::string_view alias : aliases)
+      if (alias == word) return true;
+    return name == word;
+  }
+
   std::string_view name;
-  std::string_view summary;      // one line, in lists of commands
-  std::string_view description;  // paragraphs for its help
+  std::span<const std::string_view> aliases = {};  // Docker's other names, taken and not shown
+  std::string_view summary;                        // one line, in lists of commands
+  std::string_view description;                    // paragraphs for its help
   std::span<const Flag> flags = {};
   std::span<const Argument> arguments = {};
   std::span<const Example> examples = {};  // {command}: this one's line; {program}: that of the group it is in

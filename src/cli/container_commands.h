@@ -64,8 +64,12 @@ Result<int> system_df(const Invocation&);
 Result<int> system_prune(const Invocation&);
 Result<int> system_info(const Invocation&);
 Result<int> system_boot(const Invocation&);
+Result<int> system_shutdown(const Invocation&);
 // What shims call: `proa __exited ID`, `proa __health ID`.
 Result<int> engine_exited(const Invocation&);
 Result<int> engine_health(const Invocation&);
+// ... `proa __logs ID`, `proa __compress FILE`.
+Result<int> engine_forward_log(const Invocation&);
+Result<int> engine_compress(const Invocation&);
 
 }  // namespace proa::cli

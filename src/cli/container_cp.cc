@@ -29,7 +29,7 @@ std::pair<std::string, std::string> split_place(const std::string& text) {
 }
 
 Result<Place> place_of(Engine& engine, const std::string& container, const std::string& path) {
-  if (container.empty()) return Place{.root = Fd(), .path = path};
+  if (container.empty()) return Place{.root = Fd(), .path = path, .ids = {}};
   const engine::Container found = TRY(engine.inspect(container));
   return engine::place_in(engine, found, path);
 }
@@ -50,8 +50,7 @@ Result<int> container_cp(const Invocation& in) {
   } else if (to_path == "-" && to_container.empty()) {
     TRY(engine::pack_from(from, STDOUT_FILENO));
   } else {
-    TRY(engine::copy_place(
-        from, to, {.follow_link = in.on("follow-link"), .keep_owner = in.on("archive") || !from_container.empty()}));
+    TRY(engine::copy_place(from, to, {.follow_link = in.on("follow-link"), .keep_owner = in.on("archive")}));
   }
   return 0;
 }
@@ -65,7 +64,11 @@ Result<int> container_export(const Invocation& in) {
   Fd root = TRY(engine.open_own_files(container));
   const Fd target =
       file.empty() ? Fd(::dup(STDOUT_FILENO)) : TRY(kernel::open(file.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644));
-  TRY(engine::pack_from({.root = std::move(root), .path = "/."}, target.get()));
+  engine::Place all{.root = std::move(root), .path = "/."};
+  const engine::Status status = engine::status_of(container.state);
+  if (status == engine::Status::kRunning || status == engine::Status::kPaused)
+    all.ids = {container.resolved.ids_first, container.resolved.ids_size};
+  TRY(engine::pack_from(all, target.get()));
   return 0;
 }
 

@@ -80,7 +80,9 @@ Result<bool> ContainerFilter::matches(engine::Engine& engine, const Container& c
     else
       found->second |= matched;
   };
-  for (const auto& [name, value] : filters_) {
+  for (const auto& filter : filters_) {
+    const auto& name = filter.first;
+    const auto& value = filter.second;
     bool yes = true;
     if (name == "id")
       yes = c.id.starts_with(value);

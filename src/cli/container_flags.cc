@@ -9,10 +9,12 @@
 #include <cstdlib>
 
 #include "base/text.h"
-#include "cli/values.h"
+#include "base/values.h"
+#include "cli/foreign_flags.h"
 #include "fabric/address.h"
 #include "fabric/device.h"
 #include "kernel/file.h"
+#include "logs/options.h"
 
 namespace proa::cli {
 namespace {
@@ -215,6 +217,9 @@ Result<> check_addresses(const ContainerConfig& config) {
       return fail(network.mac, " is not a valid mac address");
     for (const std::string* ip : {&network.ip, &network.ip6})
       if (!ip->empty() && !fabric::Ip::parse(*ip)) return fail("invalid IP address: ", *ip);
+    for (const std::string& text : network.link_local)
+      if (const auto ip = fabric::Ip::parse(text); !ip || !fabric::is_link_local(*ip))
+        return fail("invalid link local IP address: ", text).hint("169.254.x.x or fe80::x");
   }
   return {};
 }
@@ -244,11 +249,14 @@ Result<> networks(const Invocation& in, ContainerConfig& to) {
           const auto priority = parse_number<int>(value);
           if (!priority) return fail("--network ", given, ": gw-priority '", value, "' is not a number");
           network.gateway_priority = *priority;
-        } else if (key == "driver-opt" || key == "link-local-ip")
-          return fail("--network ", given, ": ", key, " is not supported");
-        else
+        } else if (key == "link-local-ip") {
+          network.link_local.emplace_back(value);
+        } else if (key == "driver-opt") {
+          TRY_CTX(add_driver_option(std::string(value), network), "--network ", given);
+        } else {
           return fail("--network ", given, ": invalid field key ", key)
-              .hint("name, alias, ip, ip6, mac-address or gw-priority");
+              .hint("name, alias, driver-opt, gw-priority, ip, ip6, link-local-ip or mac-address");
+        }
       }
     } else {
       network.name = given;
@@ -256,18 +264,20 @@ Result<> networks(const Invocation& in, ContainerConfig& to) {
     if (network.name == "default") network.name = "bridge";
     to.networks.push_back(std::move(network));
   }
-  if (to.networks.empty() && (!aliases.empty() || in.is_set("ip") || in.is_set("ip6")))
+  const std::vector<std::string> link_local = in.texts("link-local-ip");
+  if (to.networks.empty() && (!aliases.empty() || !link_local.empty() || in.is_set("ip") || in.is_set("ip6")))
     to.networks.push_back({.name = "bridge"});
   if (!to.networks.empty()) {
     engine::NetworkConfig& first = to.networks.front();
     for (const std::string& alias : aliases) first.aliases.push_back(alias);
+    first.link_local.insert(first.link_local.end(), link_local.begin(), link_local.end());
     if (in.is_set("ip")) first.ip = in.text("ip");
     if (in.is_set("ip6")) first.ip6 = in.text("ip6");
     to.network_mode = first.name;
     if (first.name == "none" || first.name == "host" || first.name.starts_with("container:")) {
       if (to.networks.size() > 1)
         return fail("conflicting options: cannot attach both user-defined and non-user-defined network-modes");
-      if (!first.aliases.empty() || !first.ip.empty())
+      if (!first.aliases.empty() || !first.ip.empty() || !first.link_local.empty())
         return fail("network-scoped aliases and addresses are only supported for user-defined networks");
       to.networks.clear();
     }
@@ -340,6 +350,13 @@ Result<> security(const Invocation& in, ContainerConfig& to) {
 }
 
 }  // namespace
+
+Result<> add_driver_option(const std::string& text, engine::NetworkConfig& to) {
+  const size_t at = text.find('=');
+  if (at == 0 || at == std::string::npos) return fail("driver-opt: \"", text, "\" is not NAME=VALUE");
+  to.driver_options[text.substr(0, at)] = text.substr(at + 1);
+  return {};
+}
 
 Result<engine::RestartPolicy> parse_restart(const std::string& text) {
   std::string_view rest = text;
@@ -562,41 +579,6 @@ Result<WallTime> parse_when(const std::string& text) {
   return fail("'", text, "' is no time").hint("2026-01-02T15:04:05Z, seconds since 1970, or 10m for ten minutes ago");
 }
 
-// Flags of Docker's that nothing here can honour.
-Result<> refuse_foreign(const Invocation& in) {
-  if (const std::string gpus = in.text("gpus"); !gpus.empty())
-    return fail("could not select device driver \"\" with capabilities: [[gpu]]")
-        .hint("--gpus is not supported: give the devices with --device");
-  for (const std::string_view flag : {"cpu-count", "cpu-percent"})
-    if (in.integer(flag).value_or(0) != 0) return fail("--", flag, ": there is no such limit on Linux").hint("--cpus");
-  if (in.bytes("io-maxbandwidth").value_or(0) != 0 || in.whole("io-maxiops").value_or(0) != 0)
-    return fail("--io-maxbandwidth and --io-maxiops: there are no such limits on Linux")
-        .hint("--device-read-bps, --device-write-bps, --device-read-iops and --device-write-iops");
-  if (const std::string kind = in.text("isolation"); !kind.empty() && kind != "default")
-    return fail("invalid isolation '", kind, "' on linux, only 'default' is supported");
-  if (in.on("use-api-socket")) return fail("--use-api-socket: there is no daemon whose socket a container could use");
-  if (!in.texts("link-local-ip").empty())
-    return fail("--link-local-ip: networks give no link-local addresses of choice").hint("--ip and --ip6");
-  if (const std::vector<std::string> options = in.texts("storage-opt"); !options.empty())
-    return fail("--storage-opt ", options.front(),
-                ": is supported only for overlay over xfs with 'pquota' mount option, which is not used");
-  const std::string runtime = in.text("runtime");
-  if (!runtime.empty() && runtime != "proa" && runtime != "runc" && runtime != "io.containerd.runc.v2")
-    return fail("unknown or invalid runtime name: ", runtime).hint("there is 'proa', which 'runc' stands for, too");
-  return {};
-}
-
-Result<> check_log_options(const engine::LogConfig& log) {
-  for (const auto& [name, value] : log.options) {
-    if (log.driver == "none" || (name != "max-size" && name != "max-file"))
-      return fail("unknown log opt '", name, "' for ", log.driver, " log driver").hint("max-size or max-file");
-    if (name == "max-size" && value != "-1") TRY_CTX(parse_bytes(value), "--log-opt max-size");
-    if (name == "max-file" && parse_number<uint16_t>(value).value_or(0) == 0)
-      return fail("--log-opt max-file: '", value, "' is not a number of files, 1 or more");
-  }
-  return {};
-}
-
 Result<ContainerConfig> read_sandbox_config(const Invocation& in) {
   ContainerConfig out;
   for (const std::string_view name : split(in.text("share"), ',')) out.shared.emplace_back(name);
@@ -649,12 +631,8 @@ Result<ContainerConfig> read_config(const Invocation& in) {
   out.restart = TRY(parse_restart(in.text("restart")));
   out.auto_remove = in.on("rm");
   out.log.driver = in.text("log-driver");
-  if (out.log.driver != "json-file" && out.log.driver != "local" && out.log.driver != "k8s-file" &&
-      out.log.driver != "none")
-    return fail("logger: no log driver named '", out.log.driver, "' is registered")
-        .hint("json-file, local, k8s-file or none");
   out.log.options = TRY(pairs(in, "log-opt"));
-  TRY(check_log_options(out.log));
+  TRY(logs::check_options(out.log.driver, out.log.options));
   out.init = in.on("init");
   out.sandbox = in.text("sandbox");
   out.resources = TRY(resources(in));

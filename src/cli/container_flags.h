@@ -16,6 +16,8 @@ namespace proa::cli {
 Result<engine::ContainerConfig> read_config(const Invocation& in);
 // That of `sandbox create`.
 Result<engine::ContainerConfig> read_sandbox_config(const Invocation& in);
+// NAME=VALUE of --driver-opt.
+Result<> add_driver_option(const std::string& text, engine::NetworkConfig& to);
 // no, always, unless-stopped, on-failure[:N]
 Result<engine::RestartPolicy> parse_restart(const std::string& text);
 // "1.5"

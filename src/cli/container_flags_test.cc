@@ -78,7 +78,7 @@ TEST(ContainerFlags, MistakesAreNamed) {
   const auto message = [](std::vector<std::string> words) { return run(std::move(words)).error().message(); };
   EXPECT_THAT(message({"--ulimit", "nofile", "a"}), HasSubstr("--ulimit"));
   EXPECT_THAT(message({"--network", "none", "--network", "other", "a"}), HasSubstr("conflicting options"));
-  EXPECT_THAT(message({"--log-driver", "syslog", "a"}), HasSubstr("no log driver named 'syslog'"));
+  EXPECT_THAT(message({"--log-driver", "splunk", "a"}), HasSubstr("no log driver named 'splunk'"));
   EXPECT_THAT(message({"--no-healthcheck", "--health-cmd", "x", "a"}), HasSubstr("conflicts"));
   EXPECT_THAT(message({"--cpus", "1", "--cpu-quota", "5", "a"}), HasSubstr("Conflicting options"));
   EXPECT_THAT(message({"--env-file", "/nowhere", "a"}), HasSubstr("--env-file"));

@@ -9,6 +9,7 @@
 #include "cli/container_commands.h"
 #include "cli/container_filter.h"
 #include "cli/container_flags.h"
+#include "cli/foreign_flags.h"
 #include "cli/human.h"
 #include "cli/print.h"
 #include "cli/prune.h"
@@ -20,8 +21,8 @@ namespace {
 using engine::Engine;
 
 engine::StopOptions stop_options(const Invocation& in) {
-  engine::StopOptions out{.timeout = in.integer("time"), .signal = in.text("signal")};
-  if (!out.timeout) out.timeout = in.integer("timeout");
+  engine::StopOptions out{.timeout = in.integer("timeout"), .signal = in.text("signal")};
+  if (!out.timeout) out.timeout = in.integer("time");
   return out;
 }
 
@@ -66,7 +67,17 @@ Result<int> container_unpause(const Invocation& in) {
   return for_each(in, [](Engine& engine, const std::string& name) { return engine.unpause(name); });
 }
 
+// CONTAINER/ALIAS, as Docker names its links.
+Result<> end_link(Engine& engine, std::string_view name) {
+  if (name.starts_with('/')) name.remove_prefix(1);
+  const std::string_view container = cut(name, '/');
+  if (name.empty()) return fail("--link: ", container, " is no link").hint("CONTAINER/ALIAS, as made by 'run --link'");
+  return engine.unlink(std::string(container), name);
+}
+
 Result<int> container_rm(const Invocation& in) {
+  if (in.on("link"))
+    return for_each(in, [](Engine& engine, const std::string& name) { return end_link(engine, name); });
   return for_each(in, [&](Engine& engine, const std::string& name) -> Result<> {
     auto removed = engine.remove(name, {.force = in.on("force"), .volumes = in.on("volumes")});
     if (!removed && removed.error().code() == ENOENT && in.on("force")) return {};
@@ -90,6 +101,7 @@ Result<int> container_rename(const Invocation& in) {
 }
 
 Result<int> container_update(const Invocation& in) {
+  warn_of_kernel_memory(in);
   engine::UpdateRequest request;
   if (const std::string cpus = in.text("cpus"); !cpus.empty()) request.nano_cpus = TRY(parse_nano_cpus(cpus));
   request.cpu_shares = in.integer("cpu-shares");

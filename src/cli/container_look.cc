@@ -17,7 +17,6 @@
 #include "cli/print.h"
 #include "cli/template.h"
 #include "engine/engine.h"
-#include "engine/logs.h"
 
 namespace proa::cli {
 namespace {
@@ -165,15 +164,14 @@ Result<int> container_ls(const Invocation& in) {
 Result<int> container_logs(const Invocation& in) {
   Engine engine = TRY(Engine::open());
   const Container container = TRY(engine.inspect(in.argument(0)));
-  if (container.config.log.driver == "none") return fail("configured logging driver does not support reading");
-  engine::LogQuery query{.timestamps = in.on("timestamps"), .follow = in.on("follow")};
+  logs::LogQuery query{.timestamps = in.on("timestamps"), .follow = in.on("follow")};
   if (in.is_set("since")) query.since = TRY_CTX(parse_when(in.text("since")), "--since");
   if (in.is_set("until")) query.until = TRY_CTX(parse_when(in.text("until")), "--until");
   if (const std::string tail = in.text("tail"); tail != "all" && tail != "-1" && !tail.empty()) {
     query.tail = parse_number<uint64_t>(tail);
     if (!query.tail) return fail("--tail ", tail, ": not a number of lines");
   }
-  const engine::LogSink sink = [](bool error, std::string_view bytes) -> Result<> {
+  const logs::LogSink sink = [](bool error, std::string_view bytes) -> Result<> {
     while (!bytes.empty()) {
       const ssize_t wrote = ::write(error ? STDERR_FILENO : STDOUT_FILENO, bytes.data(), bytes.size());
       if (wrote < 0 && errno == EINTR) continue;
@@ -182,12 +180,7 @@ Result<int> container_logs(const Invocation& in) {
     }
     return {};
   };
-  const auto ended = [&] {
-    const auto now = engine.inspect(container.id);
-    return !now || !is_running(now->state);
-  };
-  const bool cri = container.config.log.driver == "k8s-file";
-  TRY(engine::read_logs(engine.folders().container(container.id) + "/log", cri, query, sink, ended));
+  TRY(engine.read_log(container, std::move(query), in.on("details"), sink));
   return 0;
 }
 

@@ -1,5 +1,7 @@
 // run, create, start, attach, exec: what puts a program into a container and one's terminal before it.
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -7,11 +9,13 @@
 #include "base/ids.h"
 #include "cli/container_commands.h"
 #include "cli/container_flags.h"
+#include "cli/foreign_flags.h"
 #include "cli/image_remote.h"
 #include "cli/print.h"
 #include "engine/attach.h"
 #include "engine/engine.h"
 #include "kernel/file.h"
+#include "logs/files.h"
 
 namespace proa::cli {
 namespace {
@@ -161,6 +165,7 @@ Result<int> container_run(const Invocation& in) {
 }
 
 Result<int> container_start(const Invocation& in) {
+  TRY(refuse_checkpoints(in));
   Engine engine = TRY(Engine::open());
   const bool attach = in.on("attach") || in.on("interactive");
   if (attach && in.arguments().size() > 1) return fail("you cannot start and attach multiple containers at once");
@@ -248,6 +253,19 @@ Result<int> container_exec(const Invocation& in) {
 Result<int> engine_exited(const Invocation& in) {
   Engine engine = TRY(Engine::open());
   TRY(in.arguments().size() > 1 ? engine.exec_exited(in.argument(0), in.argument(1)) : engine.exited(in.argument(0)));
+  return 0;
+}
+
+Result<int> engine_forward_log(const Invocation& in) {
+  Engine engine = TRY(Engine::open());
+  TRY(engine.forward_log(in.argument(0), in.on("last")));
+  return 0;
+}
+
+Result<int> engine_compress(const Invocation& in) {
+  // Nobody renames the log's files while the shim waits for us; once it is gone somebody may.
+  if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) return fail_errno(errno, "prctl");
+  TRY(logs::compress(in.argument(0)));
   return 0;
 }
 

@@ -11,8 +11,8 @@ namespace containers {
 constexpr Flag kDetachKeys{"detach-keys",  "", Kind::kText, "KEYS", "keys that leave the container running",
                            "ctrl-p,ctrl-q"};
 constexpr Flag kStopSignal{"signal", "s", Kind::kText, "SIGNAL", "signal to send first", "", {}, Offer::kSignal};
-constexpr Flag kStopTime{"time", "t", Kind::kInteger, "SECONDS", "seconds until it is killed; -1: never"};
-constexpr Flag kStopTimeout{"timeout", "", Kind::kInteger, "SECONDS", "the same", "", {}, Offer::kNothing, true};
+constexpr Flag kStopTimeout{"timeout", "t", Kind::kInteger, "SECONDS", "seconds until it is killed; -1: never"};
+constexpr Flag kStopTime = hidden("time", "", Kind::kInteger);  // its name before Docker 28
 
 constexpr Argument kContainer[] = {{"CONTAINER", "name, id, or the beginning of an id", true, false, Offer::kName}};
 constexpr Argument kContainers[] = {{"CONTAINER", "name, id, or the beginning of an id", true, true, Offer::kName}};
@@ -64,6 +64,8 @@ constinit const Command kCreate{
 
 constexpr Flag kStartFlags[] = {
     {"attach", "a", Kind::kBool, "", "attach to its output and pass signals on"},
+    hidden("checkpoint", "", Kind::kText),
+    hidden("checkpoint-dir", "", Kind::kText),
     kDetachKeys,
     {"interactive", "i", Kind::kBool, "", "attach to its standard input"},
 };
@@ -124,7 +126,7 @@ constinit const Command kExec{
 
 // --- changes
 
-constexpr Flag kStopFlags[] = {kStopSignal, kStopTime, kStopTimeout};
+constexpr Flag kStopFlags[] = {kStopSignal, kStopTimeout, kStopTime};
 constexpr Example kStopExamples[] = {{"{command} -t 30 web", "give web half a minute to end"}};
 constinit const Command kStop{
     .name = "stop",
@@ -176,15 +178,16 @@ constinit const Command kUnpause{
 };
 constexpr Flag kRmFlags[] = {
     {"force", "f", Kind::kBool, "", "kill running ones; missing ones are no error"},
-    {"link", "l", Kind::kBool, "", "taken for compatibility", "", {}, Offer::kNothing, true},
+    {"link", "l", Kind::kBool, "", "end a link, named CONTAINER/ALIAS, and remove no container"},
     {"volumes", "v", Kind::kBool, "", "remove their anonymous volumes too"},
 };
 constexpr Example kRmExamples[] = {{"{command} web", "remove container web"},
                                    {"{command} -f web", "... even if it runs"}};
 constinit const Command kRm{
     .name = "rm",
+    .aliases = kRemoveAliases,
     .summary = "Remove containers",
-    .description = "Removes containers with all they wrote.",
+    .description = "Removes containers with all they wrote, or with --link what 'run --link' made.",
     .flags = kRmFlags,
     .arguments = kContainers,
     .examples = kRmExamples,
@@ -222,6 +225,7 @@ constexpr Flag kUpdateFlags[] = {
     {"cpus", "", Kind::kText, "NUMBER", "number of CPUs"},
     {"cpuset-cpus", "", Kind::kText, "LIST", "CPUs to run on: 0-3,7"},
     {"cpuset-mems", "", Kind::kText, "LIST", "memory nodes to use"},
+    hidden("kernel-memory", "", Kind::kBytes),
     {"memory", "m", Kind::kBytes, "SIZE", "memory limit"},
     {"memory-reservation", "", Kind::kBytes, "SIZE", "memory that is kept for it"},
     {"memory-swap", "", Kind::kBytes, "SIZE", "limit of memory and swap together; -1: no limit"},
@@ -280,7 +284,7 @@ constexpr Flag kLsFlags[] = {
     {"latest", "l", Kind::kBool, "", "the one made last"},
     kNoTrunc,
     kOutput,
-    {"quiet", "q", Kind::kBool, "", "show ids only"},
+    kQuiet,
     {"size", "s", Kind::kBool, "", "show how much they wrote"},
 };
 constexpr Example kLsExamples[] = {
@@ -288,8 +292,10 @@ constexpr Example kLsExamples[] = {
     {"{command} -q -f status=exited", "ids of those that ended"},
     {"{command} --format '{{.Names}} {{.Status}}'", "in a form of choice"},
 };
-constexpr Command list_command(std::string_view name) {
+constexpr std::string_view kContainerListAliases[] = {"list", "ps"};
+constexpr Command list_command(std::string_view name, std::span<const std::string_view> aliases = {}) {
   return {.name = name,
+          .aliases = aliases,
           .summary = "List containers",
           .description =
               "Lists running containers, or all of them. Filters: ancestor, before, exited, expose, health, id, "
@@ -299,17 +305,17 @@ constexpr Command list_command(std::string_view name) {
           .handler = container_ls};
 }
 constinit const Command kPs = list_command("ps");
-constexpr Command kLs = list_command("ls");
+constexpr Command kLs = list_command("ls", kContainerListAliases);
 constexpr std::string_view kObjectTypes[] = {"container", "image", "network", "volume", "sandbox", "exec"};
 constexpr Flag kInspectFlags[] = {
-    {"format", "f", Kind::kText, "TEMPLATE", "json, or a Go template for each object"},
-    {"output", "o", Kind::kText, "FORMAT", "json or yaml", "json", kDocuments},
+    format_of("json, or a Go template for each object"),
+    kDocument,
     {"size", "s", Kind::kBool, "", "with the sizes of files"},
     {"type", "", Kind::kText, "TYPE", "container, image, network, volume, sandbox or exec only", "", kObjectTypes},
 };
 constexpr Flag kContainerInspectFlags[] = {
-    {"format", "f", Kind::kText, "TEMPLATE", "json, or a Go template for each container"},
-    {"output", "o", Kind::kText, "FORMAT", "json or yaml", "json", kDocuments},
+    format_of("json, or a Go template for each container"),
+    kDocument,
     {"size", "s", Kind::kBool, "", "with the sizes of files"},
     {"type", "", Kind::kText, "TYPE", "only containers are looked for", "container", kObjectTypes, Offer::kNothing,
      true},
@@ -338,7 +344,7 @@ constexpr Command kContainerInspect{
     .handler = program_inspect,
 };
 constexpr Flag kLogsFlags[] = {
-    {"details", "", Kind::kBool, "", "taken for compatibility", "", {}, Offer::kNothing, true},
+    {"details", "", Kind::kBool, "", "show tag, labels and variables that --log-opt names, too"},
     {"follow", "f", Kind::kBool, "", "go on as more is printed"},
     {"since", "", Kind::kText, "TIME", "from a time on: 2026-01-02T15:04:05Z, or 10m for ten minutes ago"},
     {"tail", "n", Kind::kText, "N", "the last N lines only", "all"},
@@ -410,7 +416,7 @@ constinit const Command kDiff{
     .handler = container_diff,
 };
 constexpr Flag kCpFlags[] = {
-    {"archive", "a", Kind::kBool, "", "keep owners"},
+    {"archive", "a", Kind::kBool, "", "keep owners, by their numbers"},
     {"follow-link", "L", Kind::kBool, "", "copy what a link at SOURCE points to"},
     {"quiet", "q", Kind::kBool, "", "print nothing"},
 };
@@ -423,7 +429,9 @@ constexpr Example kCpExamples[] = {{"{command} web:/etc/nginx .", "copy a folder
 constinit const Command kCp{
     .name = "cp",
     .summary = "Copy files into and out of containers",
-    .description = "Works on running and stopped containers. Links never lead out of the container.",
+    .description =
+        "Works on running and stopped containers. What is copied in is root's, and what is copied out the caller's, "
+        "unless --archive is given. Links never lead out of the container.",
     .flags = kCpFlags,
     .arguments = kCpArguments,
     .examples = kCpExamples,

@@ -4,16 +4,11 @@
 #include <array>
 #include <cstddef>
 
-#include "cli/command.h"
+#include "cli/common_flags.h"
 
 namespace proa::cli::containers {
 
 inline constexpr std::string_view kPulls[] = {"always", "missing", "never"};
-
-constexpr Flag hidden(std::string_view name, std::string_view letters, Kind kind) {
-  return {name, letters,         kind, kind == Kind::kBool ? "" : "VALUE", "taken for compatibility", "",
-          {},   Offer::kNothing, true};
-}
 
 inline constexpr Flag kCreateFlags[] = {
     {"add-host", "", Kind::kTexts, "HOST:IP", "add a line to /etc/hosts; host-gateway is the host's address"},
@@ -54,8 +49,7 @@ inline constexpr Flag kCreateFlags[] = {
     hidden("isolation", "", Kind::kText),
     hidden("gpus", "", Kind::kText),
     hidden("use-api-socket", "", Kind::kBool),
-    hidden("link-local-ip", "", Kind::kTexts),
-    hidden("disable-content-trust", "", Kind::kBool),
+    kContentTrust,
     {"dns", "", Kind::kTexts, "ADDRESS", "DNS server"},
     {"dns-option", "", Kind::kTexts, "OPTION", "option of resolv.conf"},
     hidden("dns-opt", "", Kind::kTexts),
@@ -78,12 +72,14 @@ inline constexpr Flag kCreateFlags[] = {
     {"ip", "", Kind::kText, "ADDRESS", "IPv4 address"},
     {"ip6", "", Kind::kText, "ADDRESS", "IPv6 address"},
     {"ipc", "", Kind::kText, "MODE", "IPC namespace: private, host or container:NAME"},
-    {"kernel-memory", "", Kind::kBytes, "SIZE", "kernel memory limit", "", {}, Offer::kNothing, true},
+    hidden("kernel-memory", "", Kind::kBytes),
     {"label", "l", Kind::kTexts, "NAME=VALUE", "label of the container"},
     {"label-file", "", Kind::kTexts, "FILE", "read labels from FILE", "", {}, Offer::kFile},
     {"link", "", Kind::kTexts, "CONTAINER[:ALIAS]", "know another container by a name"},
-    {"log-driver", "", Kind::kText, "DRIVER", "json-file, local, k8s-file or none", "json-file"},
-    {"log-opt", "", Kind::kTexts, "NAME=VALUE", "max-size (100m), max-file (2)"},
+    {"link-local-ip", "", Kind::kTexts, "ADDRESS", "one more address of the interface, 169.254.x.x or fe80::x"},
+    {"log-driver", "", Kind::kText, "DRIVER",
+     "where output goes: json-file, local, k8s-file, journald, syslog, gelf, fluentd or none", "json-file"},
+    {"log-opt", "", Kind::kTexts, "NAME=VALUE", "option of the log driver: max-size=100m, max-file=2, tag=..."},
     {"mac-address", "", Kind::kText, "ADDRESS", "MAC address"},
     {"memory", "m", Kind::kBytes, "SIZE", "memory limit"},
     {"memory-reservation", "", Kind::kBytes, "SIZE", "memory that is kept for it when memory is short"},
@@ -100,7 +96,7 @@ inline constexpr Flag kCreateFlags[] = {
     {"oom-score-adj", "", Kind::kInteger, "SCORE", "preference to be killed when memory is short"},
     {"pid", "", Kind::kText, "MODE", "PID namespace: host or container:NAME"},
     {"pids-limit", "", Kind::kInteger, "N", "most processes; -1: no limit"},
-    {"platform", "", Kind::kText, "OS/ARCH", "of an image for several platforms, this one"},
+    kPlatform,
     {"privileged", "", Kind::kBool, "", "give every capability and device; unsafe"},
     {"publish", "p", Kind::kTexts, "[[IP:]PORT:]PORT[/PROTOCOL]", "publish a port on the host"},
     {"publish-all", "P", Kind::kBool, "", "publish all exposed ports on free ports of the host"},
@@ -110,13 +106,13 @@ inline constexpr Flag kCreateFlags[] = {
     {"restart", "", Kind::kText, "POLICY", "no, always, unless-stopped or on-failure[:N]", "no"},
     {"rm", "", Kind::kBool, "", "remove the container when it ends"},
     {"rootfs", "", Kind::kText, "DIR", "run on this folder instead of an image", "", {}, Offer::kFolder},
-    {"runtime", "", Kind::kText, "NAME", "taken for compatibility", "", {}, Offer::kNothing, true},
+    hidden("runtime", "", Kind::kText),
     {"sandbox", "", Kind::kText, "NAME", "sandbox to be part of, with its networks and host name"},
     {"security-opt", "", Kind::kTexts, "OPTION", "no-new-privileges, seccomp=FILE|unconfined, systempaths=unconfined"},
     {"shm-size", "", Kind::kBytes, "SIZE", "size of /dev/shm (64m)"},
     {"stop-signal", "", Kind::kText, "SIGNAL", "signal that asks the program to end", "", {}, Offer::kSignal},
     {"stop-timeout", "", Kind::kInteger, "SECONDS", "seconds from that signal to SIGKILL (10)"},
-    {"storage-opt", "", Kind::kTexts, "OPTION", "taken for compatibility", "", {}, Offer::kNothing, true},
+    hidden("storage-opt", "", Kind::kTexts),
     {"sysctl", "", Kind::kTexts, "NAME=VALUE", "kernel parameter of the container's namespaces"},
     {"tmpfs", "", Kind::kTexts, "DIR[:OPTIONS]", "mount a tmpfs"},
     {"tty", "t", Kind::kBool, "", "give the program a terminal"},

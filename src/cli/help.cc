@@ -196,7 +196,7 @@ Result<Path> find_command(std::string_view program, const Command& root, const s
     const Command* next = nullptr;
     for (const Command* candidate : path.back()->commands) {
       known.push_back(candidate->name);
-      if (candidate->name == name) next = candidate;
+      if (candidate->is(name)) next = candidate;
     }
     if (next == nullptr) {
       const std::string_view meant = nearest(name, known);

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/ids.h"
 #include "base/json.h"
+#include "base/text.h"
 #include "cli/documents.h"
 #include "cli/human.h"
 #include "cli/image_documents.h"
@@ -125,6 +126,13 @@ Result<bool> confirmed(std::string_view question) {
   return got > 0 && (answer[0] == 'y' || answer[0] == 'Y');
 }
 
+// Whose containers may run on the images.
+Result<engine::Engine> engine_of(const Invocation& in) {
+  engine::Folders folders = engine::Folders::standard();
+  if (const std::string root = in.text("root"); !root.empty()) folders.data = root;
+  return engine::Engine::open(folders);
+}
+
 }  // namespace
 
 Result<im::Images> open_images(const Invocation& in) {
@@ -138,11 +146,37 @@ Result<std::optional<im::Platform>> platform_of(const Invocation& in) {
   return TRY_CTX(im::Platform::parse(text), "--platform");
 }
 
+namespace {
+
+// `image ls --tree`: below each image what it is for each platform. DISK USAGE is that of blobs and unpacked files,
+// CONTENT SIZE that of the blobs, EXTRA says U where a container uses it.
+Result<int> show_tree(const Invocation& in, const im::Images& images, const std::vector<im::Image>& found) {
+  for (const char* flag : {"digests", "format", "quiet", "no-trunc"})
+    if (in.is_set(flag)) return fail("--", flag, " is not yet supported with --tree");
+  engine::Engine engine = TRY(engine_of(in));
+  const auto containers = TRY(engine.list());
+  const auto used = [&](const im::Image& image) {
+    return std::ranges::any_of(containers, [&](const auto& container) { return uses_image(container, image); });
+  };
+  std::vector<ImageTree> trees;
+  for (const im::Image& image : found) {
+    ImageTree& tree =
+        trees.emplace_back(ImageTree{.image = &image, .variants = TRY(images.variants(image.target)), .used = {}});
+    for (const im::Variant& each : tree.variants) tree.used.push_back(each.image && used(*each.image));
+  }
+  const auto [document, table] = tree_of(trees);
+  TRY(print_document(in.text("output"), document, table));
+  return 0;
+}
+
+}  // namespace
+
 Result<int> image_ls(const Invocation& in) {
   const im::Images images = TRY(open_images(in));
   im::ListFilter filter = TRY(filter_of(in));
   if (const std::string name = in.argument(0); !name.empty()) filter.references.push_back(name);
   const std::vector<im::Image> found = TRY(images.list(filter));
+  if (in.on("tree")) return show_tree(in, images, found);
   const auto rows = rows_of(found);
   const bool whole = in.on("no-trunc");
   if (in.on("quiet")) {
@@ -196,29 +230,37 @@ Result<int> image_tag(const Invocation& in) {
 
 namespace {
 
-// Whose containers may run on the images.
-Result<engine::Engine> engine_of(const Invocation& in) {
-  engine::Folders folders = engine::Folders::standard();
-  if (const std::string root = in.text("root"); !root.empty()) folders.data = root;
-  return engine::Engine::open(folders);
+// What is to go: the image, or of those for several platforms the chosen ones.
+Result<std::vector<im::Platform>> platforms_of(const Invocation& in) {
+  std::vector<im::Platform> out;
+  for (const std::string& text : in.texts("platform"))
+    for (const std::string_view each : split(text, ','))
+      out.push_back(TRY_CTX(im::Platform::parse(each), "--platform"));
+  return out;
 }
 
 Result<im::Removed> remove_one(const im::Images& images, const std::vector<engine::Container>& containers,
                                const std::string& name, const im::RemoveOptions& options) {
   // Also what is damaged can be removed.
-  if (const auto image = images.find(name)) TRY(check_unused(containers, *image, name, options.force));
+  if (options.platforms.empty()) {
+    if (const auto image = images.find(name)) TRY(check_unused(containers, *image, name, options.force));
+  }
+  for (const im::Platform& platform : options.platforms)
+    if (const auto image = images.find(name, platform)) TRY(check_unused(containers, *image, name, options.force));
   return images.remove(name, options);
 }
 
 }  // namespace
 
 Result<int> image_rm(const Invocation& in) {
+  const im::RemoveOptions options{
+      .force = in.on("force"), .no_prune = in.on("no-prune"), .platforms = TRY(platforms_of(in))};
   const im::Images images = TRY(open_images(in));
   engine::Engine engine = TRY(engine_of(in));
   const auto containers = TRY(engine.list());
   int status = 0;
   for (const std::string& name : in.arguments()) {
-    const auto removed = remove_one(images, containers, name, {.force = in.on("force"), .no_prune = in.on("no-prune")});
+    const auto removed = remove_one(images, containers, name, options);
     if (removed) {
       TRY(show_removed(*removed));
       continue;
@@ -264,15 +306,16 @@ Result<Pruned> prune_images(engine::Engine& engine, bool all, const Filters& fil
 Result<int> image_save(const Invocation& in) {
   const im::Images images = TRY(open_images(in));
   const std::string format = in.text("format"), path = in.text("output");
+  const auto platform = TRY(platform_of(in));
   if (format == "oci-dir") {
     if (path.empty()) return fail("--output: must name the folder");
-    TRY(images.save_layout(in.arguments(), path));
+    TRY(images.save_layout(in.arguments(), path, platform));
     return 0;
   }
   Output output = TRY_CTX(Output::open(path), "--output");
   im::FdSink sink(output.fd());
-  TRY(images.save(in.arguments(), format == "oci-archive" ? im::ArchiveFormat::kOci : im::ArchiveFormat::kDocker,
-                  sink));
+  TRY(images.save(in.arguments(), format == "oci-archive" ? im::ArchiveFormat::kOci : im::ArchiveFormat::kDocker, sink,
+                  platform));
   TRY(output.done());
   return 0;
 }
@@ -280,13 +323,14 @@ Result<int> image_save(const Invocation& in) {
 Result<int> image_load(const Invocation& in) {
   const im::Images images = TRY(open_images(in));
   const std::string path = in.text("input");
+  const auto platform = TRY(platform_of(in));
   std::vector<im::Image> loaded;
   if (is_folder(path)) {
-    loaded = TRY(images.load_layout(path));
+    loaded = TRY(images.load_layout(path, platform));
   } else {
     const Fd input = TRY_CTX(open_input(path), "--input");
     im::FdReader reader(input.get());
-    loaded = TRY(images.load(reader));
+    loaded = TRY(images.load(reader, platform));
   }
   std::vector<std::string> lines;
   for (const im::Image& image : loaded) {

@@ -87,6 +87,62 @@ bj::value row_document(const ImageRow& row, bool whole_id) {
                     {"Platform", image.config.platform.text()}};
 }
 
+namespace {
+
+struct Sizes {
+  uint64_t disk = 0, content = 0;
+};
+Sizes sizes_of(const Image& image) { return {image.content + (image.unpacked ? image.size : 0), image.content}; }
+
+std::string names_of(const Image& image) {
+  std::string out;
+  for (const std::string& name : image.names) {
+    const auto reference = Reference::parse(name);
+    out += cat(out.empty() ? "" : ", ", reference ? reference->familiar() : name);
+  }
+  return out.empty() ? "<untagged>" : out;
+}
+
+}  // namespace
+
+std::pair<bj::value, Table> tree_of(const std::vector<ImageTree>& trees) {
+  bj::array all;
+  Table table{{"IMAGE", "ID", "DISK USAGE", "CONTENT SIZE", "EXTRA"}, {}};
+  for (const ImageTree& tree : trees) {
+    Sizes sum;
+    bj::array platforms;
+    std::vector<std::vector<std::string>> rows;
+    for (size_t i = 0; i < tree.variants.size(); ++i) {
+      const auto& variant = tree.variants[i];
+      const Sizes sizes = variant.image ? sizes_of(*variant.image) : Sizes();
+      sum.disk += sizes.disk, sum.content += sizes.content;
+      const bool last = i + 1 == tree.variants.size();
+      rows.push_back({cat(last ? "└─ " : "├─ ", variant.platform.text()),
+                      std::string(short_id(variant.manifest.digest.hex())), human_size(sizes.disk),
+                      human_size(sizes.content), tree.used[i] ? "U" : ""});
+      platforms.emplace_back(bj::object{{"Platform", variant.platform.text()},
+                                        {"ID", variant.manifest.digest.text()},
+                                        {"Available", variant.image.has_value()},
+                                        {"DiskUsage", sizes.disk},
+                                        {"ContentSize", sizes.content},
+                                        {"InUse", bool(tree.used[i])}});
+    }
+    const bool used = std::ranges::find(tree.used, true) != tree.used.end();
+    table.rows.push_back({names_of(*tree.image), std::string(short_id(tree.image->target.digest.hex())),
+                          human_size(sum.disk), human_size(sum.content), used ? "U" : ""});
+    std::ranges::move(rows, std::back_inserter(table.rows));
+    bj::array names;
+    for (const std::string& name : tree.image->names) names.emplace_back(name);
+    all.emplace_back(bj::object{{"Names", std::move(names)},
+                                {"ID", tree.image->target.digest.text()},
+                                {"DiskUsage", sum.disk},
+                                {"ContentSize", sum.content},
+                                {"InUse", used},
+                                {"Platforms", std::move(platforms)}});
+  }
+  return {std::move(all), std::move(table)};
+}
+
 bj::value history_document(const oci::image::HistoryLine& line, const std::string& id, bool human, bool whole) {
   const auto& entry = line.entry;
   return bj::object{{"ID", id},

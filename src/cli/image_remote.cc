@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <boost/json.hpp>
 
+#include "cli/foreign_flags.h"
 #include "cli/image_commands.h"
 #include "cli/print.h"
 #include "cli/progress.h"
@@ -28,6 +29,7 @@ void say(std::string_view text) {
 }
 
 Result<remote::Access> access_of(const Invocation& in) {
+  TRY(refuse_content_trust(in));
   remote::Access out;
   out.verify_tls = in.on("tls-verify");
   const std::string given = in.text("creds");
@@ -41,7 +43,7 @@ Result<remote::Access> access_of(const Invocation& in) {
 // What a command was told to be called, with "latest" said aloud where that was left out.
 Result<im::Reference> reference_of(const Invocation& in, TransferView& view) {
   const std::string name = in.argument(0);
-  const im::Reference bare = TRY(im::Reference::parse_bare(name));
+  im::Reference bare = TRY(im::Reference::parse_bare(name));
   if (in.on("all-tags")) {
     if (!bare.tag.empty() || !bare.digest.empty()) return fail("--all-tags: ", name, " has a tag or a digest already");
     return bare;

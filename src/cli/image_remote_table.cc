@@ -1,30 +1,25 @@
 // pull, push, login, logout.
+#include "cli/common_flags.h"
 #include "cli/image_commands.h"
 #include "cli/tables.h"
 
 namespace proa::cli {
 namespace images {
 
-constexpr std::string_view kOutputs[] = {"table", "json", "yaml"};
-constexpr Flag kOutput{"output", "o", Kind::kText, "FORMAT", "table (Docker's lines), json or yaml", "table", kOutputs};
-constexpr Flag kQuiet{"quiet", "q", Kind::kBool, "", "show the name only"};
-constexpr Flag kPlatform{"platform", "", Kind::kText, "OS/ARCH[/VARIANT]",
-                         "of an image for several platforms, this one"};
+// Their documents replace Docker's lines.
+constexpr Flag kResult{"output", "o", Kind::kText, "FORMAT", "table (Docker's lines), json or yaml", "table", kOutputs};
+constexpr Flag kNameOnly{"quiet", "q", Kind::kBool, "", "show the name only"};
 constexpr Flag kAllPlatforms{"all-platforms", "", Kind::kBool, "", "of an image for several platforms, all"};
 constexpr Flag kCreds{"creds", "", Kind::kText, "USER:PASSWORD", "credentials for this time, instead of those kept"};
-constexpr Flag kTlsVerify{
-    "tls-verify", "", Kind::kBool, "", "check the registry's certificate; false: take any, or plain HTTP", "true"};
-constexpr Flag kContentTrust{"disable-content-trust", "",  Kind::kBool, "", "taken for compatibility", "", {},
-                             Offer::kNothing,         true};
 
 constexpr Flag kPullFlags[] = {
     {"all-tags", "a", Kind::kBool, "", "pull all tags of the repository"},
     kAllPlatforms,
     kCreds,
     kContentTrust,
-    kOutput,
+    kResult,
     kPlatform,
-    kQuiet,
+    kNameOnly,
     kTlsVerify,
 };
 constexpr Argument kPullArguments[] = {{"IMAGE", "[REGISTRY/]REPOSITORY[:TAG] or NAME@DIGEST"}};
@@ -54,9 +49,9 @@ constexpr Flag kPushFlags[] = {
     {"chunk-size", "", Kind::kBytes, "SIZE", "send layers in parts of this size, for registries that limit requests"},
     kCreds,
     kContentTrust,
-    kOutput,
+    kResult,
     kPlatform,
-    kQuiet,
+    kNameOnly,
     kTlsVerify,
 };
 constexpr Argument kPushArguments[] = {{"IMAGE", "name of the image, [REGISTRY/]REPOSITORY[:TAG]"}};

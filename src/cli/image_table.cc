@@ -1,4 +1,5 @@
 // `proa image`: Docker's commands on images, and some of podman's.
+#include "cli/common_flags.h"
 #include "cli/image_commands.h"
 #include "cli/program_commands.h"
 #include "cli/tables.h"
@@ -6,60 +7,41 @@
 namespace proa::cli {
 namespace images {
 
-constexpr std::string_view kOutputs[] = {"table", "json", "yaml"};
-constexpr std::string_view kDocuments[] = {"json", "yaml"};
 constexpr std::string_view kArchives[] = {"docker-archive", "oci-archive", "oci-dir"};
 constexpr std::string_view kCompressions[] = {"none", "gzip", "zstd"};
 
 constexpr Flag kGlobals[] = {
-    {"root",
-     "",
-     Kind::kText,
-     "DIR",
-     "folder of images and all else that is kept; $PROA_ROOT when left out",
-     "",
-     {},
-     Offer::kFolder},
+    root_flag("folder of images and all else that is kept; $PROA_ROOT when left out"),
 };
 
-constexpr Flag kOutput{"output", "o", Kind::kText, "FORMAT", "table, json or yaml", "table", kOutputs};
-constexpr Flag kFormat{"format", "", Kind::kText, "TEMPLATE", "json, a Go template for each line, or 'table TEMPLATE'"};
-constexpr Flag kFilter{"filter", "f", Kind::kTexts, "NAME=VALUE",
-                       "only images that match: before, dangling, label, reference, since, until; may be repeated"};
-constexpr Flag kNoTrunc{"no-trunc", "", Kind::kBool, "", "show ids and texts in full"};
-constexpr Flag kQuiet{"quiet", "q", Kind::kBool, "", "show ids only"};
-constexpr Flag kPlatform{"platform", "", Kind::kText, "OS/ARCH[/VARIANT]",
-                         "of an image for several platforms, this one"};
+constexpr Flag kImageFilter{
+    "filter", "f", Kind::kTexts, "NAME=VALUE",
+    "only images that match: before, dangling, label, reference, since, until; may be repeated"};
 constexpr Flag kOutputFile{"output", "o", Kind::kText, "FILE", "write to FILE instead of stdout", "", {}, Offer::kFile};
 
 constexpr Argument kImage[] = {{"IMAGE", "name, NAME@DIGEST, or the beginning of an id"}};
 constexpr Argument kImages[] = {{"IMAGE", "name, NAME@DIGEST, or the beginning of an id", true, true}};
 
 constexpr Flag kLsFlags[] = {
-    {"all",
-     "a",
-     Kind::kBool,
-     "",
-     "taken for compatibility: all images are always listed",
-     "",
-     {},
-     Offer::kNothing,
-     true},
+    hidden("all", "a", Kind::kBool),  // all images are always listed
     {"digests", "", Kind::kBool, "", "show digests too"},
-    kFilter,
+    kImageFilter,
     kFormat,
     kNoTrunc,
     kOutput,
     kQuiet,
+    {"tree", "", Kind::kBool, "", "each platform of each image by itself"},
 };
 constexpr Argument kLsArguments[] = {{"REPOSITORY[:TAG]", "only images of this name; * and ? stand for others", false}};
 constexpr Example kLsExamples[] = {
     {"{command}", "all images, the newest first"},
+    {"{command} --tree", "... with the platforms of each"},
     {"{command} -f dangling=true -q", "ids of those without a name"},
     {"{command} --format '{{.Repository}}:{{.Tag}} {{.Size}}'", "in a form of choice"},
 };
 constexpr Command kLs{
     .name = "ls",
+    .aliases = kListAliases,
     .summary = "List images",
     .description = "Lists each name of each image. SIZE is that of the unpacked files.",
     .flags = kLsFlags,
@@ -69,8 +51,8 @@ constexpr Command kLs{
 };
 
 constexpr Flag kInspectFlags[] = {
-    {"format", "f", Kind::kText, "TEMPLATE", "json, or a Go template for each image"},
-    {"output", "o", Kind::kText, "FORMAT", "json or yaml", "json", kDocuments},
+    format_of("json, or a Go template for each image"),
+    kDocument,
     kPlatform,
 };
 constexpr Example kInspectExamples[] = {
@@ -104,6 +86,8 @@ constexpr Command kTag{
 constexpr Flag kRmFlags[] = {
     {"force", "f", Kind::kBool, "", "remove an id with several names; a missing image is no error"},
     {"no-prune", "", Kind::kBool, "", "leave the content for a later 'prune'"},
+    {"platform", "", Kind::kTexts, "OS/ARCH[/VARIANT]",
+     "of an image for several platforms, remove this one alone; may be repeated"},
 };
 constexpr Example kRmExamples[] = {
     {"{command} web:1", "remove a name, and the image if it was the last"},
@@ -111,6 +95,7 @@ constexpr Example kRmExamples[] = {
 };
 constexpr Command kRm{
     .name = "rm",
+    .aliases = kRemoveAliases,
     .summary = "Remove images",
     .description = "Removes names; an image whose last name goes is deleted, but for what other images share.",
     .flags = kRmFlags,
@@ -121,8 +106,8 @@ constexpr Command kRm{
 
 constexpr Flag kPruneFlags[] = {
     {"all", "a", Kind::kBool, "", "remove named images too"},
-    {"filter", "", Kind::kTexts, kFilter.value_name, kFilter.help},
-    {"force", "f", Kind::kBool, "", "do not ask"},
+    {"filter", "", Kind::kTexts, kImageFilter.value_name, kImageFilter.help},
+    kForce,
 };
 constexpr Example kPruneExamples[] = {
     {"{program} prune --force", "remove images without a name, and what interrupted commands left"},
@@ -139,6 +124,7 @@ constexpr Command kPrune{
 constexpr Flag kSaveFlags[] = {
     {"format", "", Kind::kText, "FORMAT", "docker-archive, oci-archive or oci-dir", "docker-archive", kArchives},
     kOutputFile,
+    kPlatform,
 };
 constexpr Example kSaveExamples[] = {
     {"{program} save -o web.tar web db", "two images into one archive"},
@@ -159,6 +145,7 @@ constexpr Command kSave{
 
 constexpr Flag kLoadFlags[] = {
     {"input", "i", Kind::kText, "FILE", "archive or OCI layout folder; stdin when left out", "", {}, Offer::kFile},
+    kPlatform,
     {"quiet", "q", Kind::kBool, "", "do not show what was loaded"},
 };
 constexpr Example kLoadExamples[] = {
@@ -312,6 +299,7 @@ constexpr Command kHelp = help_command(kHelpExamples);
 // As Docker has them without the word 'image'.
 constexpr Command renamed(Command command, std::string_view name) {
   command.name = name;
+  command.aliases = {};
   return command;
 }
 constexpr Command kList = renamed(kLs, "images");

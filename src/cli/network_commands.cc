@@ -12,6 +12,7 @@
 #include "cli/container_filter.h"
 #include "cli/container_flags.h"
 #include "cli/documents.h"
+#include "cli/foreign_flags.h"
 #include "cli/human.h"
 #include "cli/print.h"
 #include "cli/prune.h"
@@ -162,12 +163,16 @@ Result<document::object> inspect_value(const Fabric& fabric, const Network& netw
                           {"Created", network.created},
                           {"Scope", "local"},
                           {"Driver", network.driver},
-                          {"EnableIPv4", network.subnet(AF_INET) != nullptr},
+                          {"EnableIPv4", network.config_only ? network.ipv4 : network.subnet(AF_INET) != nullptr},
                           {"EnableIPv6", network.ipv6},
-                          {"IPAM", document::object{{"Driver", "default"}, {"Config", std::move(subnets)}}},
+                          {"IPAM", document::object{{"Driver", "default"},
+                                                    {"Options", texts_value(network.ipam_options)},
+                                                    {"Config", std::move(subnets)}}},
                           {"Internal", network.internal},
-                          {"Attachable", false},
+                          {"Attachable", network.attachable},
                           {"Ingress", false},
+                          {"ConfigFrom", document::object{{"Network", network.config_from}}},
+                          {"ConfigOnly", network.config_only},
                           {"Containers", std::move(containers)},
                           {"Options", texts_value(network.options)},
                           {"Labels", texts_value(network.labels)}};
@@ -193,6 +198,8 @@ Result<> connect_of_runtime(const Invocation& in, Fabric& fabric) {
   request.netns = cat("/proc/", request.pid, "/ns/net");
   request.ipv4 = TRY(address(in, "ip"));
   request.ipv6 = TRY(address(in, "ip6"));
+  for (const std::string_view flag : {"driver-opt", "link-local-ip"})
+    if (in.is_set(flag)) return fail("--", flag, ": is for containers of 'proa run'");
   request.aliases = in.texts("alias");
   for (const std::string& link : in.texts("link")) request.links.push_back(TRY(engine::parse_link(link)));
   request.gateway_priority = static_cast<int>(in.integer("gw-priority").value_or(0));
@@ -209,6 +216,9 @@ Result<document::value> network_document(engine::Engine& engine, const std::stri
 }
 
 Result<int> network_create(const Invocation& in) {
+  TRY(refuse_cluster_networks(in));
+  if (in.on("config-only") && in.is_set("driver"))
+    return fail("--config-only: a configuration network has no --driver");
   Fabric fabric = TRY(open_fabric(in));
   fabric::NetworkSpec spec{.name = in.argument(0),
                            .driver = in.text("driver"),
@@ -217,7 +227,11 @@ Result<int> network_create(const Invocation& in) {
                            .ipv6 = in.on("ipv6"),
                            .internal = in.on("internal"),
                            .options = TRY(key_values(in, "opt", true)),
-                           .labels = TRY(key_values(in, "label", false))};
+                           .ipam_options = TRY(key_values(in, "ipam-opt", true)),
+                           .labels = TRY(key_values(in, "label", false)),
+                           .attachable = in.on("attachable"),
+                           .config_only = in.on("config-only"),
+                           .config_from = in.text("config-from")};
   const Network network = TRY(fabric.create_network(spec));
   TRY(print_text(cat(network.id, "\n")));
   return 0;
@@ -300,11 +314,12 @@ Result<int> network_prune(const Invocation& in) {
 Result<int> network_connect(const Invocation& in) {
   engine::Engine engine = TRY(engine::Engine::open());
   Fabric fabric = TRY(open_fabric(in));
-  const engine::NetworkConfig network{.name = TRY(fabric.network(in.argument(0))).name,
-                                      .aliases = in.texts("alias"),
-                                      .ip = TRY(address(in, "ip")).text(),
-                                      .ip6 = TRY(address(in, "ip6")).text(),
-                                      .mac = {}};
+  engine::NetworkConfig network{.name = TRY(fabric.network(in.argument(0))).name,
+                                .aliases = in.texts("alias"),
+                                .ip = TRY(address(in, "ip")).text(),
+                                .ip6 = TRY(address(in, "ip6")).text(),
+                                .link_local = in.texts("link-local-ip")};
+  for (const std::string& option : in.texts("driver-opt")) TRY_CTX(add_driver_option(option, network), "--driver-opt");
   auto done = engine.connect(in.argument(1), network, in.texts("link"),
                              static_cast<int>(in.integer("gw-priority").value_or(0)));
   if (done) return 0;

@@ -21,6 +21,13 @@ constexpr Flag kGroupFlags[] = {
 constexpr Argument kNetworks[] = {{"NETWORK", "name or id of the network", true, true}};
 
 constexpr Flag kCreateFlags[] = {
+    {"attachable", "", Kind::kBool, "", "kept and shown; containers can be attached to every network"},
+    {"config-from", "", Kind::kText, "NETWORK", "with subnets, options and labels of this configuration network"},
+    {"config-only", "", Kind::kBool, "", "a configuration for other networks, and no network itself"},
+    hidden("ingress", "", Kind::kBool),
+    hidden("ipam-driver", "", Kind::kText, "default"),
+    {"ipam-opt", "", Kind::kTexts, "KEY=VALUE", "kept and shown; the one IPAM driver there is has no options"},
+    hidden("scope", "", Kind::kText),
     {"driver", "d", Kind::kText, "DRIVER", "what the network is made of", "bridge"},
     {"subnet", "", Kind::kTexts, "CIDR", "addresses of the network, at most one subnet of IPv4 and one of IPv6"},
     {"gateway", "", Kind::kTexts, "IP", "the host's address in the subnet, by default its first"},
@@ -37,6 +44,8 @@ constexpr Example kCreateExamples[] = {
     {"{program} create web", "a network with a subnet that is free"},
     {"{program} create --subnet 10.20.0.0/24 --gateway 10.20.0.254 db", "... with this one"},
     {"{program} create --internal --ipv6 back", "... without a way out, and with IPv6 too"},
+    {"{program} create --config-only --subnet 10.30.0.0/24 plan", "subnets and options for another network"},
+    {"{program} create --config-from plan office", "... which is this one"},
     {"{program} create -o com.docker.network.bridge.enable_icc=false apart",
      "... whose containers do not see each other"},
 };
@@ -54,11 +63,7 @@ constexpr Command kCreate{
 };
 
 constexpr Flag kLsFlags[] = {
-    kFilter,
-    {"quiet", "q", Kind::kBool, "", "ids only"},
-    {"no-trunc", "", Kind::kBool, "", "whole ids"},
-    kFormat,
-    {"output", "o", Kind::kText, "FORMAT", "table, json or yaml", "table", kOutputs},
+    kFilter, kFormat, kNoTrunc, kOutput, kQuiet,
 };
 constexpr Example kLsExamples[] = {
     {"{program} ls", "all networks"},
@@ -66,6 +71,7 @@ constexpr Example kLsExamples[] = {
 };
 constexpr Command kLs{
     .name = "ls",
+    .aliases = kListAliases,
     .summary = "List networks",
     .description =
         "Lists networks, those that are always there first. Filters: dangling, driver, id, label, name, scope, type, "
@@ -76,9 +82,9 @@ constexpr Command kLs{
 };
 
 constexpr Flag kInspectFlags[] = {
-    {"format", "f", Kind::kText, "TEMPLATE", "json, or a Go template for each network"},
-    {"output", "o", Kind::kText, "FORMAT", "json or yaml", "json", kDocuments},
-    {"verbose", "v", Kind::kBool, "", "taken for compatibility", "", {}, Offer::kNothing, true},
+    format_of("json, or a Go template for each network"),
+    kDocument,
+    hidden("verbose", "v", Kind::kBool),
 };
 constexpr Example kInspectExamples[] = {{"{program} inspect bridge", "the default network, with its containers"}};
 constexpr Command kInspect{
@@ -95,6 +101,7 @@ constexpr Flag kRmFlags[] = {{"force", "f", Kind::kBool, "", "no error when ther
 constexpr Example kRmExamples[] = {{"{program} rm web", "remove a network that nothing is connected to"}};
 constexpr Command kRm{
     .name = "rm",
+    .aliases = kRemoveAliases,
     .summary = "Remove networks",
     .description = "Removes networks, with their bridges. One that containers are connected to stays.",
     .flags = kRmFlags,
@@ -119,9 +126,12 @@ constexpr Command kPrune{
 
 constexpr Flag kConnectFlags[] = {
     {"alias", "", Kind::kTexts, "NAME", "a further name of the container on the network"},
+    {"driver-opt", "", Kind::kTexts, "KEY=VALUE",
+     "com.docker.network.endpoint.ifname, or .sysctls: net.ipv4.conf.IFNAME.log_martians=1,..."},
     {"ip", "", Kind::kText, "IP", "the IPv4 address it gets"},
     {"ip6", "", Kind::kText, "IP", "the IPv6 address it gets"},
     {"link", "", Kind::kTexts, "CONTAINER[:ALIAS]", "a name for another container that this one alone sees"},
+    {"link-local-ip", "", Kind::kTexts, "IP", "one more address of the interface, 169.254.x.x or fe80::x"},
     {"gw-priority", "", Kind::kInteger, "N", "of a container's networks the one with the highest has the default route",
      "0"},
 };

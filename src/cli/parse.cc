@@ -6,9 +6,9 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "base/values.h"
 #include "cli/invocation.h"
 #include "cli/suggest.h"
-#include "cli/values.h"
 
 namespace proa::cli {
 namespace {
@@ -74,7 +74,7 @@ class Parser {
 
   Result<> choose(const Command& command, std::string_view word) {
     for (const Command* candidate : command.commands) {
-      if (candidate->name != word) continue;
+      if (!candidate->is(word)) continue;
       out_.path_.push_back(candidate);
       return {};
     }
@@ -135,15 +135,19 @@ class Parser {
   // Long or one-letter name, in the command or above it.
   const Flag* find(std::string_view name) const {
     if (name.size() == 1) return find_letter(name.front());
-    for (auto command = out_.path_.rbegin(); command != out_.path_.rend(); ++command)
+    for (auto command = out_.path_.crbegin(); command != out_.path_.crend(); ++command)
       for (const Flag& flag : (*command)->flags)
-        if (flag.name == name) return &flag;
+        if (flag.name == name && holds(flag, command)) return &flag;
     return name == kHelp.name ? &kHelp : nullptr;
   }
+  // What is taken for compatibility is taken where others take it: before the words of commands below.
+  bool holds(const Flag& flag, std::vector<const Command*>::const_reverse_iterator command) const {
+    return !flag.hidden || command == out_.path_.crbegin();
+  }
   const Flag* find_letter(char letter) const {
-    for (auto command = out_.path_.rbegin(); command != out_.path_.rend(); ++command)
+    for (auto command = out_.path_.crbegin(); command != out_.path_.crend(); ++command)
       for (const Flag& flag : (*command)->flags)
-        if (flag.letters.find(letter) != std::string_view::npos) return &flag;
+        if (flag.letters.find(letter) != std::string_view::npos && holds(flag, command)) return &flag;
     return letter == 'h' ? &kHelp : nullptr;
   }
 

@@ -8,13 +8,14 @@
 #include <string_view>
 
 #include "base/log.h"
+#include "base/values.h"
 #include "cli/container_commands.h"
+#include "cli/foreign_flags.h"
 #include "cli/help.h"
 #include "cli/invocation.h"
 #include "cli/print.h"
 #include "cli/runtime_commands.h"
 #include "cli/tables.h"
-#include "cli/values.h"
 #include "cli/version.h"
 #include "fabric/dns/process.h"
 
@@ -61,9 +62,11 @@ bool version_wanted(const Invocation& in, const Command& root) {
 }
 
 // For this process and those that it starts.
-void use_root(const Invocation& in) {
-  if (const std::string* root = in.last_of(kProaRoot, "root"); root != nullptr && !root->empty())
-    ::setenv("PROA_ROOT", root->c_str(), 1);
+Result<> use_globals(const Invocation& in) {
+  for (const auto& [flag, variable] : {std::pair("root", "PROA_ROOT"), std::pair("config", "DOCKER_CONFIG")})
+    if (const std::string* text = in.last_of(kProaRoot, flag); text != nullptr && !text->empty())
+      ::setenv(variable, text->c_str(), 1);
+  return use_docker_globals(in, kProaRoot);
 }
 
 Result<int> run(const Invocation& in) {
@@ -79,7 +82,12 @@ constexpr Argument kIdArgument[] = {{"ID", "the container's id"}};
 constexpr Argument kEndedArguments[] = {{"ID", "the container's id"}, {"EXEC", "which of its execs", false}};
 constexpr Command kExitedCommand{.name = "__exited", .arguments = kEndedArguments, .handler = engine_exited};
 constexpr Command kHealthCommand{.name = "__health", .arguments = kIdArgument, .handler = engine_health};
-constexpr const Command* kInternalCommands[] = {&kExitedCommand, &kHealthCommand};
+constexpr Flag kLogsFlags[] = {{"last", "", Kind::kBool, "", "try once, as the container is to be removed"}};
+constexpr Command kLogsCommand{
+    .name = "__logs", .flags = kLogsFlags, .arguments = kIdArgument, .handler = engine_forward_log};
+constexpr Argument kPathArgument[] = {{"FILE", "the file"}};
+constexpr Command kCompressCommand{.name = "__compress", .arguments = kPathArgument, .handler = engine_compress};
+constexpr const Command* kInternalCommands[] = {&kExitedCommand, &kHealthCommand, &kLogsCommand, &kCompressCommand};
 constexpr Command kInternalRoot{.name = "proa", .commands = kInternalCommands};
 constexpr Program kInternal{.name = "proa", .root = &kInternalRoot, .usage_status = 2, .as_runc = false};
 
@@ -114,8 +122,8 @@ int run_program(std::span<char*> words) {
     const int own = invocation.command().error_status;
     return own == 1 ? program.usage_status : own;
   }
-  if (invocation.path().front() == &kProaRoot) use_root(invocation);
-  const Result<int> status = run(invocation);
+  const auto globals = invocation.path().front() == &kProaRoot ? use_globals(invocation) : Result<>();
+  const Result<int> status = globals ? run(invocation) : Result<int>(std::unexpected(globals.error()));
   if (status) return *status;
   report(status.error());
   return invocation.command().error_status;

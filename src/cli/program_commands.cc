@@ -1,11 +1,14 @@
 #include "cli/program_commands.h"
 
+#include <sys/utsname.h>
+
 #include <boost/json.hpp>
 
 #include "cli/completion.h"
 #include "cli/help.h"
 #include "cli/print.h"
 #include "cli/tables.h"
+#include "cli/template.h"
 #include "cli/version.h"
 
 namespace proa::cli {
@@ -29,12 +32,37 @@ Result<int> program_help(const Invocation& in) {
   return 0;
 }
 
+namespace {
+
+// In Docker's form, for --format: client and server are one program here, and there is no API between them.
+boost::json::value versions(const boost::json::object& own) {
+  struct utsname kernel{};
+  ::uname(&kernel);
+  const std::string_view machine = kernel.machine;
+  boost::json::object side{{"Version", own.at("version")},
+                           {"GitCommit", own.at("commit")},
+                           {"Os", "linux"},
+                           {"Arch", machine == "x86_64" ? "amd64" : machine}};
+  boost::json::object out = own;
+  out["Client"] = side;
+  side["KernelVersion"] = std::string_view(kernel.release);
+  side["Platform"] = boost::json::object{{"Name", "Proa"}};
+  out["Server"] = std::move(side);
+  return out;
+}
+
+}  // namespace
+
 Result<int> program_version(const Invocation& in) {
   const boost::json::object document{{"version", kVersion},
                                      {"commit", kCommit},
                                      {"ociRuntimeSpec", kSpecVersion},
                                      {"compiler", "clang " __clang_version__},
                                      {"platform", PROA_PLATFORM}};
+  if (const std::string format = in.text("format"); !format.empty()) {
+    TRY(print_rows(format, "json", {versions(document)}, {}));
+    return 0;
+  }
   Table table{{"PROPERTY", "VALUE"}, {}};
   for (const auto& member : document)
     table.rows.push_back({std::string(member.key()), std::string(member.value().get_string())});

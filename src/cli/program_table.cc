@@ -1,17 +1,16 @@
 // proa's own commands.
+#include "cli/common_flags.h"
 #include "cli/program_commands.h"
 #include "cli/tables.h"
 
 namespace proa::cli {
 namespace {
 
-constexpr std::string_view kOutputs[] = {"table", "json", "yaml"};
-constexpr Flag kOutput{"output", "o", Kind::kText, "FORMAT", "table, json or yaml", "table", kOutputs};
-
-constexpr Flag kVersionFlags[] = {kOutput};
+constexpr Flag kVersionFlags[] = {format_of("json, or a Go template"), hidden("kubeconfig", "", Kind::kText), kOutput};
 constexpr Example kVersionExamples[] = {
     {"{program} version", "version, commit and build"},
     {"{program} version -o json", "... as JSON"},
+    {"{program} version --format '{{.Server.Version}}'", "one of them, as Docker calls it"},
 };
 constexpr Command kVersion{
     .name = "version",
@@ -111,6 +110,7 @@ constexpr const Command* kCommands[] = {&containers::kRun,
                                         &kVolumeRoot,
                                         &kUp,
                                         &kClusterRoot,
+                                        &kVmRoot,
                                         &kRuntimeRoot,
                                         &kDoctor,
                                         &kVersion,
@@ -118,15 +118,18 @@ constexpr const Command* kCommands[] = {&containers::kRun,
                                         &kHelp};
 
 constexpr Flag kGlobals[] = {
-    {"root",
-     "",
-     Kind::kText,
-     "DIR",
-     "folder of images, containers and all else that is kept; $PROA_ROOT when left out",
-     "",
-     {},
-     Offer::kFolder},
+    root_flag("folder of images, containers and all else that is kept; $PROA_ROOT when left out"),
     {"version", "v", Kind::kBool, "", "show the version"},
+    hidden("config", "", Kind::kText),
+    hidden("context", "c", Kind::kText),
+    hidden("debug", "D", Kind::kBool),
+    hidden("host", "H", Kind::kTexts),
+    hidden("log-level", "l", Kind::kText),
+    hidden("tls", "", Kind::kBool),
+    hidden("tlscacert", "", Kind::kText),
+    hidden("tlscert", "", Kind::kText),
+    hidden("tlskey", "", Kind::kText),
+    hidden("tlsverify", "", Kind::kBool),
 };
 
 constexpr Example kRootExamples[] = {

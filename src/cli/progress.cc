@@ -141,6 +141,7 @@ void TransferView::draw() {
   const size_t height = window && window->rows > 2 ? window->rows - 1 : 23;
   // Where not all fit, those that are done make room.
   std::vector<const Row*> shown;
+  shown.reserve(rows_.size());
   for (const Row& row : rows_) shown.push_back(&row);
   for (auto at = shown.begin(); shown.size() > height && at != shown.end();)
     at = finished(**at) ? shown.erase(at) : at + 1;

@@ -4,8 +4,8 @@
 #include <boost/json.hpp>
 
 #include "base/text.h"
+#include "base/values.h"
 #include "base/yaml.h"
-#include "cli/values.h"
 #include "engine/folders.h"
 #include "kernel/file.h"
 #include "oci/image/json_fields.h"
@@ -167,6 +167,7 @@ Result<UpstreamSettings> read_mirror(const Fields& fields) {
   TRY(in.text("ca", out.ca_file));
   TRY(in.flag("insecure", out.insecure));
   TRY(in.duration("tag_ttl", out.tag_ttl));
+  TRY(in.bytes("max_size", out.max_bytes));
   TRY(in.no_others());
   if (out.url.empty()) return fail(fields.at("url"), ": missing");
   return out;
@@ -228,6 +229,7 @@ Result<> add_flags(const Invocation& in, ServeSettings& out) {
     const bool prefixed = equals != std::string::npos && equals < url.find(':');
     upstream.prefix = prefixed ? url.substr(0, equals) : "";
     upstream.url = prefixed ? url.substr(equals + 1) : url;
+    upstream.max_bytes = static_cast<uint64_t>(std::max<int64_t>(0, in.bytes("mirror-size").value_or(0)));
     out.mirrors.push_back(std::move(upstream));
   }
   return add_gc_flags(in, out.gc);

@@ -30,7 +30,7 @@ limits: {requests: 7}
 metrics: {listen: "127.0.0.1:9000"}
 log: {access: false}
 mirrors:
-- {prefix: hub, url: "https://registry.example", user: u, password: w, password_file: f, ca: x, insecure: true, tag_ttl: 1m}
+- {prefix: hub, url: "https://registry.example", user: u, password: w, password_file: f, ca: x, insecure: true, tag_ttl: 1m, max_size: 2g}
 )",
                                          s);
   ASSERT_TRUE(done) << done.error().message();
@@ -54,7 +54,7 @@ mirrors:
   EXPECT_TRUE(s.mirrors[0].prefix == "hub" && s.mirrors[0].url == "https://registry.example" &&
               s.mirrors[0].user == "u");
   EXPECT_TRUE(s.mirrors[0].password_file == "f" && s.mirrors[0].ca_file == "x" && s.mirrors[0].insecure &&
-              s.mirrors[0].tag_ttl == seconds(60));
+              s.mirrors[0].tag_ttl == seconds(60) && s.mirrors[0].max_bytes == 2ull << 30);
 }
 
 TEST(RegistryConfig, MistakesAreNamed) {

@@ -1,4 +1,5 @@
 // `proa registry`: a registry of images, served and looked after.
+#include "cli/common_flags.h"
 #include "cli/program_commands.h"
 #include "cli/registry_commands.h"
 #include "cli/tables.h"
@@ -6,21 +7,12 @@
 namespace proa::cli {
 namespace {
 
-constexpr std::string_view kOutputs[] = {"table", "json", "yaml"};
 constexpr std::string_view kLogFormats[] = {"text", "json"};
 
 constexpr Flag kGlobals[] = {
-    {"root",
-     "",
-     Kind::kText,
-     "DIR",
-     "folder of the registry; /var/lib/proa/registry, or registry below $PROA_ROOT, when left out",
-     "",
-     {},
-     Offer::kFolder},
+    root_flag("folder of the registry; /var/lib/proa/registry, or registry below $PROA_ROOT, when left out"),
 };
 
-constexpr Flag kOutput{"output", "o", Kind::kText, "FORMAT", "table, json or yaml", "table", kOutputs};
 constexpr Flag kGrace{
     "gc-grace", "", Kind::kDuration, "TIME",
     "keep blobs that no manifest names for so long after they were pushed or asked for; 1h when left out"};
@@ -55,6 +47,8 @@ constexpr Flag kServeFlags[] = {
     {"metrics-listen", "", Kind::kText, "ADDRESS", "serve /metrics here instead of beside the registry"},
     {"mirror-of", "", Kind::kTexts, "[PREFIX=]URL",
      "fetch what is not here from this registry, and keep it; may be repeated"},
+    {"mirror-size", "", Kind::kBytes, "SIZE",
+     "of each --mirror-of keep no more than this: what was not asked for the longest goes"},
     {"policy", "", Kind::kText, "FILE", "who may do what, YAML or JSON", "", {}, Offer::kFile},
     {"read-only", "", Kind::kBool, "", "pulls alone"},
     {"tls-cert",
@@ -75,7 +69,7 @@ constexpr Example kServeExamples[] = {
     {"{program} serve", "at 127.0.0.1:5000, for everybody on this machine"},
     {"{program} serve -l '*:443' --tls-cert reg.pem --tls-key reg.key --htpasswd users", "for users, with TLS"},
     {"{program} serve --gc-interval 24h --untagged", "... collecting what is no longer tagged"},
-    {"{program} serve --mirror-of https://registry.example --read-only", "a cache of another registry"},
+    {"{program} serve --mirror-of https://registry.example --mirror-size 50g", "a cache of another registry"},
     {"{program} serve --config registry.yaml", "as a file says"},
 };
 constexpr Command kServe{

@@ -7,9 +7,9 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "base/values.h"
 #include "cli/print.h"
 #include "cli/tables.h"
-#include "cli/values.h"
 #include "oci/runtime/runtime.h"
 
 namespace proa::cli {

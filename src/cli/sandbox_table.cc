@@ -7,11 +7,11 @@
 namespace proa::cli {
 namespace {
 
-constexpr std::string_view kFromCreate[] = {"add-host",    "annotation", "cgroup-parent", "dns",       "dns-option",
-                                            "dns-opt",     "dns-search", "domainname",    "expose",    "hostname",
-                                            "ip",          "ip6",        "label",         "link",      "mac-address",
-                                            "network",     "net",        "network-alias", "net-alias", "publish",
-                                            "publish-all", "restart",    "shm-size",      "sysctl"};
+constexpr std::string_view kFromCreate[] = {
+    "add-host",      "annotation",  "cgroup-parent", "dns",   "dns-option",    "dns-opt",   "dns-search",
+    "domainname",    "expose",      "hostname",      "ip",    "ip6",           "label",     "link",
+    "link-local-ip", "mac-address", "network",       "net",   "network-alias", "net-alias", "publish",
+    "publish-all",   "restart",     "shm-size",      "sysctl"};
 constexpr Flag kOwnFlags[] = {
     {"share", "", Kind::kText, "LIST", "namespaces its containers share, of net, ipc, uts and pid", "ipc,net,uts"},
     {"ipc", "", Kind::kText, "MODE", "IPC namespace: private or host"},
@@ -40,7 +40,7 @@ constexpr Command kCreate{
 };
 
 constexpr Argument kSandboxes[] = {{"SANDBOX", "name, id, or the beginning of an id", true, true}};
-constexpr Flag kLsFlags[] = {kFormat, kNoTrunc, kOutput, {"quiet", "q", Kind::kBool, "", "show ids only"}};
+constexpr Flag kLsFlags[] = {kFormat, kNoTrunc, kOutput, kQuiet};
 constexpr Example kLsExamples[] = {{"{command}", "all sandboxes, the newest first"}};
 constexpr Command kLs{
     .name = "ls",
@@ -51,8 +51,8 @@ constexpr Command kLs{
     .handler = sandbox_ls,
 };
 constexpr Flag kInspectFlags[] = {
-    {"format", "f", Kind::kText, "TEMPLATE", "json, or a Go template for each sandbox"},
-    {"output", "o", Kind::kText, "FORMAT", "json or yaml", "json", kDocuments},
+    format_of("json, or a Go template for each sandbox"),
+    kDocument,
 };
 constexpr Example kInspectExamples[] = {{"{command} -f '{{.State}}' web", "whether web is running"}};
 constexpr Command kInspect{

@@ -125,10 +125,10 @@ bj::object host_facts() {
           {"SecurityOptions", {"name=seccomp,profile=builtin", "name=cgroupns"}}};
 }
 
-// The unit has containers of its own, which go on when it is stopped: they are not the program's.
+// The unit has containers of its own, which are not the program's: ExecStop alone ends them, each in its own time.
 constexpr std::string_view kUnit =
     "[Unit]\n"
-    "Description=Containers of proa that are to run after a boot\n"
+    "Description=Containers of proa\n"
     "After=local-fs.target network-online.target\n"
     "Wants=network-online.target\n"
     "\n"
@@ -138,9 +138,24 @@ constexpr std::string_view kUnit =
     "KillMode=process\n"
     "Delegate=yes\n"
     "ExecStart={} system boot\n"
+    "ExecStop={} system shutdown\n"
+    "TimeoutStopSec=infinity\n"
     "\n"
     "[Install]\n"
     "WantedBy=multi-user.target\n";
+
+// Names on standard output, errors on the other; 1 if there are any.
+Result<int> print_outcome(const std::vector<std::string>& done,
+                          const std::vector<std::pair<std::string, Error>>& failed) {
+  std::string names;
+  for (const std::string& name : done) names += name + "\n";
+  TRY(print_text(names));
+  for (const auto& [name, error] : failed) {
+    const std::string text = cat("proa: error: ", name, ": ", error.message(), "\n");
+    [[maybe_unused]] const ssize_t wrote = ::write(STDERR_FILENO, text.data(), text.size());
+  }
+  return failed.empty() ? 0 : 1;
+}
 
 }  // namespace
 
@@ -228,19 +243,21 @@ Result<int> system_boot(const Invocation& in) {
   if (in.on("print-unit")) {
     std::string unit(kUnit);
     const std::string program = TRY(engine::own_program());
-    TRY(print_text(unit.replace(unit.find("{}"), 2, program)));
+    for (size_t at; (at = unit.find("{}")) != std::string::npos;) unit.replace(at, 2, program);
+    TRY(print_text(unit));
     return 0;
   }
   Engine engine = TRY(Engine::open());
   const engine::Booted booted = TRY(engine.boot());
-  std::string names;
-  for (const std::string& name : booted.started) names += name + "\n";
-  TRY(print_text(names));
-  for (const auto& [name, error] : booted.failed) {
-    const std::string text = cat("proa: error: ", name, ": ", error.message(), "\n");
-    [[maybe_unused]] const ssize_t wrote = ::write(STDERR_FILENO, text.data(), text.size());
-  }
-  return booted.failed.empty() ? 0 : 1;
+  return print_outcome(booted.started, booted.failed);
+}
+
+Result<int> system_shutdown(const Invocation& in) {
+  Engine engine = TRY(Engine::open());
+  const std::optional<uint64_t> timeout = in.whole("timeout");
+  const engine::ShutDown down =
+      TRY(engine.shut_down(timeout ? std::optional(static_cast<int64_t>(*timeout)) : std::nullopt));
+  return print_outcome(down.stopped, down.failed);
 }
 
 }  // namespace proa::cli

@@ -34,7 +34,8 @@ constexpr Command kPrune{
     .handler = system_prune,
 };
 constexpr Flag kBootFlags[] = {
-    {"print-unit", "", Kind::kBool, "", "print a systemd unit that calls this at each boot"},
+    {"print-unit", "", Kind::kBool, "",
+     "print a systemd unit that calls this at each boot, and 'shutdown' at each end"},
 };
 constexpr Example kBootExamples[] = {
     {"{command} --print-unit >/etc/systemd/system/proa.service", "have it called: then 'systemctl enable proa'"},
@@ -46,19 +47,37 @@ constexpr Command kBoot{
     .description =
         "Starts containers whose restart policy is always, and those with unless-stopped that nobody stopped. The "
         "first "
-        "call after a boot of the host does it; all others do nothing. Prints the names.",
+        "call after a boot of the host, or after 'shutdown', does it; all others do nothing. Prints the names.",
     .flags = kBootFlags,
     .examples = kBootExamples,
     .handler = system_boot,
 };
-constexpr const Command* kCommands[] = {&kBoot, &kDf, &containers::kEvents, &containers::kInfo, &kPrune};
+constexpr Flag kShutdownFlags[] = {
+    {"timeout", "t", Kind::kUnsigned, "SECONDS", "longest time until SIGKILL; without it each container's own"},
+};
+constexpr Example kShutdownExamples[] = {
+    {"{command}", "stop everything before the host goes down"},
+    {"{command} --timeout 5", "... within five seconds"},
+};
+constexpr Command kShutdown{
+    .name = "shutdown",
+    .summary = "Stop containers before the host goes down",
+    .description =
+        "Stops all containers and sandboxes at once, each by its own stop signal and within its own stop timeout. "
+        "Those whose restart policy is always or unless-stopped are started by the next 'boot', as nobody stopped "
+        "them. The unit that 'boot --print-unit' prints calls it. Prints the names.",
+    .flags = kShutdownFlags,
+    .examples = kShutdownExamples,
+    .handler = system_shutdown,
+};
+constexpr const Command* kCommands[] = {&kBoot, &kDf, &containers::kEvents, &containers::kInfo, &kPrune, &kShutdown};
 constexpr Example kExamples[] = {{"{program} df", "what is used on the disk"}, {"{program} prune", "free it"}};
 
 }  // namespace
 
 namespace containers {
 constexpr Flag kInfoFlags[] = {
-    {"format", "f", Kind::kText, "TEMPLATE", "json, or a Go template"},
+    format_of("json, or a Go template"),
     kOutput,
 };
 constexpr Example kInfoExamples[] = {{"{command}", "numbers of containers and images, and what the host is"},

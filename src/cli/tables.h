@@ -37,4 +37,7 @@ extern const Command kClusterRoot;
 // `proa network`.
 extern const Command kNetworkRoot;
 
+// `proa vm`.
+extern const Command kVmRoot;
+
 }  // namespace proa::cli

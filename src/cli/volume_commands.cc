@@ -14,6 +14,7 @@
 #include "cli/container_filter.h"
 #include "cli/container_flags.h"
 #include "cli/documents.h"
+#include "cli/foreign_flags.h"
 #include "cli/human.h"
 #include "cli/print.h"
 #include "cli/prune.h"
@@ -88,6 +89,7 @@ Result<bj::value> volume_document(Engine& engine, const std::string& name) {
 }
 
 Result<int> volume_create(const Invocation& in) {
+  TRY(refuse_cluster_volumes(in));
   Volume volume{.name = in.argument(0), .driver = in.text("driver")};
   for (const auto& [flag, map] : {std::pair("label", &volume.labels), std::pair("opt", &volume.options)})
     for (const std::string& text : in.texts(flag)) {
@@ -101,6 +103,7 @@ Result<int> volume_create(const Invocation& in) {
 }
 
 Result<int> volume_ls(const Invocation& in) {
+  if (in.on("cluster")) return fail("--cluster: this host is no part of a Swarm, which alone has cluster volumes");
   Engine engine = TRY(Engine::open());
   const engine::StringMap used = TRY(engine.volume_users());
   Table table{.header = {"DRIVER", "VOLUME NAME"}, .rows = {}};

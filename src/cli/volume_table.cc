@@ -7,9 +7,19 @@ namespace proa::cli {
 namespace {
 
 constexpr Flag kVolumeCreateFlags[] = {
+    hidden("availability", "", Kind::kText),
     {"driver", "d", Kind::kText, "DRIVER", "only local", "local"},
+    hidden("group", "", Kind::kText),
     {"label", "", Kind::kTexts, "NAME=VALUE", "label of the volume"},
+    hidden("limit-bytes", "", Kind::kBytes),
     {"opt", "o", Kind::kTexts, "NAME=VALUE", "type, device and o: what is mounted there, as for mount(8)"},
+    hidden("required-bytes", "", Kind::kBytes),
+    hidden("scope", "", Kind::kText),
+    hidden("secret", "", Kind::kTexts),
+    hidden("sharing", "", Kind::kText),
+    hidden("topology-preferred", "", Kind::kTexts),
+    hidden("topology-required", "", Kind::kTexts),
+    hidden("type", "", Kind::kText),
 };
 constexpr Argument kNewVolume[] = {{"VOLUME", "its name; one is made up without", false}};
 constexpr Example kVolumeCreateExamples[] = {
@@ -24,10 +34,12 @@ constexpr Command kVolumeCreate{
     .examples = kVolumeCreateExamples,
     .handler = volume_create,
 };
-constexpr Flag kVolumeLsFlags[] = {kFilter, kFormat, kOutput, {"quiet", "q", Kind::kBool, "", "show names only"}};
+constexpr Flag kVolumeLsFlags[] = {
+    hidden("cluster", "", Kind::kBool), kFilter, kFormat, kOutput, {"quiet", "q", Kind::kBool, "", "show names only"}};
 constexpr Example kVolumeLsExamples[] = {{"{command} -f dangling=true", "those that no container uses"}};
 constexpr Command kVolumeLs{
     .name = "ls",
+    .aliases = kListAliases,
     .summary = "List volumes",
     .description = "Filters: dangling, driver, label, name.",
     .flags = kVolumeLsFlags,
@@ -36,8 +48,8 @@ constexpr Command kVolumeLs{
 };
 constexpr Argument kVolumes[] = {{"VOLUME", "its name", true, true}};
 constexpr Flag kVolumeInspectFlags[] = {
-    {"format", "f", Kind::kText, "TEMPLATE", "json, or a Go template for each volume"},
-    {"output", "o", Kind::kText, "FORMAT", "json or yaml", "json", kDocuments},
+    format_of("json, or a Go template for each volume"),
+    kDocument,
 };
 constexpr Example kVolumeInspectExamples[] = {{"{command} -f '{{.Mountpoint}}' data", "where its files are"}};
 constexpr Command kVolumeInspect{
@@ -53,6 +65,7 @@ constexpr Flag kVolumeRmFlags[] = {{"force", "f", Kind::kBool, "", "missing ones
 constexpr Example kVolumeRmExamples[] = {{"{command} data", "remove a volume with its files"}};
 constexpr Command kVolumeRm{
     .name = "rm",
+    .aliases = kRemoveAliases,
     .summary = "Remove volumes",
     .description = "Removes volumes that no container has.",
     .flags = kVolumeRmFlags,

@@ -1,8 +1,10 @@
 // After a boot: containers whose restart policy says so come up again.
 #include <fcntl.h>
 #include <sys/file.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 
 #include "base/text.h"
 #include "engine/engine.h"
@@ -30,13 +32,16 @@ std::vector<std::string> joined_by(const Container& container) {
   return out;
 }
 
+bool joins(const Container& container, const Container& other) {
+  return std::ranges::any_of(joined_by(container), [&](const std::string& reference) {
+    return other.id.starts_with(reference) || other.name == reference;
+  });
+}
+
 std::vector<Container> in_order(std::vector<Container> all) {
   std::vector<Container> out;
   const auto waits = [&](const Container& c) {
-    return std::ranges::any_of(joined_by(c), [&](const std::string& other) {
-      return std::ranges::any_of(
-          all, [&](const Container& o) { return o.id != c.id && (o.id.starts_with(other) || o.name == other); });
-    });
+    return std::ranges::any_of(all, [&](const Container& other) { return other.id != c.id && joins(c, other); });
   };
   while (!all.empty()) {
     auto next = std::ranges::find_if_not(all, waits);
@@ -45,6 +50,18 @@ std::vector<Container> in_order(std::vector<Container> all) {
     all.erase(next);
   }
   return out;
+}
+
+// The id of the boot after which all was started that is to run.
+std::string boot_record(const Folders& folders) { return folders.data + "/boot"; }
+
+// For one who starts or stops everything.
+Result<Fd> lock_boot(const Folders& folders) {
+  TRY(kernel::make_dirs(folders.data, 0711));
+  const std::string path = boot_record(folders) + ".lock";
+  Fd lock = TRY(kernel::open(path.c_str(), O_RDWR | O_CREAT, 0600));
+  if (::flock(lock.get(), LOCK_EX) != 0) return fail_errno(errno, "lock ", path);
+  return lock;
 }
 
 }  // namespace
@@ -56,15 +73,21 @@ std::string boot_id() {
 }
 
 Result<Booted> Engine::boot() {
-  const std::string record = folders_.data + "/boot", now = boot_id();
-  TRY(kernel::make_dirs(folders_.data, 0711));
-  const Fd lock = TRY(kernel::open((record + ".lock").c_str(), O_RDWR | O_CREAT, 0600));
-  if (::flock(lock.get(), LOCK_EX) != 0) return fail_errno(errno, "lock ", record, ".lock");
+  const std::string record = boot_record(folders_), this_boot = boot_id();
+  const Fd lock = TRY(lock_boot(folders_));
   Booted out;
-  if (kernel::read_file(record.c_str()).value_or("") == now) return out;
+  if (kernel::read_file(record.c_str()).value_or("") == this_boot) return out;
   out.fresh = true;
   TRY(clean_up());
   std::vector<Container> due = TRY(list_all());
+  for (const Container& container : due) {
+    if (!is_running(container.state)) go_on_forwarding(container);
+    // It runs on, as who was to stop it with the host was killed: it is to come back after its end again.
+    if (!is_running(container.state) || !container.state.stopped_by_host) continue;
+    auto [locked, now] = TRY(hold(container.id));
+    now.state.stopped_by_host = false;
+    TRY(locked.save_state(now.state));
+  }
   std::erase_if(due, [](const Container& c) { return !comes_up(c); });
   for (const Container& container : in_order(std::move(due))) {
     if (auto started = start(container.id); !started)
@@ -73,7 +96,60 @@ Result<Booted> Engine::boot() {
       out.started.push_back(container.name);
   }
   // A boot whose work was killed is taken up by the next call: what runs by then is left alone.
-  TRY(kernel::replace_file(record, now, 0600));
+  TRY(kernel::replace_file(record, this_boot, 0600));
+  return out;
+}
+
+// All are asked to end before the first is waited for; who has ended meanwhile, or has less time, keeps none waiting.
+void Engine::stop_together(const std::vector<Container>& containers, std::optional<int64_t> timeout, ShutDown& to) {
+  using Steady = std::chrono::steady_clock;
+  const auto begin = Steady::now();
+  std::vector<Stopping> stopping;
+  for (const Container& container : containers) {
+    if (!is_running(container.state)) continue;
+    StopOptions options;
+    const int64_t own = stop_timeout(container);
+    if (timeout) options.timeout = own < 0 ? *timeout : std::min(own, *timeout);
+    auto begun = begin_stop(container.id, options, true);
+    if (!begun)
+      to.failed.emplace_back(container.name, std::move(begun).error());
+    else if (*begun)
+      stopping.push_back(std::move(**begun));
+    else
+      to.stopped.push_back(container.name);
+  }
+  // Who is to be killed first is waited for first.
+  const auto patience = [](const Stopping& s) { return s.timeout_ms < 0 ? INT64_MAX : s.timeout_ms; };
+  std::ranges::sort(stopping, {}, patience);
+  for (Stopping& each : stopping) {
+    const int64_t passed = std::chrono::duration_cast<std::chrono::milliseconds>(Steady::now() - begin).count();
+    if (each.timeout_ms > 0) each.timeout_ms = std::max<int64_t>(each.timeout_ms - passed, 0);
+    if (auto ended = end_stop(each); !ended && ended.error().code() != ENOENT)
+      to.failed.emplace_back(each.container.name, std::move(ended).error());
+    else
+      to.stopped.push_back(each.container.name);
+  }
+}
+
+Result<ShutDown> Engine::shut_down(std::optional<int64_t> timeout) {
+  const Fd lock = TRY(lock_boot(folders_));
+  // From here on the next boot() has something to do, even if it is of the same boot.
+  if (::unlink(boot_record(folders_).c_str()) != 0 && errno != ENOENT) return fail_errno(errno, boot_record(folders_));
+  std::vector<Container> containers = TRY(list_all());
+  ShutDown out;
+  // What shares the namespaces of others goes before them.
+  while (!containers.empty()) {
+    std::vector<Container> now, later;
+    for (const Container& container : containers) {
+      const bool joined = std::ranges::any_of(containers, [&](const Container& other) {
+        return other.id != container.id && is_running(other.state) && joins(other, container);
+      });
+      (joined ? later : now).push_back(container);
+    }
+    if (now.empty()) now.swap(later);  // a ring
+    stop_together(now, timeout, out);
+    containers = std::move(later);
+  }
   return out;
 }
 

@@ -29,6 +29,7 @@ template <typename V, typename T>
   requires std::same_as<std::remove_const_t<T>, NetworkConfig>
 void visit(V& v, T& t) {
   v("name", t.name), v("aliases", t.aliases), v("ip", t.ip), v("ip6", t.ip6), v("mac", t.mac);
+  v("linkLocal", t.link_local), v("driverOptions", t.driver_options);
   v("gatewayPriority", t.gateway_priority);
 }
 template <typename V, typename T>
@@ -121,7 +122,8 @@ template <typename V, typename T>
   requires std::same_as<std::remove_const_t<T>, State>
 void visit(V& v, T& t) {
   v("status", t.status), v("pid", t.pid), v("shim", t.shim), v("exitCode", t.exit_code), v("oomKilled", t.oom_killed);
-  v("stoppedByUser", t.stopped_by_user), v("error", t.error), v("startedAt", t.started_at);
+  v("stoppedByUser", t.stopped_by_user), v("stoppedByHost", t.stopped_by_host), v("error", t.error),
+      v("startedAt", t.started_at);
   v("finishedAt", t.finished_at), v("restartCount", t.restart_count), v("backoffMs", t.backoff_ms);
   v("boot", t.boot), v("networks", t.networks), v("ports", t.ports), v("pending", t.pending);
 }

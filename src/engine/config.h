@@ -48,6 +48,8 @@ struct NetworkConfig {
   std::string name;
   Strings aliases;
   std::string ip, ip6, mac;
+  Strings link_local;            // further addresses of the interface
+  StringMap driver_options;      // com.docker.network.endpoint.{ifname,sysctls}
   int64_t gateway_priority = 0;  // of several networks the highest has the default route
 };
 
@@ -64,7 +66,7 @@ struct RestartPolicy {
 };
 
 struct LogConfig {
-  std::string driver = "json-file";  // json-file, local, k8s-file, none
+  std::string driver = "json-file";  // logs/options.h has all
   StringMap options;
   bool operator==(const LogConfig&) const = default;
 };
@@ -190,6 +192,7 @@ struct State {
   int64_t exit_code = 0;
   bool oom_killed = false;
   bool stopped_by_user = false;  // stop or kill: unless-stopped and on-failure heed it
+  bool stopped_by_host = false;  // with the host: it does not come back before the next boot
   std::string error;
   std::string started_at, finished_at;  // RFC 3339
   std::string boot;                     // the host's boot id when it was started

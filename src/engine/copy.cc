@@ -1,6 +1,7 @@
 #include "engine/copy.h"
 
 #include <fcntl.h>
+#include <sys/fsuid.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -8,6 +9,7 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "kernel/capability.h"
 #include "kernel/file.h"
 #include "oci/image/pack.h"
 #include "oci/image/tar_writer.h"
@@ -52,9 +54,62 @@ Result<> copy_bytes(int from, int to, uint64_t size) {
   return {};
 }
 
-Result<> set_owner_and_times(int fd, const struct stat& info, bool keep_owner) {
-  if (::fchown(fd, keep_owner ? info.st_uid : 0, keep_owner ? info.st_gid : 0) != 0 && errno != EPERM)
-    return fail_errno(errno, "set owner");
+using oci::runtime::Owner;
+using oci::runtime::OwnerOf;
+
+constexpr uint32_t kNobody = 65534;
+
+// A container's ids as the host has them, and back.
+im::IdMap id_map(const Place& place) {
+  if (place.ids.size == 0) return {};
+  const im::IdRange range{0, static_cast<uint32_t>(place.ids.first), static_cast<uint32_t>(place.ids.size)};
+  return {.ranges = {range}, .otherwise = kNobody};
+}
+
+OwnerOf owner_of(const Place& from, const Place& to, bool keep) {
+  const bool inward = static_cast<bool>(to.root);
+  if (!keep) {
+    const Owner all = inward ? Owner{static_cast<uid_t>(to.ids.first), static_cast<gid_t>(to.ids.first)}
+                             : Owner{::geteuid(), ::getegid()};
+    return [all](Owner) { return all; };
+  }
+  return [map = id_map(inward ? to : from), inward](Owner owner) -> Result<Owner> {
+    if (inward) return Owner{TRY(map.to_host(owner.uid, "uid")), TRY(map.to_host(owner.gid, "gid"))};
+    return Owner{TRY(map.to_container(owner.uid, "uid")), TRY(map.to_container(owner.gid, "gid"))};
+  };
+}
+
+// While it lives, files are made as the container's root makes them: file systems whose ids are mapped take nobody
+// else's. What the host's root may do with other files, it still may.
+class AsRootOf {
+ public:
+  static Result<AsRootOf> begin(const Place& place) {
+    AsRootOf out;
+    if (place.ids.size == 0) return out;
+    kernel::CapabilitySets sets = TRY(kernel::get_capabilities());
+    ::setfsgid(static_cast<gid_t>(place.ids.first));
+    ::setfsuid(static_cast<uid_t>(place.ids.first));
+    out.active_ = true;
+    sets.effective = sets.permitted;
+    TRY(kernel::set_capabilities(sets));
+    return out;
+  }
+  AsRootOf(AsRootOf&& other) noexcept : active_(std::exchange(other.active_, false)) {}
+  AsRootOf& operator=(AsRootOf&&) = delete;
+  ~AsRootOf() {
+    if (!active_) return;
+    ::setfsuid(::geteuid());
+    ::setfsgid(::getegid());
+  }
+
+ private:
+  AsRootOf() = default;
+  bool active_ = false;
+};
+
+Result<> set_owner_and_times(int fd, const struct stat& info, const OwnerOf& owner_of) {
+  const Owner owner = TRY(owner_of({info.st_uid, info.st_gid}));
+  if (::fchown(fd, owner.uid, owner.gid) != 0 && errno != EPERM) return fail_errno(errno, "set owner");
   if (::fchmod(fd, info.st_mode & 07777) != 0) return fail_errno(errno, "set mode");
   const timespec times[2] = {info.st_atim, info.st_mtim};
   ::futimens(fd, times);
@@ -62,14 +117,14 @@ Result<> set_owner_and_times(int fd, const struct stat& info, bool keep_owner) {
 }
 
 // A file, link or folder `name` of `from` becomes `target` in `to`.
-Result<> copy_entry(int from, const std::string& name, int to, const std::string& target, const CopyOptions& options) {
+Result<> copy_entry(int from, const std::string& name, int to, const std::string& target, const OwnerOf& owners) {
   const struct stat info = TRY(stat_at(from, name.c_str()));
   if (S_ISDIR(info.st_mode)) {
     Fd source = TRY(kernel::open_at(from, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
     if (::mkdirat(to, target.c_str(), 0700) != 0 && errno != EEXIST) return fail_errno(errno, "make folder ", target);
     Fd made = TRY(kernel::open_at(to, target.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
-    TRY(oci::runtime::copy_tree(source.get(), made.get()));
-    return set_owner_and_times(made.get(), info, options.keep_owner);
+    TRY(oci::runtime::copy_tree(source.get(), made.get(), owners));
+    return set_owner_and_times(made.get(), info, owners);
   }
   if (S_ISLNK(info.st_mode)) {
     std::string link(static_cast<size_t>(info.st_size) + 1, '\0');
@@ -78,6 +133,9 @@ Result<> copy_entry(int from, const std::string& name, int to, const std::string
     link.resize(static_cast<size_t>(size));
     ::unlinkat(to, target.c_str(), 0);
     if (::symlinkat(link.c_str(), to, target.c_str()) != 0) return fail_errno(errno, target);
+    const Owner owner = TRY(owners({info.st_uid, info.st_gid}));
+    if (::fchownat(to, target.c_str(), owner.uid, owner.gid, AT_SYMLINK_NOFOLLOW) != 0 && errno != EPERM)
+      return fail_errno(errno, "set owner of ", target);
     return {};
   }
   if (!S_ISREG(info.st_mode)) return fail(name, ": neither a file, a folder nor a link");
@@ -86,7 +144,7 @@ Result<> copy_entry(int from, const std::string& name, int to, const std::string
     ::unlinkat(to, target.c_str(), 0);
   Fd made = TRY(kernel::open_at(to, target.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600));
   TRY(copy_bytes(source.get(), made.get(), static_cast<uint64_t>(info.st_size)));
-  return set_owner_and_times(made.get(), info, options.keep_owner);
+  return set_owner_and_times(made.get(), info, owners);
 }
 
 // The folder and name of what is copied; a link at the end is followed if that is asked for.
@@ -132,10 +190,14 @@ Result<Place> place_in(Engine& engine, const Container& container, const std::st
       const std::string source = best->type == "volume" ? TRY(engine.volumes().mount(best->source)) : best->source;
       Fd root = TRY(kernel::open(source.c_str(), O_PATH | O_DIRECTORY));
       const std::string rest = inside.substr(best->target.size());
-      return Place{std::move(root), rest.empty() ? "/" : rest};
+      return Place{.root = std::move(root), .path = rest.empty() ? "/" : rest};
     }
   }
-  return Place{TRY(engine.open_root(container)), inside};
+  Place out{.root = TRY(engine.open_root(container)), .path = inside};
+  const Status status = status_of(container.state);
+  if (status == Status::kRunning || status == Status::kPaused)
+    out.ids = {container.resolved.ids_first, container.resolved.ids_size};
+  return out;
 }
 
 Result<> copy_place(const Place& from, const Place& to, const CopyOptions& options) {
@@ -147,11 +209,14 @@ Result<> copy_place(const Place& from, const Place& to, const CopyOptions& optio
   Source source = TRY(open_source(trimmed, options.follow_link || content));
   const bool folder = is_folder(source.folder.get(), source.name);
 
+  const OwnerOf owners = owner_of(from, to, options.keep_owner);
+  const AsRootOf maker = TRY(AsRootOf::begin(to));
   std::string target = without_end(to.path);
   auto existing = open_place(to, target, O_PATH | O_DIRECTORY);
   if (content) {
     if (!folder) return fail(from.path, ": not a folder");
-    if (!existing) {
+    const bool made = !existing;
+    if (made) {
       Fd parent = TRY_CTX(open_place(to, parent_of(target), O_PATH | O_DIRECTORY), to.path);
       TRY(kernel::make_dir_at(parent.get(), name_of(target).c_str(), 0755));
       existing = open_place(to, target, O_PATH | O_DIRECTORY);
@@ -159,7 +224,8 @@ Result<> copy_place(const Place& from, const Place& to, const CopyOptions& optio
     }
     Fd read = TRY(kernel::open(kernel::FdPath(source.folder.get()).c_str(), O_RDONLY | O_DIRECTORY));
     Fd write = TRY(kernel::open(kernel::FdPath(existing->get()).c_str(), O_RDONLY | O_DIRECTORY));
-    return oci::runtime::copy_tree(read.get(), write.get());
+    TRY(oci::runtime::copy_tree(read.get(), write.get(), owners));
+    return made ? set_owner_and_times(write.get(), TRY(kernel::stat_fd(read.get())), owners) : Result<>();
   }
   std::string name = source.name;
   if (name.empty()) {
@@ -176,13 +242,14 @@ Result<> copy_place(const Place& from, const Place& to, const CopyOptions& optio
     if (S_ISDIR(info.st_mode)) {
       TRY(kernel::make_dir_at(parent.get(), made.c_str(), 0755));
       Fd write = TRY(kernel::open_at(parent.get(), made.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
-      return oci::runtime::copy_tree(read.get(), write.get());
+      TRY(oci::runtime::copy_tree(read.get(), write.get(), owners));
+      return set_owner_and_times(write.get(), info, owners);
     }
     Fd write = TRY(kernel::open_at(parent.get(), made.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600));
     TRY(copy_bytes(read.get(), write.get(), static_cast<uint64_t>(info.st_size)));
-    return set_owner_and_times(write.get(), info, options.keep_owner);
+    return set_owner_and_times(write.get(), info, owners);
   }
-  if (existing) return copy_entry(source.folder.get(), name, existing->get(), name, options);
+  if (existing) return copy_entry(source.folder.get(), name, existing->get(), name, owners);
   if (to.path.ends_with('/')) return fail("no such directory: ", to.path);
   Fd parent = TRY_CTX(open_place(to, parent_of(target), O_PATH | O_DIRECTORY), to.path);
   const std::string new_name = name_of(target);
@@ -192,15 +259,16 @@ Result<> copy_place(const Place& from, const Place& to, const CopyOptions& optio
     Fd read = TRY(kernel::open_at(source.folder.get(), name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
     return copy_bytes(read.get(), write.get(), static_cast<uint64_t>(TRY(kernel::stat_fd(read.get())).st_size));
   }
-  return copy_entry(source.folder.get(), name, parent.get(), new_name, options);
+  return copy_entry(source.folder.get(), name, parent.get(), new_name, owners);
 }
 
 Result<> unpack_into(int fd, const Place& to) {
   Fd folder = TRY_CTX(open_place(to, without_end(to.path), O_RDONLY | O_DIRECTORY), to.path);
+  const AsRootOf maker = TRY(AsRootOf::begin(to));
   im::FdReader reader(fd);
   const auto plain = TRY(im::decompress(reader));
   im::BufferedSource source(*plain);
-  TRY(im::unpack_layer(source, folder.get(), {.form = im::LayerForm::kPlain}));
+  TRY(im::unpack_layer(source, folder.get(), {.form = im::LayerForm::kPlain, .uids = id_map(to), .gids = id_map(to)}));
   return {};
 }
 
@@ -213,7 +281,7 @@ Result<> pack_from(const Place& from, int fd) {
   struct stat info = TRY(stat_at(source.folder.get(), path.c_str()));
   if (S_ISDIR(info.st_mode)) {
     Fd parent = TRY(kernel::open(kernel::FdPath(source.folder.get()).c_str(), O_RDONLY | O_DIRECTORY));
-    im::PackOptions options;
+    im::PackOptions options{.uids = id_map(from), .gids = id_map(from)};
     if (path != ".")
       options.leave_out = [&](const std::string& each) {
         std::string_view rest = each;
@@ -229,8 +297,8 @@ Result<> pack_from(const Place& from, int fd) {
   im::TarEntry entry{.type = im::EntryType::kFile,
                      .path = path,
                      .mode = info.st_mode & 07777,
-                     .uid = info.st_uid,
-                     .gid = info.st_gid,
+                     .uid = TRY(id_map(from).to_container(info.st_uid, "uid")),
+                     .gid = TRY(id_map(from).to_container(info.st_gid, "gid")),
                      .size = static_cast<uint64_t>(info.st_size),
                      .mtime = info.st_mtim};
   TRY(writer.add(entry));

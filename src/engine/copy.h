@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "engine/engine.h"
+#include "engine/userns.h"
 
 namespace proa::engine {
 
@@ -14,6 +15,8 @@ namespace proa::engine {
 struct Place {
   Fd root;
   std::string path;
+  // The host's ids that show there in place of the container's, where it runs in a user namespace.
+  IdRange ids = {};
 };
 // Where a container's path is: in a volume or a bind mount when the container does not run, for then nothing is
 // mounted.
@@ -21,7 +24,9 @@ Result<Place> place_in(Engine& engine, const Container& container, const std::st
 
 struct CopyOptions {
   bool follow_link = false;
-  bool keep_owner = false;  // else what is made is root's, as the caller's files are in a container
+  // Owners as they are, by their numbers in the container; else what is made is of root in a container, and of the
+  // caller on the host.
+  bool keep_owner = false;
 };
 // As docker cp: a folder whose path ends with "/." gives its content; into a folder that is there it is copied by its
 // own name.

@@ -296,9 +296,8 @@ Result<Created> Engine::create(ContainerConfig config, std::string name) {
     }
     container.name = candidate;
   } else if (auto claimed = records_.claim_name(container.name, container.id); !claimed) {
-    const Error error = claimed.error();
     container.name.clear();
-    return std::unexpected(error);
+    return std::unexpected(std::move(claimed).error());
   }
   const IdRange ids = TRY(take_id_range(folders_, container.config.userns_mode, container.id));
   container.resolved.ids_first = ids.first, container.resolved.ids_size = ids.size;

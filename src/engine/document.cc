@@ -178,10 +178,36 @@ bj::object host_document(const Container& c) {
   return out;
 }
 
+const NetworkConfig* asked_for(const ContainerConfig& config, const std::string& network) {
+  const auto found = std::ranges::find(config.networks, network, &NetworkConfig::name);
+  return found == config.networks.end() ? nullptr : &*found;
+}
+
+// The addresses that were asked for.
+bj::value ipam_document(const ContainerConfig& config, const std::string& network) {
+  const NetworkConfig* asked = asked_for(config, network);
+  bj::object out;
+  if (asked == nullptr) return {};
+  if (!asked->ip.empty()) out["IPv4Address"] = asked->ip;
+  if (!asked->ip6.empty()) out["IPv6Address"] = asked->ip6;
+  if (!asked->link_local.empty()) out["LinkLocalIPs"] = strings_or_null(asked->link_local);
+  return out.empty() ? bj::value() : bj::value(std::move(out));
+}
+
+bj::value driver_options_document(const ContainerConfig& config, const std::string& network) {
+  const NetworkConfig* asked = asked_for(config, network);
+  bj::object out;
+  if (asked != nullptr)
+    for (const auto& [name, value] : asked->driver_options) out[name] = value;
+  return out.empty() ? bj::value() : bj::value(std::move(out));
+}
+
 bj::object network_document(const Container& c) {
   bj::object networks;
   for (const Attachment& a : c.state.networks)
-    networks[a.network] = {{"Aliases", strings_or_null(a.aliases)},
+    networks[a.network] = {{"IPAMConfig", ipam_document(c.config, a.network)},
+                           {"DriverOpts", driver_options_document(c.config, a.network)},
+                           {"Aliases", strings_or_null(a.aliases)},
                            {"NetworkID", a.network_id},
                            {"EndpointID", a.endpoint_id},
                            {"Gateway", a.gateway},

@@ -28,10 +28,13 @@
 #include "engine/network.h"
 #include "engine/records.h"
 #include "engine/volumes.h"
+#include "logs/details.h"
+#include "logs/reader.h"
 
 namespace proa::engine {
 
 struct SpecInput;
+struct ShimRequest;
 struct NamespaceChoice;
 
 struct Created {
@@ -93,6 +96,12 @@ struct Booted {
 };
 std::string boot_id();
 
+// What went down with the host.
+struct ShutDown {
+  std::vector<std::string> stopped;
+  std::vector<std::pair<std::string, Error>> failed;
+};
+
 struct StatsSample {
   uint64_t cpu_ns = 0, system_ns = 0;  // of the container; of the machine
   uint64_t online_cpus = 1;
@@ -128,6 +137,8 @@ class Engine {
   Result<> connect(const std::string& container, const NetworkConfig& network, const Strings& links,
                    int gateway_priority);
   Result<> disconnect(const std::string& container, const std::string& network);
+  // The container's link of this alias ends. ENOENT: there is none.
+  Result<> unlink(const std::string& container, std::string_view alias);
   Result<> remove(const std::string& container, const RemoveOptions& options = {});
   // The exit status.
   Result<int> wait(const std::string& container, WaitFor condition = WaitFor::kNotRunning);
@@ -175,6 +186,8 @@ class Engine {
   std::vector<std::string> exec_ids(const std::string& container_id) const;
   // Where its shim is: for AttachSession.
   Result<std::string> exec_shim(const std::string& exec) const;
+  // ENOTSUP: its driver keeps nothing to read.
+  Result<> read_log(const Container& container, logs::LogQuery query, bool details, const logs::LogSink& sink);
   // The root file system: of a running container as its processes see it.
   Result<Fd> open_root(const Container& container);
   // ... without what is mounted in it.
@@ -189,9 +202,15 @@ class Engine {
   Result<> exec_exited(const std::string& container_id, const std::string& exec);
   // One health check.
   Result<> check_health(const std::string& id);
+  // Sends its log to where its driver says; returns when there is nothing left to send. `last`: it is tried once.
+  Result<> forward_log(const std::string& id, bool last);
 
   // Once after each boot of the host: starts what its restart policy wants to run. Later calls do nothing.
   Result<Booted> boot();
+  // Before the host goes down: stops all that runs at once, each by its own signal and within its own time, or
+  // `timeout` seconds if that is less. The next boot() starts what its restart policy wants to run, as if nobody had
+  // stopped it.
+  Result<ShutDown> shut_down(std::optional<int64_t> timeout);
   // Takes away what has lost its owner: half-made and half-removed containers, folders of shims.
   Result<> clean_up();
 
@@ -241,6 +260,12 @@ class Engine {
   bool unsettled(const Container& container) const;
   Result<> record_exit(const Locked& locked, Container& container, bool& restart);
   Result<> release(const Locked& locked, Container& container);
+  Result<> set_log(const Container& container, ShimRequest& request);
+  std::string log_path(const std::string& id) const { return folders_.container(id) + "/log"; }
+  logs::Subject log_subject(const Container& container) const;
+  // What was not sent of a log that is to be: by a process of its own; and waited for, before it is removed.
+  void go_on_forwarding(const Container& container);
+  void finish_forwarding(const Container& container);
   Result<> remove_anonymous(const Container& container);
   // What is left of a container whose maker died.
   Result<> bury(const std::string& id);
@@ -263,6 +288,14 @@ class Engine {
   void revive(const Container& container);
   Result<> wait_and_restart(const std::string& id);
   Result<> signal_locked(const Container& container, int signal);
+  // A stop in two halves, so that several can be under way. No value: there was nothing to wait for.
+  struct Stopping {
+    Container container;
+    int64_t timeout_ms = 0;  // until SIGKILL; -1: never
+  };
+  Result<std::optional<Stopping>> begin_stop(const std::string& reference, const StopOptions& options, bool with_host);
+  Result<> end_stop(const Stopping& stopping);
+  void stop_together(const std::vector<Container>& containers, std::optional<int64_t> timeout, ShutDown& to);
   // Waits for the end of a signalled container, and has it recorded.
   Result<bool> await_exit(const std::string& id, int64_t pid, int64_t timeout_ms);
   void tell(const Container& container, std::string_view action, StringMap attributes = {});

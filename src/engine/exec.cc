@@ -114,7 +114,8 @@ Result<std::string> Engine::exec_create(const std::string& reference, const Exec
   const Container container = TRY(inspect(reference));
   if (config.args.empty()) return fail("No exec command specified");
   const std::string document = TRY(exec_document(container, config));
-  const std::string all = folders_.execs(container.id), id = TRY(random_id());
+  const std::string all = folders_.execs(container.id);
+  std::string id = TRY(random_id());
   for (const std::string& old : kernel::names_in(all).value_or(Strings{}))
     if (forgotten(cat(all, "/", old))) (void)kernel::remove_tree(cat(all, "/", old));
   const std::string folder = cat(all, "/", id);

@@ -34,7 +34,7 @@ bool is_locked(const std::string& path) {
 bool wants_restart(const Container& container) {
   const RestartPolicy& policy = container.config.restart;
   const State& state = container.state;
-  if (state.stopped_by_user) return false;
+  if (state.stopped_by_user || state.stopped_by_host) return false;
   if (policy.name == "always" || policy.name == "unless-stopped") return true;
   if (policy.name != "on-failure" || state.exit_code == 0) return false;
   return policy.max_retries == 0 || state.restart_count < policy.max_retries;
@@ -91,6 +91,7 @@ Result<> Engine::record_exit(const Locked& locked, Container& container, bool& r
   state.status = status_word(restart ? Status::kRestarting : Status::kExited);
   if (restart) state.backoff_ms = next_backoff(state);
   TRY(locked.save_state(state));
+  if (!restart && !container.config.auto_remove) go_on_forwarding(container);
   if (end.oom_killed) tell(container, "oom");
   tell(container, "die", {{"exitCode", std::to_string(end.exit_code)}});
   return {};

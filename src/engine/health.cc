@@ -60,9 +60,7 @@ Result<Probe> probe(const std::function<Result<int>()>& run, int64_t timeout_ns)
   if (child.pid == 0) {
     ::setpgid(0, 0);
     const int null = ::open("/dev/null", O_RDONLY);
-    ::dup2(null, 0);
-    ::dup2(writer.get(), 1);
-    ::dup2(writer.get(), 2);
+    if (null < 0 || ::dup2(null, 0) < 0 || ::dup2(writer.get(), 1) < 0 || ::dup2(writer.get(), 2) < 0) ::_exit(125);
     const auto status = run();
     if (!status) (void)kernel::write_all(2, status.error().message());
     ::_exit(status ? *status : 125);

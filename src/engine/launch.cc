@@ -45,31 +45,6 @@ Result<> make_working_dir(int root, const std::string& path) {
   return {};
 }
 
-// "10m"; 0 when there is none.
-uint64_t size_option(const LogConfig& log, const char* name, uint64_t otherwise) {
-  const auto found = log.options.find(name);
-  if (found == log.options.end()) return otherwise;
-  if (found->second == "-1") return 0;
-  std::string_view text = found->second;
-  uint64_t unit = 1;
-  if (!text.empty()) {
-    const char last = static_cast<char>(text.back() | 0x20);
-    unit = last == 'k' ? 1u << 10 : last == 'm' ? 1u << 20 : last == 'g' ? 1u << 30 : 1;
-    if (unit != 1) text.remove_suffix(1);
-  }
-  return parse_number<uint64_t>(text).value_or(0) * unit;
-}
-
-// Logs are rotated unless the user says otherwise: nobody wants a disk full of them.
-void set_log(const Container& container, const std::string& folder, ShimRequest& request) {
-  const LogConfig& log = container.config.log;
-  if (log.driver == "none") return;
-  request.log = folder + "/log";
-  if (log.driver == "k8s-file" || log.driver == "cri") request.log_format = "cri";
-  request.log_max_size = size_option(log, "max-size", 100u << 20);
-  request.log_max_files = std::max<uint64_t>(size_option(log, "max-file", 2), 1);
-}
-
 bool has_health_check(const HealthConfig& health) { return !health.test.empty() && health.test[0] != "NONE"; }
 
 void set_health_timer(const Container& container, const std::string& bundle, ShimRequest& request) {
@@ -229,7 +204,7 @@ Result<> Engine::launch(const Locked& locked, Container& container, const StartO
                       .in = config.open_stdin,
                       .in_once = config.stdin_once,
                       .exit_command = {TRY(own_program()), "__exited", container.id}};
-  set_log(container, locked.path(), request);
+  TRY(set_log(container, request));
   set_health_timer(container, bundle, request);
   if (!container.resolved.snapshot.empty() || (mapped && !config.rootfs.empty()))
     request.mounts.emplace_back(root.get(), root_path);

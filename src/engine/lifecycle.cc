@@ -62,35 +62,44 @@ Result<bool> Engine::await_exit(const std::string& id, int64_t pid, int64_t time
   return true;
 }
 
-Result<> Engine::stop(const std::string& reference, const StopOptions& options) {
+Result<std::optional<Engine::Stopping>> Engine::begin_stop(const std::string& reference, const StopOptions& options,
+                                                           bool with_host) {
   auto [locked, container] = TRY(hold(reference));
-  const std::string id = container.id;
-  if (!is_running(container.state)) return {};
-  container.state.stopped_by_user = true;
+  if (!is_running(container.state)) return std::nullopt;
+  (with_host ? container.state.stopped_by_host : container.state.stopped_by_user) = true;
   const bool waiting = status_of(container.state) == Status::kRestarting;
   if (waiting) container.state.status = status_word(Status::kExited);
   TRY(locked.save_state(container.state));
-  if (waiting) return {};
+  if (waiting) return std::nullopt;
   const std::string name = options.signal.empty() ? container.resolved.stop_signal : options.signal;
   const int signal = TRY_CTX(kernel::parse_signal(name), "--signal");
-  const int64_t pid = container.state.pid;
   tell(container, "kill", {{"signal", std::to_string(signal)}});
-  auto sent = signal_locked(container, signal);
-  if (status_of(container.state) == Status::kPaused) (void)runtime::resume({.root = folders_.runtime()}, id);
-  locked.unlock();
+  const bool sent = signal_locked(container, signal).has_value();
+  if (status_of(container.state) == Status::kPaused) (void)runtime::resume({.root = folders_.runtime()}, container.id);
   const int64_t seconds = options.timeout.value_or(stop_timeout(container));
-  if (!sent || !TRY(await_exit(id, pid, seconds < 0 ? -1 : seconds * 1000))) {
+  return Stopping{.container = std::move(container), .timeout_ms = !sent ? 0 : seconds < 0 ? -1 : seconds * 1000};
+}
+
+Result<> Engine::end_stop(const Stopping& stopping) {
+  const std::string& id = stopping.container.id;
+  const int64_t pid = stopping.container.state.pid;
+  if (!TRY(await_exit(id, pid, stopping.timeout_ms))) {
     auto again = records_.lock(id);
     if (again) {
-      tell(container, "kill", {{"signal", "9"}});
-      (void)signal_locked(container, SIGKILL);
+      tell(stopping.container, "kill", {{"signal", "9"}});
+      (void)signal_locked(stopping.container, SIGKILL);
       again->unlock();
       if (!TRY(await_exit(id, pid, kAfterKill)))
         return fail("container ", short_id(id), " did not end though it was killed");
     }
   }
-  tell(container, "stop");
+  tell(stopping.container, "stop");
   return {};
+}
+
+Result<> Engine::stop(const std::string& reference, const StopOptions& options) {
+  const auto begun = TRY(begin_stop(reference, options, false));
+  return begun ? end_stop(*begun) : Result<>();
 }
 
 Result<> Engine::kill(const std::string& reference, const std::string& signal_name) {
@@ -254,6 +263,17 @@ Result<> Engine::disconnect(const std::string& reference, const std::string& net
   return locked.save_config(container);
 }
 
+Result<> Engine::unlink(const std::string& reference, std::string_view alias) {
+  auto [locked, container] = TRY(hold(reference));
+  const bool gone = std::erase_if(container.config.links, [&](const std::string& link) {
+    const auto parsed = parse_link(link);
+    return parsed && parsed->second == alias;
+  });
+  if (!gone) return fail_errno(ENOENT, "container ", container.name, " has no link ", alias);
+  TRY(locked.save_config(container));
+  return is_running(container.state) ? networks_.relink(container) : Result<>();
+}
+
 Result<> Engine::remove_locked(Locked& locked, Container& container, bool volumes) {
   // Whoever has to go on with it must know how.
   volumes = volumes || container.state.pending == kWithVolumes;
@@ -263,6 +283,7 @@ Result<> Engine::remove_locked(Locked& locked, Container& container, bool volume
   const std::string bundle = folders_.bundle(container.id);
   TRY(release(locked, container));
   (void)await_shim_gone(folders_.shim(container.id), 2000);
+  finish_forwarding(container);
   (void)kernel::remove_tree(bundle);
   if (!container.resolved.snapshot.empty()) TRY_CTX(images_.remove(container.resolved.snapshot), "remove snapshot");
   if (volumes) TRY(remove_anonymous(container));

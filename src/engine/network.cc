@@ -84,6 +84,7 @@ Result<fabric::Protocol> protocol_of(const std::string& name) {
 
 Result<std::vector<fabric::PortRequest>> port_requests(const Container& c) {
   std::vector<fabric::PortRequest> out;
+  out.reserve(c.config.ports.size());
   for (const PortConfig& port : c.config.ports)
     out.push_back({.protocol = TRY(protocol_of(port.protocol)),
                    .container_first = port.container_port,
@@ -135,11 +136,55 @@ Result<std::pair<std::string, std::string>> parse_link(const std::string& text) 
   return std::pair(std::move(target), std::move(alias));
 }
 
+namespace {
+
+Result<std::vector<std::pair<std::string, std::string>>> parse_links(const ContainerConfig& config) {
+  std::vector<std::pair<std::string, std::string>> links;
+  links.reserve(config.links.size());
+  for (const std::string& link : config.links) links.push_back(TRY(parse_link(link)));
+  return links;
+}
+
+// net.ipv4.conf.IFNAME.log_martians=1, several parted by commas.
+Result<> parse_sysctls(std::string_view list, fabric::Texts& to) {
+  for (const std::string_view one : split(list, ',')) {
+    std::string_view value = one;
+    const auto part = split(cut(value, '='), '.');
+    const auto word = [](std::string_view text) {
+      return !text.empty() && text.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_") == std::string_view::npos;
+    };
+    const bool family = part.size() == 5 && (part[1] == "ipv4" || part[1] == "ipv6" || part[1] == "mpls");
+    if (!family || part[0] != "net" || !word(part[2]) || part[3] != "IFNAME" || !word(part[4]) || value.empty())
+      return fail("sysctl \"", one, "\": is not one of an interface")
+          .hint("net.ipv4.conf.IFNAME.log_martians=1, with the word IFNAME for the interface's name");
+    to.insert_or_assign(cat(part[1], ".", part[2], ".", part[4]), std::string(value));
+  }
+  return {};
+}
+
+// --driver-opt
+Result<> apply_driver_options(const StringMap& options, fabric::AttachRequest& to) {
+  for (const auto& [name, value] : options) {
+    if (name == "com.docker.network.endpoint.ifname")
+      to.interface = value;
+    else if (name == "com.docker.network.endpoint.sysctls")
+      TRY_CTX(parse_sysctls(value, to.sysctls), "--driver-opt ", name);
+    else
+      return fail("--driver-opt ", name, ": not known to driver bridge")
+          .hint("com.docker.network.endpoint.ifname or com.docker.network.endpoint.sysctls");
+  }
+  return {};
+}
+
+}  // namespace
+
 Result<> Networks::check(const ContainerConfig& config) const {
   for (const std::string& link : config.links) TRY(parse_link(link));
   if (network_kind(config.network_mode) != NetworkKind::kNamed) return {};
   const fabric::Fabric fabric = TRY(open_fabric(folders_));
   for (const NetworkConfig& wanted : config.networks) {
+    fabric::AttachRequest unused;
+    TRY(apply_driver_options(wanted.driver_options, unused));
     if (wanted.name == fabric::kDefaultNetwork) {
       if (!wanted.aliases.empty()) return fail("network-scoped aliases are only supported for user-defined networks");
       if (!wanted.ip.empty() || !wanted.ip6.empty())
@@ -171,7 +216,9 @@ Result<std::vector<Fd>> attach_one(fabric::Fabric& fabric, Container& c, const N
                                 .dns = dns_settings(c.config),
                                 .gateway_priority = gateway_priority};
   if (wanted.name != fabric::kDefaultNetwork) request.aliases.emplace_back(short_id(c.id));
-  for (const std::string& link : c.config.links) request.links.push_back(TRY(parse_link(link)));
+  request.links = TRY(parse_links(c.config));
+  for (const std::string& ip : wanted.link_local) request.link_local.push_back(TRY(address(ip, "--link-local-ip")));
+  TRY(apply_driver_options(wanted.driver_options, request));
   if (first) request.ports = TRY(port_requests(c));
   fabric::Attachment made = TRY(fabric.attach(request));
   c.state.networks.push_back(to_attachment(made.endpoint));
@@ -218,6 +265,11 @@ Result<> Networks::disconnect(Container& c, const std::string& network) const {
 Result<> Networks::rename(const Container& c) const {
   fabric::Fabric fabric = TRY(open_fabric(folders_));
   return fabric.rename(c.id, c.name);
+}
+
+Result<> Networks::relink(const Container& c) const {
+  fabric::Fabric fabric = TRY(open_fabric(folders_));
+  return fabric.set_links(c.id, TRY(parse_links(c.config)));
 }
 
 Result<> Networks::detach(const Container& c) const {

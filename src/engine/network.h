@@ -31,6 +31,8 @@ class Networks {
   Result<> detach(const Container& container) const;
   // Its networks know it by its new name from now on.
   Result<> rename(const Container& container) const;
+  // ... and it knows others by the links it has now.
+  Result<> relink(const Container& container) const;
   // What killed starts left.
   Result<> sweep() const;
 

@@ -79,7 +79,10 @@ std::vector<std::string> arguments(const ShimRequest& request, const std::string
     add("--log", request.log, "--log-format", request.log_format);
     if (request.log_max_size != 0) add("--log-max-size", std::to_string(request.log_max_size));
     if (request.log_max_files > 1) add("--log-max-files", std::to_string(request.log_max_files));
+    if (!request.log_attrs.empty()) add("--log-attrs", request.log_attrs);
+    for (const std::string& word : request.log_rotated) add("--log-rotated-arg", word);
   }
+  for (const std::string& word : request.companion) add("--companion-arg", word);
   if (request.terminal) add("--terminal");
   if (request.in) add("--stdin");
   if (request.in_once) add("--stdin-once");
@@ -136,7 +139,8 @@ std::vector<char*> pointers(std::vector<std::string>& words) {
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
   for (int signal = 1; signal < 32; ++signal) ::signal(signal, SIG_DFL);
   const int null = ::open("/dev/null", O_RDWR);
-  for (int fd = 0; fd < 3; ++fd) ::dup2(fd == 0 && request.first_client >= 0 ? request.first_client : null, fd);
+  for (int fd = 0; fd < 3; ++fd)
+    if (::dup2(fd == 0 && request.first_client >= 0 ? request.first_client : null, fd) < 0) give_up("/dev/null");
   ::fcntl(sync, F_SETFD, 0);
   ::execve(argv[0], argv, env);
   give_up(argv[0]);
@@ -162,6 +166,26 @@ Result<std::string> shim_program() {
   return fail("proa-shim is not installed").hint("put it beside proa, or into a folder of $PATH");
 }
 
+namespace {
+[[noreturn]] void become(char* const* argv, char* const* env) {
+  const int null = ::open("/dev/null", O_RDWR);
+  for (int fd = 0; fd < 3; ++fd)
+    if (::dup2(null, fd) < 0) ::_exit(127);
+  ::close_range(3, ~0U, 0);
+  ::execve(argv[0], argv, env);
+  ::_exit(127);
+}
+}  // namespace
+
+Result<pid_t> start_child(const std::vector<std::string>& arguments) {
+  std::vector<std::string> words = arguments, env = environment();
+  const std::vector<char*> argv = pointers(words), envp = pointers(env);
+  kernel::Child child = TRY(kernel::clone_process(0));
+  if (child.pid != 0) return child.pid;
+  ::setsid();
+  become(argv.data(), envp.data());
+}
+
 Result<> start_detached(const std::vector<std::string>& arguments) {
   std::vector<std::string> words = arguments, env = environment();
   const std::vector<char*> argv = pointers(words), envp = pointers(env);
@@ -172,11 +196,7 @@ Result<> start_detached(const std::vector<std::string>& arguments) {
   }
   ::setsid();
   if (::fork() != 0) ::_exit(0);
-  const int null = ::open("/dev/null", O_RDWR);
-  for (int fd = 0; fd < 3; ++fd) ::dup2(null, fd);
-  ::close_range(3, ~0U, 0);
-  ::execve(argv[0], argv.data(), envp.data());
-  ::_exit(127);
+  become(argv.data(), envp.data());
 }
 
 Result<ShimReport> start_shim(const ShimRequest& request) {

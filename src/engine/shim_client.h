@@ -1,6 +1,8 @@
 // Talking to proa-shim (docs/shim.md): starting one, its sockets, its state folder.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -17,6 +19,9 @@ struct ShimRequest {
   int first_client = -1;  // a connected socket that has said its line, to be served first
   std::string log, log_format = "json-file";
   uint64_t log_max_size = 0, log_max_files = 1;
+  std::string log_attrs;                 // a JSON object; empty: none
+  std::vector<std::string> log_rotated;  // run for each rotated file, if there are any
+  std::vector<std::string> companion;    // to run as long as the container, if there are any
   bool terminal = false, in = false, in_once = false;
   std::vector<std::string> exit_command;  // an absolute program and its arguments
   int64_t timer_ms = 0;                   // 0: none
@@ -72,6 +77,8 @@ Result<std::string> shim_command(const std::string& state, const std::string& li
 
 // Runs `arguments` with our environment for a shim, in the background, as nobody's child.
 Result<> start_detached(const std::vector<std::string>& arguments);
+// ... as a child of ours, which is to be waited for.
+Result<pid_t> start_child(const std::vector<std::string>& arguments);
 
 // Gives the shim descriptors to hold open until its container has ended.
 Result<> shim_hold(const std::string& state, const std::vector<Fd>& descriptors);

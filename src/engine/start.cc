@@ -21,7 +21,7 @@ Result<> Engine::start_locked(const Locked& locked, Container& container, const 
   const State before = state;
   state.error.clear();
   state.oom_killed = false;
-  state.stopped_by_user = false;
+  state.stopped_by_user = state.stopped_by_host = false;
   TRY(begin(locked, container, "start"));
   auto launched = launch(locked, container, options);
   if (!launched) {

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "base/text.h"
 #include "fabric/firewall.h"
 #include "fabric/namespace.h"
 #include "kernel/file.h"
@@ -103,7 +104,8 @@ std::vector<Message> default_routes(int index, const Endpoint& endpoint) {
 // In the container's namespace.
 Result<> configure(const Endpoint& endpoint) {
   const std::string conf = cat("ipv6/conf/", endpoint.interface);
-  TRY(write_sysctl(cat(conf, "/disable_ipv6"), endpoint.ipv6.given() ? "0" : "1", true));
+  const bool ipv6 = endpoint.ipv6.given() || std::ranges::any_of(endpoint.link_local, &Ip::v6);
+  TRY(write_sysctl(cat(conf, "/disable_ipv6"), ipv6 ? "0" : "1", true));
   // The address may have been another container's a moment ago: the bridge learns at once where it is now.
   const std::string notify =
       endpoint.ipv4.given() ? cat("ipv4/conf/", endpoint.interface, "/arp_notify") : cat(conf, "/ndisc_notify");
@@ -115,10 +117,21 @@ Result<> configure(const Endpoint& endpoint) {
     steps.push_back(kernel::add_address_message(interface_address(index, endpoint.ipv4, endpoint.ipv4_length)));
   if (endpoint.ipv6.given())
     steps.push_back(kernel::add_address_message(interface_address(index, endpoint.ipv6, endpoint.ipv6_length)));
+  for (const Ip& ip : endpoint.link_local) {
+    kernel::Address address = interface_address(index, ip, ip.v4() ? 16 : 64);
+    address.scope = RT_SCOPE_LINK;
+    steps.push_back(kernel::add_address_message(address));
+  }
   steps.push_back(kernel::set_link_up_message(index));
   if (endpoint.default_route)
     for (Message& route : default_routes(index, endpoint)) steps.push_back(std::move(route));
   TRY_CTX(inside.batch(steps), "set up ", endpoint.interface);
+  // "ipv4.conf.log_martians" is ipv4/conf/eth0/log_martians.
+  for (const auto& [key, value] : endpoint.sysctls) {
+    const auto part = split(key, '.');
+    TRY_CTX(write_sysctl(cat(part[0], "/", part[1], "/", endpoint.interface, "/", part[2]), value), "sysctl net.",
+            part[0], ".", part[1], ".", endpoint.interface, ".", part[2]);
+  }
   return {};
 }
 
@@ -240,6 +253,13 @@ Result<> set_default_route(int netns_fd, const Endpoint& endpoint) {
   kernel::Netlink inside = TRY(kernel::Netlink::open_in(netns_fd, NETLINK_ROUTE));
   std::vector<Message> routes = default_routes(TRY(index_of(inside, endpoint.interface)), endpoint);
   return inside.batch(routes);
+}
+
+bool is_link_local(const Ip& ip) {
+  const uint8_t* bytes = ip.data();
+  if (ip.v4()) return bytes[0] == 169 && bytes[1] == 254;
+  return ip.v6() && bytes[0] == 0xfe && bytes[1] == 0x80 &&
+         std::all_of(bytes + 2, bytes + 8, [](uint8_t b) { return b == 0; });
 }
 
 Result<kernel::Mac> parse_mac(std::string_view text) {

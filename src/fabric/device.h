@@ -37,6 +37,8 @@ Result<> remove_strays(kernel::Netlink& route, const std::vector<Network>& netwo
 // Points the namespace's default routes at the endpoint's gateways; absent ones are left alone.
 Result<> set_default_route(int netns_fd, const Endpoint& endpoint);
 
+// 169.254.0.0/16, fe80::/64.
+bool is_link_local(const Ip& ip);
 Result<kernel::Mac> parse_mac(std::string_view text);
 std::string mac_text(const kernel::Mac& mac);
 // 02:42 and the address, as Docker does: the same address always has the same one.

@@ -53,6 +53,12 @@ class Change {
   }
 
   const Store& store() const { return store_; }
+  // Those that have devices.
+  Result<std::vector<Network>> networks() const {
+    std::vector<Network> all = TRY(store_.networks());
+    std::erase_if(all, [](const Network& network) { return network.config_only; });
+    return all;
+  }
   Kernel& kernel() { return kernel_; }
   Firewall firewall() { return {kernel_.netfilter, options_.names}; }
 
@@ -74,7 +80,7 @@ class Change {
   }
 
   Result<> rewrite_firewall(int entry) {
-    const std::vector<Network> networks = TRY(store_.networks());
+    const std::vector<Network> networks = TRY(this->networks());
     std::vector<Endpoint> endpoints = TRY(store_.endpoints());
     std::erase_if(endpoints, [](const Endpoint& endpoint) { return !alive(endpoint); });
     return firewall().write(networks, endpoints, entry);
@@ -102,7 +108,7 @@ class Change {
       TRY(take_away(endpoint));
       ++count;
     }
-    for (const Network& network : TRY(store_.networks())) count += TRY(store_.drop_orphan_leases(network, living));
+    for (const Network& network : TRY(networks())) count += TRY(store_.drop_orphan_leases(network, living));
     return count;
   }
 
@@ -133,6 +139,8 @@ Result<Endpoint> new_endpoint(const AttachRequest& request, const Network& netwo
   e.host_interface = cat(kHostPrefix, short_id(e.id));
   e.aliases = request.aliases;
   e.links = request.links;
+  e.link_local = request.link_local;
+  e.sysctls = request.sysctls;
   e.dns = request.dns;
   e.forwards_names = !network.internal;
   e.gateway_priority = request.gateway_priority;
@@ -142,6 +150,7 @@ Result<Endpoint> new_endpoint(const AttachRequest& request, const Network& netwo
 
 Result<> check_request(const AttachRequest& request, const Network& network) {
   TRY(check_container_id(request.container));
+  if (network.config_only) return fail("network ", network.name, ": is a configuration network, nothing can be on it");
   if (network.driver != "bridge") return fail("network ", network.name, ": has no devices to attach");
   if (!request.interface.empty() && (!kernel::valid_link_name(request.interface) || request.interface.contains('%')))
     return fail("interface \"", request.interface, "\": not a name for a network device");
@@ -150,6 +159,8 @@ Result<> check_request(const AttachRequest& request, const Network& network) {
   for (const auto& [ip, family] : {std::pair(request.ipv4, AF_INET), std::pair(request.ipv6, AF_INET6)})
     if (ip.given() && network.subnet(family) == nullptr)
       return fail("address ", ip.text(), ": network ", network.name, " has no subnet of its family");
+  for (const Ip& ip : request.link_local)
+    if (!is_link_local(ip)) return fail("invalid link local IP address: ", ip.text());
   return {};
 }
 
@@ -292,10 +303,17 @@ Result<> take_away_remains(Change& change) {
 
 // Nothing is attached: bridges, tables and devices go, records of networks stay.
 Result<> take_down(Change& change) {
-  for (const Network& network : TRY(change.store().networks()))
-    TRY(kernel::delete_link(change.kernel().route, network.bridge));
+  for (const Network& network : TRY(change.networks())) TRY(kernel::delete_link(change.kernel().route, network.bridge));
   TRY(remove_entry(change.kernel().route, change.options().names));
   return change.firewall().remove();
+}
+
+Result<> remove_configuration(Change& change, const Network& configuration) {
+  for (const Network& network : TRY(change.networks()))
+    if (network.config_from == configuration.name)
+      return fail_errno(EBUSY, "configuration network ", configuration.name, " is in use: ", network.name)
+          .hint("remove the networks that were made from it first");
+  return change.store().remove_network(configuration);
 }
 
 }  // namespace
@@ -304,6 +322,7 @@ Result<> Fabric::remove_network(std::string_view reference) {
   Change change = TRY(Change::begin(options_));
   const Network network = TRY(this->network(reference));
   if (network.builtin()) return fail(network.name, " is a pre-defined network and cannot be removed");
+  if (network.config_only) return remove_configuration(change, network);
   const std::vector<Endpoint> attached = TRY(endpoints_on(network));
   if (!attached.empty())
     return fail_errno(EBUSY, "network ", network.name, " has active endpoints: ", attached.front().name,
@@ -360,6 +379,15 @@ Result<> Fabric::rename(std::string_view container, std::string_view name) {
   return {};
 }
 
+Result<> Fabric::set_links(std::string_view container, const std::vector<std::pair<std::string, std::string>>& links) {
+  const Change change = TRY(Change::begin(options_));
+  for (Endpoint endpoint : TRY(change.store().endpoints_of(container))) {
+    endpoint.links = links;
+    TRY(change.store().write_endpoint(endpoint));
+  }
+  return {};
+}
+
 Result<std::vector<Endpoint>> Fabric::endpoints() const { return Store(options_).endpoints(); }
 Result<std::vector<Endpoint>> Fabric::endpoints_of(std::string_view container) const {
   return Store(options_).endpoints_of(container);
@@ -379,7 +407,7 @@ Result<> Fabric::converge() {
   Change change = TRY(Change::begin(options_));
   TRY(take_away_remains(change));
   const std::vector<Endpoint> endpoints = TRY(change.store().endpoints());
-  const std::vector<Network> networks = TRY(change.store().networks());
+  const std::vector<Network> networks = TRY(change.networks());
   TRY(remove_strays(change.kernel().route, networks, endpoints));
   if (endpoints.empty()) return take_down(change);
   for (const Network& network : networks) {

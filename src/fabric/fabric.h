@@ -47,9 +47,14 @@ struct NetworkSpec {
   bool ipv4 = true;
   bool ipv6 = false;  // with no IPv6 subnet given, a unique local one is made
   bool internal = false;
-  Texts options;  // com.docker.network.bridge.{name,enable_icc,enable_ip_masquerade,host_binding_ipv4},
-                  // com.docker.network.driver.mtu; anything else is refused
+  Texts options;       // com.docker.network.bridge.{name,enable_icc,enable_ip_masquerade,host_binding_ipv4},
+                       // com.docker.network.driver.mtu; anything else is refused
+  Texts ipam_options;  // kept and shown: the one IPAM driver there is has none
   Texts labels;
+  bool attachable = false;  // kept and shown: containers can be attached to every network
+  // A configuration network is no network but subnets, options and labels for others, which name it.
+  bool config_only = false;
+  std::string config_from;
 };
 
 struct Subnet {
@@ -64,10 +69,11 @@ struct Network {
   std::string name, driver;
   std::string created;  // RFC 3339
   std::vector<Subnet> subnets;
-  bool internal = false, ipv6 = false;
-  Texts options, labels;
+  bool internal = false, ipv4 = true, ipv6 = false, attachable = false, config_only = false;
+  std::string config_from;  // name of the configuration network it was made from
+  Texts options, ipam_options, labels;
   // What the options say.
-  std::string bridge;  // the device's name
+  std::string bridge;  // the device's name; empty: it has none
   uint32_t mtu = 0;    // 0: the kernel's
   bool icc = true, masquerade = true;
   Ip host_binding;  // where ports without an address are published; empty: everywhere
@@ -111,8 +117,10 @@ struct AttachRequest {
   std::string netns;
   // A process whose end means that the namespace is done with; 0: the namespace outlives processes.
   int pid = 0;
-  std::string interface;  // empty: the first free of eth0, eth1, ...
-  Ip ipv4, ipv6;          // fixed addresses
+  std::string interface;       // empty: the first free of eth0, eth1, ...
+  Ip ipv4, ipv6;               // fixed addresses
+  std::vector<Ip> link_local;  // further ones of the interface, 169.254.0.0/16 and fe80::/64
+  Texts sysctls;               // of the interface: "ipv4.conf.log_martians" to "1"
   std::string mac;
   std::vector<std::string> aliases;                        // further names on this network
   std::vector<std::pair<std::string, std::string>> links;  // name or id of a container, alias for this one alone
@@ -127,6 +135,8 @@ struct Endpoint {
   uint64_t netns_inode = 0;  // with the path, tells the namespace from a later one at the same path
   int pid = 0;
   Ip ipv4, ipv6, gateway, gateway6;
+  std::vector<Ip> link_local;
+  Texts sysctls;
   uint8_t ipv4_length = 0, ipv6_length = 0;
   std::vector<std::string> aliases;
   std::vector<std::pair<std::string, std::string>> links;
@@ -175,6 +185,8 @@ class Fabric {
   Result<> detach_all(std::string_view container, Devices devices = Devices::kRemove);
   // The container answers to another name from now on.
   Result<> rename(std::string_view container, std::string_view name);
+  // ... and knows others by these names alone.
+  Result<> set_links(std::string_view container, const std::vector<std::pair<std::string, std::string>>& links);
   Result<std::vector<Endpoint>> endpoints() const;
   Result<std::vector<Endpoint>> endpoints_of(std::string_view container) const;
   Result<std::vector<Endpoint>> endpoints_on(const Network& network) const;

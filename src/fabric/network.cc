@@ -17,6 +17,7 @@
 namespace proa::fabric {
 namespace {
 
+constexpr std::string_view kNullDriver = "null";
 constexpr size_t kMostNetworkName = 128;  // with a container's id it becomes a file name
 
 Network without_devices(std::string_view name, std::string_view driver, std::string_view id) {
@@ -33,7 +34,7 @@ const Network& host_network() {
 }
 const Network& no_network() {
   static const Network network =
-      without_devices(kNoNetwork, "null", "6e6f6e6570726f612d6e6574776f726b2d6e616d657370616365000000000000");
+      without_devices(kNoNetwork, kNullDriver, "6e6f6e6570726f612d6e6574776f726b2d6e616d657370616365000000000000");
   return network;
 }
 
@@ -41,7 +42,8 @@ const Network& no_network() {
 Result<std::vector<Prefix>> taken_prefixes(const std::vector<Network>& networks) {
   std::vector<Prefix> taken;
   for (const Network& network : networks)
-    for (const Subnet& subnet : network.subnets) taken.push_back(subnet.prefix);
+    for (const Subnet& subnet : network.subnets)
+      if (!network.config_only) taken.push_back(subnet.prefix);
   kernel::Netlink route = TRY(kernel::Netlink::open(NETLINK_ROUTE));
   for (const kernel::Route& one : TRY(kernel::list_routes(route)))
     if (one.prefix_length != 0 && one.type == RTN_UNICAST)
@@ -53,19 +55,19 @@ Result<Prefix> given_prefix(const SubnetSpec& spec, const std::vector<Network>& 
   const Prefix prefix = TRY_CTX(Prefix::parse(spec.subnet), "subnet");
   for (const Network& other : networks)
     for (const Subnet& subnet : other.subnets)
-      if (prefix.overlaps(subnet.prefix))
+      if (!other.config_only && prefix.overlaps(subnet.prefix))
         return fail("Pool overlaps with other one on this address space: ", prefix.text(), " and ",
                     subnet.prefix.text(), " of network ", other.name);
   return prefix;
 }
 
-Result<std::vector<Subnet>> choose_subnets(const NetworkSpec& spec, const std::vector<Network>& networks) {
-  const std::vector<Prefix> taken = TRY(taken_prefixes(networks));
+bool has_family(const std::vector<Subnet>& subnets, int family) {
+  return std::ranges::any_of(subnets, [&](const Subnet& s) { return s.prefix.address.family() == family; });
+}
+
+// Those that were asked for; of a configuration network they may overlap others.
+Result<std::vector<Subnet>> given_subnets(const NetworkSpec& spec, const std::vector<Network>& networks) {
   std::vector<Subnet> subnets;
-  const auto has = [&](int family) {
-    return std::ranges::any_of(subnets, [&](const Subnet& s) { return s.prefix.address.family() == family; });
-  };
-  SubnetSpec rest;  // a gateway or range without a subnet has none to be in
   for (const SubnetSpec& one : spec.subnets) {
     if (one.subnet.empty()) {
       if (!one.gateway.empty() || !one.ip_range.empty() || !one.auxiliary.empty())
@@ -73,14 +75,23 @@ Result<std::vector<Subnet>> choose_subnets(const NetworkSpec& spec, const std::v
       continue;
     }
     const Prefix prefix = TRY(given_prefix(one, networks));
-    if (has(prefix.address.family())) return fail("subnet ", one.subnet, ": a network has one subnet of a family");
+    if (has_family(subnets, prefix.address.family()))
+      return fail("subnet ", one.subnet, ": a network has one subnet of a family");
     subnets.push_back(TRY(complete_subnet(one, prefix)));
   }
-  if (spec.ipv4 && !has(AF_INET)) {
+  return subnets;
+}
+
+Result<std::vector<Subnet>> choose_subnets(const NetworkSpec& spec, const std::vector<Network>& networks) {
+  if (spec.config_only) return given_subnets(spec, {});
+  std::vector<Subnet> subnets = TRY(given_subnets(spec, networks));
+  const std::vector<Prefix> taken = TRY(taken_prefixes(networks));
+  const SubnetSpec rest;  // a gateway or range without a subnet has none to be in
+  if (spec.ipv4 && !has_family(subnets, AF_INET)) {
     const Prefix chosen = TRY(choose_ipv4(taken, spec.name == kDefaultNetwork));
     subnets.insert(subnets.begin(), TRY(complete_subnet(rest, chosen)));
   }
-  if (spec.ipv6 && !has(AF_INET6)) {
+  if (spec.ipv6 && !has_family(subnets, AF_INET6)) {
     const Prefix chosen = TRY(choose_ipv6(taken));
     subnets.push_back(TRY(complete_subnet(rest, chosen)));
   }
@@ -88,22 +99,50 @@ Result<std::vector<Subnet>> choose_subnets(const NetworkSpec& spec, const std::v
   return subnets;
 }
 
-Result<Network> make_network(const Store& store, const NetworkSpec& spec) {
+// What the configuration network says, in place of what was left out.
+Result<NetworkSpec> configured(const Store& store, NetworkSpec spec) {
+  if (spec.config_from.empty()) return spec;
+  if (spec.config_only) return fail("network ", spec.name, ": a configuration network cannot be made from another");
+  if (!spec.subnets.empty() || !spec.options.empty() || !spec.ipam_options.empty() || spec.ipv6 || !spec.ipv4)
+    return fail("user specified configurations are not supported if the network depends on a configuration network")
+        .hint(cat("leave subnets, options and address families to network ", spec.config_from));
+  const auto from = TRY(store.network(spec.config_from));
+  if (!from) return fail_errno(ENOENT, "configuration network ", spec.config_from, " not found");
+  if (!from->config_only) return fail("network ", from->name, ": is not a configuration network");
+  for (const Subnet& subnet : from->subnets) {
+    SubnetSpec one{.subnet = subnet.prefix.text(), .gateway = subnet.gateway.text(), .ip_range = {}, .auxiliary = {}};
+    if (subnet.ip_range.given()) one.ip_range = subnet.ip_range.text();
+    for (const auto& [name, ip] : subnet.auxiliary) one.auxiliary.emplace(name, ip.text());
+    spec.subnets.push_back(std::move(one));
+  }
+  spec.ipv4 = from->ipv4, spec.ipv6 = from->ipv6;
+  spec.options = from->options, spec.ipam_options = from->ipam_options;
+  spec.labels.insert(from->labels.begin(), from->labels.end());  // its own go before
+  return spec;
+}
+
+Result<Network> make_network(const Store& store, const NetworkSpec& given) {
+  const NetworkSpec spec = TRY(configured(store, given));
   const std::vector<Network> existing = TRY(store.networks());
   Network network;
   network.id = TRY(random_id());
   network.name = spec.name;
-  network.driver = spec.driver;
+  network.driver = spec.config_only ? kNullDriver : spec.driver;
   network.created = format_rfc3339(Clock::system().wall());
   network.internal = spec.internal;
   network.options = spec.options;
   network.labels = spec.labels;
+  network.ipam_options = spec.ipam_options;
+  network.attachable = spec.attachable;
+  network.config_only = spec.config_only;
+  network.config_from = spec.config_from;
   TRY(apply_options(network));
   for (const Network& other : existing)
-    if (other.bridge == network.bridge)
+    if (!network.config_only && other.bridge == network.bridge)
       return fail("network ", spec.name, ": device ", network.bridge, " belongs to network ", other.name);
   network.subnets = TRY_CTX(choose_subnets(spec, existing), "network ", spec.name);
-  network.ipv6 = network.subnet(AF_INET6) != nullptr;
+  network.ipv4 = spec.config_only ? spec.ipv4 : network.subnet(AF_INET) != nullptr;
+  network.ipv6 = spec.config_only ? spec.ipv6 : network.subnet(AF_INET6) != nullptr;
   TRY(store.write_network(network));
   return network;
 }

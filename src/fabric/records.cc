@@ -193,6 +193,7 @@ Result<> apply_option(Network& network, std::string_view key, const std::string&
 Result<> apply_options(Network& network) {
   network.bridge = network.name == kDefaultNetwork ? "proa0" : cat("pr-", short_id(network.id));
   for (const auto& [key, value] : network.options) TRY(apply_option(network, key, value));
+  if (network.config_only) network.bridge.clear();
   return {};
 }
 
@@ -206,7 +207,12 @@ std::string network_text(const Network& network) {
                                             {"created", network.created},
                                             {"subnets", std::move(subnets)},
                                             {"internal", network.internal},
+                                            {"noIpv4", !network.ipv4},
                                             {"ipv6", network.ipv6},
+                                            {"attachable", network.attachable},
+                                            {"configOnly", network.config_only},
+                                            {"configFrom", network.config_from},
+                                            {"ipamOptions", texts_value(network.ipam_options)},
                                             {"options", texts_value(network.options)},
                                             {"labels", texts_value(network.labels)}});
 }
@@ -222,6 +228,11 @@ Result<Network> parse_network(std::string_view text) {
   reader.objects("subnets", [&](Reader& inner) { network.subnets.push_back(read_subnet(inner)); });
   network.internal = reader.flag("internal");
   network.ipv6 = reader.flag("ipv6");
+  network.ipv4 = !reader.flag("noIpv4");
+  network.attachable = reader.flag("attachable");
+  network.config_only = reader.flag("configOnly");
+  network.config_from = reader.text("configFrom");
+  network.ipam_options = reader.texts("ipamOptions");
   network.options = reader.texts("options");
   network.labels = reader.texts("labels");
   TRY(reader.done());
@@ -231,8 +242,9 @@ Result<Network> parse_network(std::string_view text) {
 }
 
 std::string endpoint_text(const Endpoint& endpoint) {
-  json::array ports, links;
+  json::array ports, links, link_local;
   for (const Port& port : endpoint.ports) ports.emplace_back(port_value(port));
+  for (const Ip& ip : endpoint.link_local) link_local.emplace_back(ip.text());
   for (const auto& [container, alias] : endpoint.links)
     links.emplace_back(json::object{{"container", container}, {"alias", alias}});
   return proa::json::to_pretty(json::object{{"version", kVersion},
@@ -254,6 +266,8 @@ std::string endpoint_text(const Endpoint& endpoint) {
                                             {"ipv6", endpoint.ipv6.text()},
                                             {"ipv6Length", static_cast<int64_t>(endpoint.ipv6_length)},
                                             {"gateway6", endpoint.gateway6.text()},
+                                            {"linkLocal", std::move(link_local)},
+                                            {"sysctls", texts_value(endpoint.sysctls)},
                                             {"aliases", list_value(endpoint.aliases)},
                                             {"links", std::move(links)},
                                             {"ports", std::move(ports)},
@@ -287,6 +301,9 @@ Result<Endpoint> parse_endpoint(std::string_view text) {
   e.ipv6 = r.ip("ipv6");
   e.ipv6_length = static_cast<uint8_t>(r.number("ipv6Length"));
   e.gateway6 = r.ip("gateway6");
+  for (const std::string& one : r.list("linkLocal"))
+    if (const Result<Ip> ip = Ip::parse(one)) e.link_local.push_back(*ip);
+  e.sysctls = r.texts("sysctls");
   e.aliases = r.list("aliases");
   r.objects("links", [&](Reader& inner) { e.links.emplace_back(inner.text("container"), inner.text("alias")); });
   r.objects("ports", [&](Reader& inner) { e.ports.push_back(read_port(inner)); });

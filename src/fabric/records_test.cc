@@ -19,6 +19,9 @@ Network network() {
                        .auxiliary = {{"router", Ip::parse("10.1.0.9").value()}}});
   n.options = {{"com.docker.network.bridge.enable_icc", "false"}, {"com.docker.network.driver.mtu", "1400"}};
   n.labels = {{"a", "b"}};
+  n.ipam_options = {{"c", "d"}};
+  n.attachable = true;
+  n.config_from = "template";
   return n;
 }
 
@@ -30,6 +33,18 @@ TEST(NetworkRecord, ComesBackAsItWas) {
   EXPECT_FALSE(back->icc);
   EXPECT_EQ(back->mtu, 1400u);
   EXPECT_EQ(back->subnets.front().auxiliary.at("router").text(), "10.1.0.9");
+}
+
+TEST(NetworkRecord, AConfigurationNetworkHasNoDevice) {
+  Network n = network();
+  n.config_only = true;
+  n.ipv4 = false;
+  n.options["com.docker.network.bridge.name"] = "br7";
+  const auto back = parse_network(network_text(n));
+  ASSERT_TRUE(back) << back.error().message();
+  EXPECT_TRUE(back->config_only);
+  EXPECT_FALSE(back->ipv4);
+  EXPECT_EQ(back->bridge, "");
 }
 
 TEST(NetworkRecord, OptionsAreChecked) {
@@ -72,6 +87,8 @@ TEST(EndpointRecord, ComesBackAsItWas) {
   e.ipv4_length = 24;
   e.aliases = {"www"};
   e.links = {{"db", "database"}};
+  e.link_local = {Ip::parse("169.254.1.2").value(), Ip::parse("fe80::7").value()};
+  e.sysctls = {{"ipv4.conf.log_martians", "1"}};
   e.ports = {{.protocol = Protocol::kUdp, .host_ip = Ip::any(AF_INET6), .host_port = 53, .container_port = 5353}};
   e.dns = {.servers = {"9.9.9.9"}, .search = {"lan"}, .options = {"ndots:1"}};
   e.gateway_priority = -3;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "net/base64.h"
+#include "net/body.h"
 #include "net/client_state.h"
 #include "net/http1.h"
 
@@ -324,14 +325,7 @@ Task<Result<std::string_view>> ClientResponse::read() {
 }
 
 Task<Result<std::string>> ClientResponse::read_all(size_t limit) {
-  std::string body;
-  for (;;) {
-    const std::string_view piece = CO_TRY(co_await read());
-    if (piece.empty()) co_return body;
-    if (body.size() + piece.size() > limit)
-      co_return fail_errno(EMSGSIZE, "response body of more than ", limit, " bytes");
-    body.append(piece);
-  }
+  co_return co_await read_body(*this, limit, "response");
 }
 
 Task<Result<>> ClientResponse::write(std::string_view piece) {

@@ -132,6 +132,13 @@ class Sleep {
 };
 inline Sleep sleep(Duration delay) { return Sleep(delay); }
 
+// co_await Yield(), on a loop: what else is ready there goes first.
+struct Yield {
+  bool await_ready() const { return false; }
+  void await_suspend(std::coroutine_handle<> handle) const { Loop::current()->post(handle); }
+  void await_resume() const {}
+};
+
 // A bell one coroutine waits for and anybody rings: `notify` from any thread makes the waiting coroutine, or the
 // next one to wait, go on. Several rings before it looks are one. Must outlive both sides: share it.
 class Event {

@@ -5,6 +5,7 @@
 #include <charconv>
 
 #include "base/log.h"
+#include "net/body.h"
 #include "net/exchange.h"
 #include "net/http1.h"
 
@@ -46,17 +47,9 @@ Task<Result<std::string_view>> Request::read() {
 }
 
 Task<Result<std::string>> Request::read_all(size_t limit) {
-  std::string body;
   if (content_length_.value_or(0) > limit)
     co_return fail_errno(EMSGSIZE, "request body of ", *content_length_, " bytes");
-  body.reserve(content_length_.value_or(0));
-  for (;;) {
-    const std::string_view piece = CO_TRY(co_await read());
-    if (piece.empty()) co_return body;
-    if (body.size() + piece.size() > limit)
-      co_return fail_errno(EMSGSIZE, "request body of more than ", limit, " bytes");
-    body.append(piece);
-  }
+  co_return co_await read_body(*this, limit, "request", content_length_.value_or(0));
 }
 
 void Request::on_close(Job call) {

@@ -341,7 +341,7 @@ Task<Result<>> Stream::send_file(int file, uint64_t offset, uint64_t size) {
     size -= static_cast<uint64_t>(moved);
     if ((turn += static_cast<size_t>(moved)) >= kSendfileTurn) {
       turn = 0;
-      co_await sleep(Duration(0));
+      co_await Yield();
     }
   }
   co_return status();

@@ -332,7 +332,7 @@ Result<std::unique_ptr<TlsSession>> TlsClient::session(int socket, const std::st
   std::unique_ptr<TlsSession> session(new TlsSession(ssl));
   const auto offered = http2 && options_.http2 ? kBoth : kHttp1;
   bool fine = SSL_set_fd(ssl, socket) == 1 &&
-              SSL_set_alpn_protos(ssl, offered.data(), static_cast<unsigned>(offered.size())) == 0;
+              (!options_.http || SSL_set_alpn_protos(ssl, offered.data(), static_cast<unsigned>(offered.size())) == 0);
   if (is_address(host)) {
     fine = fine && X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), host.c_str()) == 1;
   } else {

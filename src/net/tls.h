@@ -103,6 +103,7 @@ class TlsClient {
     std::string key_file;
     bool insecure = false;  // any certificate will do
     bool http2 = true;      // offered by ALPN
+    bool http = true;       // false: no protocol is offered at all
   };
   static Result<std::shared_ptr<TlsClient>> create(Options options);
   ~TlsClient();

@@ -49,8 +49,8 @@ size_t Log::take(Held& held, Stream stream, std::string_view bytes) {
 }
 
 void Log::emit(Stream stream, std::string_view piece) {
-  if (kBatch - pending_ < 6 * piece.size() + 128) flush();
-  const size_t size = encode_record(format_, batch_ + pending_, stream, time_, piece);
+  if (kBatch - pending_ < 6 * piece.size() + attrs_.size() + 128) flush();
+  const size_t size = encode_record(format_, batch_ + pending_, stream, time_, piece, attrs_);
   if (file_.is_full(pending_, size)) {
     const size_t at = pending_;
     flush();

@@ -17,6 +17,8 @@ class Log {
 
   LogFile& file() { return file_; }
   void set_format(LogFormat format) { format_ = format; }
+  // A JSON object for each record of json_file; outlives the log.
+  void set_attrs(std::string_view attrs) { attrs_ = attrs; }
 
   // Does nothing without an open file. `time` is when the bytes were read.
   void append(Stream stream, std::string_view bytes, timespec time);
@@ -44,6 +46,7 @@ class Log {
   size_t pending_ = 0;
   Timestamp time_;
   LogFormat format_;
+  std::string_view attrs_;
   LogFile file_;
   Held held_[2];
 };

@@ -56,14 +56,46 @@ void LogFile::write(std::string_view bytes) {
   written_ += done;
 }
 
-void LogFile::rotate() {
+void LogFile::settle() {
+  siginfo_t info;
+  if (running_ > 0) sys::wait(P_PID, static_cast<id_t>(running_), &info, 0);
+  running_ = 0;
+}
+
+void LogFile::move(unsigned from, unsigned to, const char* ending) {
   Path older, newer;
+  older << path_.view() << '.' << to << ending;
+  newer << path_.view();
+  if (from != 0) newer << '.' << from;
+  newer << ending;
+  sys::rename(AT_FDCWD, newer.c_str(), older.c_str());  // the first times most are not there yet
+}
+
+void LogFile::run_command() {
+  Path rotated;
+  rotated << path_.view() << ".1";
+  const char* words[kMaxCommandArgs + 2] = {};
+  for (unsigned i = 0; i < command_->count; ++i) words[i] = command_->words[i];
+  words[command_->count] = rotated.c_str();
+  const int null = sys::open(AT_FDCWD, "/dev/null", O_RDWR);
+  running_ = spawn(*origin_, words, {null, null, null});
+  sys::close(null);
+}
+
+void LogFile::rotate() {
+  settle();
+  const bool compressed = command_ != nullptr && command_->count != 0;
+  if (compressed && max_files_ > 1) {
+    // The oldest may be there in the other form.
+    for (const char* ending : {"", ".gz"}) {
+      Path oldest;
+      oldest << path_.view() << '.' << max_files_ - 1 << ending;
+      sys::unlink(AT_FDCWD, oldest.c_str());
+    }
+  }
   for (unsigned i = max_files_ - 1; i >= 1; --i) {
-    older.clear(), newer.clear();
-    older << path_.view() << '.' << i;
-    newer << path_.view();
-    if (i > 1) newer << '.' << i - 1;
-    sys::rename(AT_FDCWD, newer.c_str(), older.c_str());  // the first times most are not there yet
+    move(i - 1, i, "");
+    if (compressed && i > 1) move(i - 1, i, ".gz");
   }
   ++rotations_;
   if (max_files_ == 1) {
@@ -75,6 +107,7 @@ void LogFile::rotate() {
   if (!fd) return;  // go on with the renamed file rather than with none
   sys::close(fd_);
   fd_ = *fd;
+  if (compressed) run_command();
 }
 
 Result<> LogFile::reopen() {
@@ -99,10 +132,14 @@ Result<> remove_logs(std::string_view path) {
   Path name(path);
   long failed = 0;
   for (unsigned i = 1;; ++i) {
+    Path compressed(name.view());
+    compressed << ".gz";
     const long error = sys::unlink(AT_FDCWD, name.c_str());
-    if (error < 0 && error != -ENOENT && failed == 0) failed = error;
+    const long other = sys::unlink(AT_FDCWD, compressed.c_str());
+    for (const long each : {error, other})
+      if (each < 0 && each != -ENOENT && failed == 0) failed = each;
     // Rotation can be interrupted between two renames, so one number may be missing.
-    if (error < 0 && i > 2) break;
+    if (error < 0 && other < 0 && i > 2) break;
     name.clear();
     name << path << '.' << i;
   }

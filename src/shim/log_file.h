@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <string_view>
 
+#include "shim/options.h"
+#include "shim/process.h"
 #include "shim/text.h"
 
 namespace proa::shim {
@@ -18,6 +20,15 @@ class LogFile {
   // `lines`: a last line that a killed writer left unfinished is ended before anything is added.
   Result<> open(std::string_view path, uint64_t max_size, unsigned max_files, bool lines);
   bool is_open() const { return fd_ >= 0; }
+  // From now on each rotated file, and its name, is given to a command, which may put FILE.gz in its place. One runs at
+  // a time: the next rotation waits for it. Both outlive the file.
+  void run_when_rotated(const Origin& origin, const CommandArgs& command) { origin_ = &origin, command_ = &command; }
+  // A child was waited for.
+  void reaped(long process) {
+    if (process == running_) running_ = 0;
+  }
+  // Waits until no command is at work on the files any more.
+  void settle();
 
   void write(std::string_view bytes);
   // Whether `bytes` more would not fit beside the `pending` ones that are about to be written.
@@ -38,6 +49,8 @@ class LogFile {
  private:
   Result<int> open_file(bool* made);
   void end_torn_line();
+  void move(unsigned from, unsigned to, const char* ending);
+  void run_command();
 
   Path path_;
   int fd_ = -1;
@@ -45,6 +58,9 @@ class LogFile {
   unsigned max_files_ = 1;
   uint64_t max_size_ = 0, size_ = 0;
   uint64_t written_ = 0, lost_ = 0, rotations_ = 0;
+  const Origin* origin_ = nullptr;
+  const CommandArgs* command_ = nullptr;
+  long running_ = 0;  // the command's process
 };
 
 // Removes FILE and its rotated forerunners; returns the first failure after trying all.

@@ -180,6 +180,30 @@ TEST_F(LogTest, RotatesWithinABatch) {
   for (const auto& entry : fs::directory_iterator(folder_)) EXPECT_LE(entry.file_size(), 500u) << entry.path();
 }
 
+TEST_F(LogTest, AttributesAreInEachRecord) {
+  open(LogFormat::json_file);
+  log_->set_attrs("{\"tag\":\"web\"}");
+  log_->append(Stream::err, "a\nb\n", kTime);
+  std::string wanted;
+  for (const char* line : {"a", "b"})
+    wanted += std::string("{\"log\":\"") + line +
+              "\\n\",\"stream\":\"stderr\",\"attrs\":{\"tag\":\"web\"},\"time\":\"" + kStamp + "\"}\n";
+  EXPECT_EQ(wanted, text());
+}
+
+TEST_F(LogTest, ACommandGetsEachRotatedFile) {
+  open(LogFormat::cri, 200, 4);
+  const Origin origin{.env = environ};
+  const CommandArgs command{.words = {"/bin/sh", "-c", "gzip -n \"$1\"", "sh"}, .count = 4};
+  log_->file().run_when_rotated(origin, command);
+  for (int i = 0; i < 40; ++i) log_->append(Stream::out, "line " + std::to_string(i) + "\n", kTime);
+  log_->file().settle();
+  for (const char* name : {".1.gz", ".2.gz", ".3.gz"}) EXPECT_TRUE(fs::exists(path_.string() + name)) << name;
+  for (const char* name : {".1", ".2", ".3", ".4", ".4.gz"}) EXPECT_FALSE(fs::exists(path_.string() + name)) << name;
+  ASSERT_TRUE(remove_logs(path_.string()));
+  EXPECT_TRUE(fs::is_empty(folder_));
+}
+
 TEST_F(LogTest, RawRotatesAtTheByte) {
   open(LogFormat::raw, 10, 100);
   log_->append(Stream::out, "0123456789abcdefghijklmno", kTime);

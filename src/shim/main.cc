@@ -69,6 +69,8 @@ Result<> Shim::prepare() {
   Result<> done = monitor_.listen();
   if (done && options_.log != nullptr) {
     monitor_.log().set_format(options_.log_format);
+    if (options_.log_attrs != nullptr) monitor_.log().set_attrs(options_.log_attrs);
+    monitor_.log().file().run_when_rotated(origin_, options_.log_rotated);
     done = monitor_.log().file().open(log_path_.view(), options_.log_max_size, options_.log_max_files,
                                       options_.log_format != LogFormat::raw);
   }

@@ -52,7 +52,7 @@ Result<> Monitor::take(const Container& container, int children) {
 }
 
 Ending Monitor::hold() {
-  next_tick_ = sys::milliseconds() + static_cast<int64_t>(timer_);
+  timer_.ended();
   reap_children();  // the container may have ended before its signal was watched for
   while (!ended_) {
     epoll_event events[16];
@@ -61,31 +61,35 @@ Ending Monitor::hold() {
     for (long i = 0; i < count; ++i) dispatch(events[i]);
     if (attach_.busy()) attach_.drop_late(sys::milliseconds());
     pause_outputs(attach_.busy());
-    tick();
+    tick(timer_);
+    tick(companion_);
   }
   drain_outputs();
   log_.finish(sys::now(CLOCK_REALTIME));
+  log_.file().settle();
   ending_.oom_kills = oom_.kills();
   return ending_;
 }
 
-void Monitor::tick() {
-  if (timer_ == 0 || timer_process_ != 0 || ended_ || sys::milliseconds() < next_tick_) return;
+void Monitor::tick(Repeated& repeated) {
+  if (!repeated.waits() || ended_ || sys::milliseconds() < repeated.next) return;
   const int null = sys::open(AT_FDCWD, "/dev/null", O_RDWR);
-  timer_process_ = spawn(origin_, options_.timer_args, {null, null, null});
+  repeated.process = spawn(origin_, repeated.command, {null, null, null});
   sys::close(null);
-  if (timer_process_ > 0) return;
-  timer_process_ = 0;
-  next_tick_ = sys::milliseconds() + static_cast<int64_t>(timer_);
+  if (repeated.process < 0) repeated.ended();
 }
 
 int Monitor::wait_time() {
   if (!attach_.busy()) {
-    const int rest = rested_ ? -1 : kRestAfter;
-    if (timer_ == 0 || timer_process_ != 0) return rest;
-    const int64_t left = next_tick_ - sys::milliseconds();
-    if (left <= 0) return 0;
-    return rest < 0 || left < rest ? static_cast<int>(left < INT32_MAX ? left : INT32_MAX) : rest;
+    int64_t wait = rested_ ? INT32_MAX : kRestAfter;
+    bool due = !rested_;
+    for (const Repeated* repeated : {&timer_, &companion_}) {
+      if (!repeated->waits()) continue;
+      const int64_t left = repeated->next - sys::milliseconds();
+      if (left < wait) wait = left > 0 ? left : 0;
+      due = true;
+    }
+    return due ? static_cast<int>(wait) : -1;
   }
   const int64_t deadline = attach_.deadline();
   if (deadline == INT64_MAX) return -1;
@@ -171,10 +175,9 @@ void Monitor::reap_children() {
   }
   siginfo_t info;
   while (sys::wait(P_ALL, 0, &info, WNOHANG) == 0 && info.si_pid != 0) {
-    if (info.si_pid == timer_process_) {
-      timer_process_ = 0;
-      next_tick_ = sys::milliseconds() + static_cast<int64_t>(timer_);
-    }
+    for (Repeated* repeated : {&timer_, &companion_})
+      if (info.si_pid == repeated->process) repeated->ended();
+    log_.file().reaped(info.si_pid);
     if (info.si_pid != ending_.pid) continue;  // an orphan of the container
     ended_ = true;
     ending_.time = sys::now(CLOCK_REALTIME);
@@ -269,12 +272,12 @@ void Monitor::execute(const Command& command, Writer& answer) {
         answer << "ok\n";
       return;
     case Command::Kind::timer:
-      if (timer_ == 0) {
+      if (timer_.interval == 0) {
         answer << "error: the shim was started without a timer\n";
         return;
       }
-      timer_ = command.milliseconds;
-      next_tick_ = sys::milliseconds() + static_cast<int64_t>(timer_);
+      timer_.interval = command.milliseconds;
+      timer_.next = sys::milliseconds() + static_cast<int64_t>(timer_.interval);
       answer << "ok\n";
       return;
     case Command::Kind::hold: answer << "ok\n"; return;

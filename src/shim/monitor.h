@@ -10,6 +10,7 @@
 #include "shim/options.h"
 #include "shim/poller.h"
 #include "shim/process.h"
+#include "shim/sys.h"
 
 namespace proa::shim {
 
@@ -26,7 +27,8 @@ class Monitor final : public Control::Executor {
   Monitor(const Options& options, const Origin& origin)
       : options_(options),
         origin_(origin),
-        timer_(options.timer),
+        timer_{options.timer, options.timer_args.words},
+        companion_{options.companion.count != 0 ? kCompanionPause : 0, options.companion.words},
         input_(poller_),
         attach_(poller_, input_),
         control_(poller_, *this) {}
@@ -69,8 +71,17 @@ class Monitor final : public Control::Executor {
   bool drain_chunk(Output& output, size_t* size);
   void deliver_tail(std::string_view record);
   int wait_time();
-  // Runs the timer's command when its time has come and none is running.
-  void tick();
+  // A command that is run again and again, never two at a time.
+  struct Repeated {
+    uint64_t interval;  // milliseconds from one's end to the next; 0: none
+    const char* const* command;
+    long process = 0;
+    int64_t next = 0;  // on the monotonic clock
+    bool waits() const { return interval != 0 && process == 0; }
+    void ended() { process = 0, next = sys::milliseconds() + static_cast<int64_t>(interval); }
+  };
+  // Runs what is due.
+  void tick(Repeated& repeated);
   void rest();
   void resize(const Command& command, Writer& answer);
   void close_input(Writer& answer);
@@ -84,9 +95,8 @@ class Monitor final : public Control::Executor {
 
   const Options& options_;
   const Origin& origin_;
-  uint64_t timer_;         // milliseconds; 0: none
-  int64_t next_tick_ = 0;  // on the monotonic clock
-  long timer_process_ = 0;
+  static constexpr uint64_t kCompanionPause = 1000;
+  Repeated timer_, companion_;
   Poller poller_;
   Input input_;
   Attach attach_;

@@ -36,10 +36,15 @@ constexpr std::string_view kHelp =
     "      --log-format FORMAT    json-file, cri (also called k8s-file) or raw (default: json-file)\n"
     "      --log-max-size SIZE    rotate at SIZE bytes; k, m and g are understood (default: never)\n"
     "      --log-max-files N      keep N log files, the current one included (default: 1)\n"
+    "      --log-attrs JSON       with json-file, this object in each record, as attrs\n"
+    "      --log-rotated-arg ARG  one word of a command that is run for each rotated file, whose name\n"
+    "                             is added, and may replace it by FILE.gz; repeatable\n"
     "      --sync-fd N            write the outcome of create to descriptor N as a line of JSON\n"
     "      --preserve-fds N       pass N more descriptors, from 3 on, to the container\n"
     "      --timer MS             run a command each MS milliseconds, from the end of one to the next\n"
     "      --timer-arg ARG        one more word of that command; the first is a path; repeatable\n"
+    "      --companion-arg ARG    one word of a command that is to run as long as the container does: a\n"
+    "                             second after its end it is run again; repeatable\n"
     "      --exit-command PROGRAM [ARG...]\n"
     "                             run PROGRAM, a path, after the container's end; must come last\n"
     "      --cleanup              remove what a shim that has ended left in its folder\n"
@@ -121,9 +126,17 @@ Result<> set_exit_command(Reader& reader, Options* to) {
   return {};
 }
 
-Result<> set_timer_arg(Reader& reader, Options* to) {
-  if (to->timer_arg_count == kMaxTimerArgs) return fail(reader.name, ": more than ", kMaxTimerArgs);
-  return set_text(reader, &to->timer_args[to->timer_arg_count++]);
+Result<> add_word(Reader& reader, CommandArgs* to) {
+  if (to->count == kMaxCommandArgs) return fail(reader.name, ": more than ", kMaxCommandArgs);
+  return set_text(reader, &to->words[to->count++]);
+}
+
+Result<> set_attrs(Reader& reader, const char** to) {
+  if (Result<> read = set_text(reader, to); !read) return read;
+  const std::string_view text = *to;
+  if (text.size() > kMaxAttrs) return fail(reader.name, ": longer than ", kMaxAttrs, " bytes");
+  if (!text.starts_with('{') || !text.ends_with('}')) return fail(reader.name, ": not a JSON object");
+  return {};
 }
 
 Result<> set_flag(Reader& reader, bool* to) {
@@ -160,7 +173,10 @@ Result<> read_flag(Reader& reader, Options* to) {
   if (name == "--sync-fd") return set_number(reader, 3, 1 << 20, &to->sync_fd);
   if (name == "--preserve-fds") return set_number(reader, 0, 1 << 16, &to->preserve_fds);
   if (name == "--timer") return set_number(reader, 1, kLongestTimer, &to->timer);
-  if (name == "--timer-arg") return set_timer_arg(reader, to);
+  if (name == "--timer-arg") return add_word(reader, &to->timer_args);
+  if (name == "--companion-arg") return add_word(reader, &to->companion);
+  if (name == "--log-rotated-arg") return add_word(reader, &to->log_rotated);
+  if (name == "--log-attrs") return set_attrs(reader, &to->log_attrs);
   if (name == "--exit-command") return set_exit_command(reader, to);
   if (name == "--cleanup") return set_action(reader, Options::Action::cleanup, to);
   if (name == "--version") return set_action(reader, Options::Action::version, to);
@@ -172,13 +188,15 @@ Result<> check(const Options& options) {
   if (options.action == Options::Action::help || options.action == Options::Action::version) return {};
   if (options.state == nullptr) return fail("--state: is required");
   if (options.action == Options::Action::cleanup) return {};
-  if ((options.timer != 0) != (options.timer_arg_count != 0))
+  if ((options.timer != 0) != (options.timer_args.count != 0))
     return fail("--timer and --timer-arg: one needs the other");
   if (options.runtime == nullptr) return fail("--runtime: is required");
   if (options.bundle == nullptr && options.exec == nullptr) return fail("--bundle: is required");
   if (options.bundle != nullptr && options.exec != nullptr) return fail("--exec and --bundle: one excludes the other");
   if (options.id == nullptr) return fail("--id: is required");
   if (!is_id(options.id)) return fail("--id: '", options.id, "' is not an id (letters, digits and _+-.)");
+  if (options.log_rotated.count != 0 && (options.log == nullptr || options.log_max_files < 2))
+    return fail("--log-rotated-arg: needs --log and --log-max-files of 2 or more");
   if (options.log == nullptr && options.log_max_size != 0) return fail("--log-max-size: needs --log");
   if (options.sync_fd >= 0 && static_cast<unsigned>(options.sync_fd) < 3 + options.preserve_fds)
     return fail("--sync-fd: ", options.sync_fd, " is one of the descriptors that --preserve-fds passes on");

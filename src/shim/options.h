@@ -9,7 +9,13 @@
 
 namespace proa::shim {
 
-inline constexpr unsigned kMaxRuntimeArgs = 64, kMaxTimerArgs = 15;
+inline constexpr unsigned kMaxRuntimeArgs = 64, kMaxCommandArgs = 15;
+
+// A command, word by word; ends with a null pointer.
+struct CommandArgs {
+  const char* words[kMaxCommandArgs + 1] = {};
+  unsigned count = 0;
+};
 
 // All pointers go into argv.
 struct Options {
@@ -32,9 +38,10 @@ struct Options {
   unsigned preserve_fds = 0;
   const char* runtime_args[kMaxRuntimeArgs];
   unsigned runtime_arg_count = 0;
-  uint64_t timer = 0;                              // milliseconds; 0: none
-  const char* timer_args[kMaxTimerArgs + 1] = {};  // ends with a null pointer
-  unsigned timer_arg_count = 0;
+  const char* log_attrs = nullptr;  // a JSON object that goes into each record; null: none
+  CommandArgs log_rotated;          // gets the rotated file's name as one more word
+  uint64_t timer = 0;               // milliseconds; 0: none
+  CommandArgs timer_args, companion;
   const char* const* exit_command = nullptr;  // ends with a null pointer
 };
 

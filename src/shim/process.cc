@@ -31,22 +31,6 @@ std::string_view search_path(const char* const* env) {
   return "/usr/sbin:/usr/bin:/sbin:/bin";
 }
 
-// Comes back only with a failure.
-long execute(const char* const* argv, const char* const* env) {
-  const std::string_view name = argv[0];
-  if (name.find('/') != std::string_view::npos) return sys::exec(argv[0], argv, env);
-  long worst = -ENOENT;
-  for (std::string_view rest = search_path(env); !rest.empty();) {
-    size_t length = rest.find(':');
-    if (length == std::string_view::npos) length = rest.size();
-    const Path candidate(first(rest, length), '/', name);
-    rest.remove_prefix(length < rest.size() ? length + 1 : length);
-    const long error = sys::exec(candidate.c_str(), argv, env);
-    if (error != -ENOENT && error != -ENOTDIR) worst = error;
-  }
-  return worst;
-}
-
 [[noreturn]] void run_child(const Origin& origin, const char* const* argv, const Stdio& stdio) {
   sys::change_dir(origin.folder);
   if (origin.oom_score.size() != 0) write_oom_score(origin.oom_score.view());
@@ -61,6 +45,21 @@ long execute(const char* const* argv, const char* const* env) {
 }
 
 }  // namespace
+
+long execute(const char* const* argv, const char* const* env) {
+  const std::string_view name = argv[0];
+  if (name.find('/') != std::string_view::npos) return sys::exec(argv[0], argv, env);
+  long worst = -ENOENT;
+  for (std::string_view rest = search_path(env); !rest.empty();) {
+    size_t length = rest.find(':');
+    if (length == std::string_view::npos) length = rest.size();
+    const Path candidate(first(rest, length), '/', name);
+    rest.remove_prefix(length < rest.size() ? length + 1 : length);
+    const long error = sys::exec(candidate.c_str(), argv, env);
+    if (error != -ENOENT && error != -ENOTDIR) worst = error;
+  }
+  return worst;
+}
 
 void protect_from_oom(Origin* origin) {
   char before[16];

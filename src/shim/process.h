@@ -26,6 +26,8 @@ struct Stdio {
 // Forks and executes argv[0], searched in $PATH if it has no slash. If that fails the child says so on
 // `stdio.err` and exits with 127. Answers the process id or a negative errno.
 long spawn(const Origin& origin, const char* const* argv, const Stdio& stdio);
+// Executes argv[0], searched in the $PATH of `env` if it has no slash. Comes back only with a negative errno.
+long execute(const char* const* argv, const char* const* env);
 // Becomes argv[0], without standard streams. Comes back only if that fails.
 void become(const Origin& origin, const char* const* argv);
 

@@ -17,12 +17,18 @@ char* put_digits(char* to, uint64_t value, int width) {
 
 std::string_view name_of(Stream stream) { return stream == Stream::err ? "stderr" : "stdout"; }
 
-size_t encode_json(char* to, Stream stream, std::string_view time, std::string_view piece) {
+size_t encode_json(char* to, Stream stream, std::string_view time, std::string_view piece, std::string_view attrs) {
   char* at = put(to, "{\"log\":\"");
   at += escape_json(at, piece);
   at = put(at, "\",\"stream\":\"");
   at = put(at, name_of(stream));
-  at = put(at, "\",\"time\":\"");
+  if (!attrs.empty()) {
+    at = put(at, "\",\"attrs\":");
+    at = put(at, attrs);
+    at = put(at, ",\"time\":\"");
+  } else {
+    at = put(at, "\",\"time\":\"");
+  }
   at = put(at, time);
   at = put(at, "\"}\n");
   return static_cast<size_t>(at - to);
@@ -64,9 +70,10 @@ Timestamp format_time(timespec time) {
   return Timestamp(text);
 }
 
-size_t encode_record(LogFormat format, char* to, Stream stream, const Timestamp& time, std::string_view piece) {
+size_t encode_record(LogFormat format, char* to, Stream stream, const Timestamp& time, std::string_view piece,
+                     std::string_view attrs) {
   return format == LogFormat::cri ? encode_cri(to, stream, time.view(), piece)
-                                  : encode_json(to, stream, time.view(), piece);
+                                  : encode_json(to, stream, time.view(), piece, attrs);
 }
 
 }  // namespace proa::shim

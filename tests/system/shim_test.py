@@ -367,6 +367,22 @@ class Ends(ShimTest):
         until(lambda: out.exists() and out.read_text().endswith("/\n"), "the exit command")
         self.assertEqual(0, json.loads(out.read_text().splitlines()[0])["exitCode"])
 
+    def test_companion(self):
+        """It runs with the container, is started again when it ended, and learns of the end by itself."""
+        ran = self.folder / "ran"
+        words = ["/bin/sh", "-c", f'echo $PPID >>{ran}; [ "$(wc -l <{ran})" = 1 ] || until [ -e {self.folder}/end ]; do sleep 0.05; done; echo end >>{ran}']
+        box = self.box("sleep", "1000", flags=[word for each in words for word in ("--companion-arg", each)]).create()
+        begun = lambda: [line for line in (ran.read_text().split() if ran.exists() else []) if line != "end"]
+        until(lambda: len(begun()) == 2, "the second one")
+        self.assertEqual({str(box.shim_pid)}, set(begun()))
+        box.start()
+        self.runtime("kill", "box", "KILL")
+        until(lambda: (box.state / "exit").exists(), "the record")
+        self.assertEqual(1, ran.read_text().split().count("end"))
+        (self.folder / "end").touch()
+        until(lambda: ran.read_text().split().count("end") == 2, "its end")
+        self.assertEqual(2, len(begun()))
+
     def test_termination_is_ignored(self):
         box = self.box("sleep", "1000").create().start()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):

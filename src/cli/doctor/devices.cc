@@ -10,6 +10,7 @@
 #include "base/fd.h"
 #include "cli/doctor/probe.h"
 #include "kernel/process.h"
+#include "vmm/cpu/kvm/kvm.h"
 
 namespace proa::cli::doctor {
 namespace {
@@ -25,6 +26,9 @@ int try_kvm() {
   const Fd processor(::ioctl(machine.get(), KVM_CREATE_VCPU, 0));
   return processor ? 0 : errno;
 }
+
+// Whether a kernel's code runs by hardware.
+int try_ring0() { return vmm::probe_kvm() == vmm::KvmKind::kEmulated ? EOPNOTSUPP : 0; }
 
 int try_tun() {
   const Fd tun(::open("/dev/net/tun", O_RDWR | O_CLOEXEC));
@@ -74,6 +78,9 @@ void check_devices(std::vector<Check>& out) {
   add(out, "devices", "/dev/kvm", kvm, false,
       {"machines run on the processor", "machines run translated, slower", kvm_fix(kvm),
        "add this user to the group kvm"});
+  if (kvm == 0 && in_child(try_ring0) == EOPNOTSUPP)
+    out.back() = {"devices", "/dev/kvm", Status::kGap, "emulates a kernel's code, slowly; machines run translated",
+                  "turn nested virtualisation on, on the host of this machine"};
   add(out, "devices", "/dev/net/tun", in_child(try_tun), false,
       {"", "no network for machines and rootless containers", "modprobe tun; mknod /dev/net/tun c 10 200",
        "chmod 666 /dev/net/tun"});

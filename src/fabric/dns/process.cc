@@ -45,7 +45,9 @@ Result<Fd> listen_at(const std::string& path) {
 // Becomes the resolver. Only what is safe after fork.
 [[noreturn]] void become_resolver(const Options& options, int listener) {
   const int null = ::open("/dev/null", O_RDWR);
-  for (const int fd : {0, 1, 2}) ::dup2(null, fd);
+  if (null < 0) ::_exit(127);
+  for (const int fd : {0, 1, 2})
+    if (::dup2(null, fd) < 0) ::_exit(127);
   if (listener == kListenFd)
     ::fcntl(listener, F_SETFD, 0);
   else

@@ -79,11 +79,11 @@ void Server::update(std::vector<Endpoint> endpoints) {
   names_ = Names(std::move(endpoints));
   errors_.clear();
   std::vector<std::string> gone;
-  for (const auto& [container, served] : served_) {
+  for (const auto& each : served_) {
     const bool stays = std::ranges::any_of(names_.endpoints(), [&](const Endpoint& e) {
-      return e.container == container && has_names(e) && e.netns_inode == served.inode;
+      return e.container == each.first && has_names(e) && e.netns_inode == each.second.inode;
     });
-    if (!stays) gone.push_back(container);
+    if (!stays) gone.push_back(each.first);
   }
   for (const std::string& container : gone) stop(container);
   for (const Endpoint& endpoint : names_.endpoints())
@@ -115,7 +115,7 @@ void Server::start(const Endpoint& endpoint) {
 }
 
 void Server::stop(const std::string& name) {
-  const std::string container = name;  // may be the key that goes
+  const std::string container = name;  // NOLINT(performance-unnecessary-copy-initialization): may be the key that goes
   const auto found = served_.find(container);
   if (found == served_.end()) return;
   for (const int fd :

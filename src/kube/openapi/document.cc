@@ -1,9 +1,10 @@
 #include "kube/openapi/document.h"
 
-#include <openssl/evp.h>
 #include <zlib.h>
 
-#include "base/openssl.h"
+#include <algorithm>
+
+#include "base/digest.h"
 
 namespace proa::kube {
 
@@ -22,17 +23,10 @@ std::string gzip(std::string_view bytes, int level) {
   return out;
 }
 
+// As k8s.io/kube-openapi writes it: in capitals.
 std::string sha512_hex(std::string_view bytes) {
-  prepare_tls();
-  unsigned char digest[EVP_MAX_MD_SIZE];
-  unsigned size = 0;
-  EVP_Digest(bytes.data(), bytes.size(), digest, &size, EVP_sha512(), nullptr);
-  std::string out;
-  constexpr std::string_view kHex = "0123456789ABCDEF";
-  for (unsigned i = 0; i < size; ++i) {
-    out += kHex[digest[i] >> 4];
-    out += kHex[digest[i] & 15];
-  }
+  std::string out = to_hex(Sha2::of(bytes, Sha2::Kind::k512));
+  std::ranges::transform(out, out.begin(), [](char c) { return c >= 'a' ? static_cast<char>(c - 'a' + 'A') : c; });
   return out;
 }
 

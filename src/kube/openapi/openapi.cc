@@ -299,9 +299,11 @@ class Generator {
       static constexpr std::string_view kPatches[] = {"application/apply-patch+yaml", "application/json-patch+json",
                                                       "application/merge-patch+json",
                                                       "application/strategic-merge-patch+json"};
+      // Custom resources have no strategic merges; kubectl looks here for that.
+      const bool custom = !builtin().find_type(gv.group(), gv.version(), resource.kind());
       std::string content;
       if (operation.action == "patch")
-        for (const std::string_view media : kPatches)
+        for (const std::string_view media : std::span(kPatches).first(custom ? 3 : 4))
           content += cat(content.empty() ? "" : ",", quoted_json(media), ":{\"schema\":", schema, "}");
       else
         content = cat("\"*/*\":{\"schema\":", schema, "}");

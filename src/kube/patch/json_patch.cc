@@ -10,6 +10,23 @@ namespace proa::kube {
 namespace {
 
 constexpr size_t kMostOperations = 10'000;
+// Of all that copy operations add; as upstream's, what a request's body may have.
+constexpr size_t kMostCopied = 3 << 20;
+// As of documents that are read.
+constexpr int kMaxDepth = 500;
+
+// About what it is as text, and at least `most` + 1 where it is more, or nested too deeply.
+size_t weight(const Value& value, size_t most, int depth) {
+  if (depth > kMaxDepth) return most + 1;
+  size_t sum = value.is_string() ? value.as_string().size() + 2 : 4;
+  if (value.is_array())
+    for (const Value& item : value.items())
+      if (sum += weight(item, most, depth + 1) + 1; sum > most) break;
+  if (value.is_object())
+    for (const Member& member : value.members())
+      if (sum += member.key.size() + weight(member.value, most, depth + 1) + 4; sum > most) break;
+  return sum;
+}
 
 // RFC 6901: "~1" is a slash, "~0" a tilde.
 Result<std::vector<std::string>> tokens_of(std::string_view pointer) {
@@ -70,6 +87,8 @@ class Patcher {
     const auto from = TRY(tokens_of(operation.string("from")));
     const Value* found = find(from);
     if (found == nullptr) return fail("doc is missing from path: ", operation.string("from"), ": missing value");
+    if (op == "copy" && (copied_ += weight(*found, kMostCopied, 0)) > kMostCopied)
+      return fail("Unable to copy, the accumulated size increase of copy exceeds the limit ", kMostCopied);
     const Value moved = clone_shape(arena_, *found);
     if (op == "move") {
       if (path.starts_with(cat(operation.string("from"), "/"))) return fail("a value cannot be moved into itself");
@@ -96,6 +115,7 @@ class Patcher {
   }
 
   Result<> add(const std::vector<std::string>& tokens, Value value) {
+    if (tokens.size() > kMaxDepth) return fail("the path is nested too deeply");
     if (tokens.empty()) {
       root_ = value;
       return {};
@@ -133,6 +153,7 @@ class Patcher {
 
   Arena& arena_;
   Value root_;
+  size_t copied_ = 0;
 };
 
 }  // namespace

@@ -193,7 +193,7 @@ class Merger {
         known.pushed();
       }
     }
-    return order == nullptr ? out : ordered(original, out, *order, key);
+    return ordered(original, out, order == nullptr ? additions : *order, key);
   }
 
   Result<> delete_matching(Value& list, const Value& deletions, std::string_view key) {
@@ -220,7 +220,7 @@ class Merger {
           out.push(arena_, item);
           known.pushed();
         }
-    return order == nullptr ? out : ordered(original, out, *order, "");
+    return ordered(original, out, order == nullptr ? patch : *order, "");
   }
 
   Result<> order_only(NodeView node, std::string_view field, const Value& order, Value& out) {
@@ -249,10 +249,11 @@ class Merger {
     Value out = Value::array(arena_, merged.size());
     size_t i = 0, j = 0;
     while (i < named.size() || j < others.size()) {
-      bool take_named = j >= others.size();
-      if (!take_named && i < named.size()) {
+      // As upstream: what is named comes first, unless both were known and the other one came before.
+      bool take_named = i < named.size();
+      if (take_named && j < others.size()) {
         const ptrdiff_t known = position(on_server, named[i].second);
-        take_named = known >= 0 && others[j].first >= 0 && known < others[j].first;
+        take_named = known < 0 || others[j].first < 0 || known <= others[j].first;
       }
       out.push(arena_, take_named ? named[i++].second : others[j++].second);
     }

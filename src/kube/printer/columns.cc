@@ -8,10 +8,11 @@
 namespace proa::kube {
 namespace {
 
-// ".spec.replicas"; with a question mark at the end, "<none>" where nothing is.
+// ".spec.replicas"; with a question mark at the end, "<none>" where nothing is. With a plus it is a number in a column
+// of text, as upstream has them.
 Value by_path(std::string_view source, const Value& object) {
   const bool optional = source.ends_with('?');
-  if (optional) source.remove_suffix(1);
+  if (optional || source.ends_with('+')) source.remove_suffix(1);
   std::string_view rest = source.substr(1);
   const Value* at = &object;
   while (!rest.empty() && at != nullptr) at = at->find(cut(rest, '.'));
@@ -27,10 +28,14 @@ Value cell(Arena& arena, const ColumnView& column, const Value& object, int64_t 
   }
   const Value found = by_path(column.source, object);
   if (found.is_null()) {
-    if (column.type == "integer") return Value::integer(0);
+    if (column.type == "integer" || column.source.ends_with('+')) return Value::integer(0);
     return column.type == "boolean" ? Value::boolean(false) : Value::view("");
   }
-  if (column.type == "date") return found;
+  if (column.type == "date") {
+    const auto since = parse_time(found.is_string() ? found.as_string() : "");
+    return since ? Value::text(arena, human_duration(now - since->seconds)) : Value::view("<unknown>");
+  }
+  if (column.source.ends_with('+')) return found;
   if (column.type == "string" && !found.is_string()) return Value::text(arena, write_json(found));
   return found;
 }

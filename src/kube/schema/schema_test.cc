@@ -156,7 +156,7 @@ TEST_F(AddedKind, IsPatchedPrintedAndDiscovered) {
       apply_strategic_patch(arena_, robots().type(), robot,
                             read_json(arena_, R"({"spec":{"arms":[{"name":"r"},{"name":"l","length":2}]}})").value())
           .value();
-  EXPECT_EQ(write_json(patched.get({"spec", "arms"})), R"([{"name":"l","length":2},{"name":"r"}])");
+  EXPECT_EQ(write_json(patched.get({"spec", "arms"})), R"([{"name":"r"},{"name":"l","length":2}])");
   EXPECT_EQ(write_json(table_cells(arena_, robots(), robot, 0)), R"(["r",4,"\u003cnone\u003e"])");
   const Table* tables[] = {&table_};
   EXPECT_NE(api_resource_list(tables, "example.com", "v1")

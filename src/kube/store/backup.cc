@@ -1,7 +1,6 @@
 #include "kube/store/backup.h"
 
 #include <fcntl.h>
-#include <openssl/evp.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -10,7 +9,7 @@
 #include <limits>
 #include <unordered_set>
 
-#include "base/openssl.h"
+#include "base/digest.h"
 #include "kernel/file.h"
 #include "kube/store/embedded.h"
 #include "kube/store/journal.h"
@@ -27,29 +26,6 @@ constexpr size_t kHead = 5;  // of a block
 constexpr size_t kDigest = 32;
 constexpr size_t kBuffer = 1 << 20;
 constexpr size_t kRestoreBytes = 1 << 20;  // of values in one transaction
-
-class Sha256 {
- public:
-  Sha256() : context_(start()) {}
-  void add(std::string_view bytes) { EVP_DigestUpdate(context_.get(), bytes.data(), bytes.size()); }
-  std::string finish() {
-    std::string digest(kDigest, '\0');
-    EVP_DigestFinal_ex(context_.get(), reinterpret_cast<unsigned char*>(digest.data()), nullptr);
-    return digest;
-  }
-
- private:
-  static EVP_MD_CTX* start() {
-    prepare_tls();
-    EVP_MD_CTX* const context = EVP_MD_CTX_new();
-    EVP_DigestInit_ex(context, EVP_sha256(), nullptr);
-    return context;
-  }
-  struct Free {
-    void operator()(EVP_MD_CTX* context) const { EVP_MD_CTX_free(context); }
-  };
-  std::unique_ptr<EVP_MD_CTX, Free> context_;
-};
 
 // --- writing --------------------------------------------------------------------------------------------------
 
@@ -104,7 +80,7 @@ class Writer {
   Writer(std::string file, std::string part, Fd fd)
       : file_(std::move(file)), part_(std::move(part)), fd_(std::move(fd)), buffer_(kMagic) {}
   Result<> flush() {
-    sha_.add(buffer_);
+    sha_.update(buffer_);
     TRY_CTX(kernel::write_all(fd_.get(), buffer_), part_);
     written_ += buffer_.size();
     buffer_.clear();
@@ -115,7 +91,7 @@ class Writer {
   std::string part_;
   Fd fd_;
   std::string buffer_;
-  Sha256 sha_;
+  Sha2 sha_;
   uint64_t written_ = 0;
   uint64_t records_ = 0;
   uint64_t leases_ = 0;
@@ -169,8 +145,8 @@ Result<std::string_view> check_digest(std::string_view bytes) {
   if (!bytes.starts_with(kMagic)) return fail_as(Code::kCorrupt, "this is no backup of a store");
   if (bytes.size() < kMagic.size() + kDigest) return fail_as(Code::kCorrupt, "the backup is cut off");
   const std::string_view content = bytes.substr(0, bytes.size() - kDigest);
-  Sha256 sha;
-  sha.add(content);
+  Sha2 sha;
+  sha.update(content);
   if (sha.finish() != bytes.substr(content.size()))
     return fail_as(Code::kCorrupt, "the backup is damaged or cut off: its checksum is wrong");
   return content.substr(kMagic.size());

@@ -352,8 +352,7 @@ Result<Descriptor> choose_manifest(const Store& store, const Descriptor& target,
   if (!media::is_index(target.media_type)) return fail("\"", target.media_type, "\" is no image");
   const std::string text = TRY(store.read_blob(target.digest));
   const Index index = TRY(parse_index(text));
-  const Descriptor best =
-      TRY(best_manifest(index, platform, [&](const Descriptor& each) { return store.has(each.digest); }));
+  Descriptor best = TRY(best_manifest(index, platform, [&](const Descriptor& each) { return store.has(each.digest); }));
   if (media::is_index(best.media_type)) return choose_manifest(store, best, platform);
   return best;
 }

@@ -10,10 +10,11 @@ constexpr int kDeepest = 8;
 
 class Walk {
  public:
-  Walk(const Store& store, const std::function<Result<>(const Descriptor&)>& visit) : store_(store), visit_(visit) {}
+  Walk(const Store& store, const std::function<Result<>(const Descriptor&)>& visit, const std::set<Digest>& without)
+      : store_(store), visit_(visit), without_(without) {}
 
   Result<> blob(const Descriptor& target, int depth) {
-    if (!TRY(store_.has(target.digest))) return {};
+    if (without_.contains(target.digest) || !TRY(store_.has(target.digest))) return {};
     TRY(visit_(target));
     if (!seen_.insert(target.digest).second || depth > kDeepest) return {};
     if (media::is_index(target.media_type)) return index(target, depth);
@@ -38,14 +39,15 @@ class Walk {
 
   const Store& store_;
   const std::function<Result<>(const Descriptor&)>& visit_;
+  const std::set<Digest>& without_;
   std::set<Digest> seen_;
 };
 
 }  // namespace
 
 Result<> visit_closure(const Store& store, const Descriptor& root,
-                       const std::function<Result<>(const Descriptor&)>& visit) {
-  return Walk(store, visit).blob(root, 0);
+                       const std::function<Result<>(const Descriptor&)>& visit, const std::set<Digest>& without) {
+  return Walk(store, visit, without).blob(root, 0);
 }
 
 }  // namespace proa::oci::image

@@ -57,14 +57,17 @@ class Collector {
   Result<> mark_refs() {
     for (const Ref& ref : TRY(store_.refs())) {
       if (!roots_.insert(ref.target.digest).second) continue;
-      const auto marked = visit_closure(store_, ref.target, [&](const Descriptor& each) -> Result<> {
+      const auto mark = [&](const Descriptor& each) -> Result<> {
         live_.insert(each.digest.text());
         if (!media::is_config(each.media_type)) return {};
         const std::string text = TRY(store_.read_blob(each.digest));
         const ImageConfig config = TRY(parse_config(text));
         for (const Digest& chain : chain_ids(config.diff_ids)) live_.insert(chain.text());
         return {};
-      });
+      };
+      const auto marked = ref.target.digest == options_.index
+                              ? visit_closure(store_, ref.target, mark, options_.unwanted)
+                              : visit_closure(store_, ref.target, mark);
       // What a damaged image needs cannot be told, so nothing is thrown away.
       if (!marked)
         return fail("image ", ref.name, ": ", marked.error().message()).hint("remove the image and prune again");

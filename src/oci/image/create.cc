@@ -246,6 +246,7 @@ Result<> apply(const ConfigChanges& changes, ContainerConfig& config) {
     config.env.push_back(each);
   }
   std::vector<std::string> ports;
+  ports.reserve(changes.exposed_ports.size());
   for (const std::string& each : changes.exposed_ports) ports.push_back(TRY(port_of(each)));
   add_sorted(config.exposed_ports, ports);
   for (const std::string& each : changes.volumes)

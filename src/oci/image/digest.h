@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/digest.h"
 #include "base/error.h"
 
 namespace proa::oci::image {
@@ -36,22 +37,22 @@ class Digest {
 class Hasher {
  public:
   enum class Algorithm : uint8_t { kSha256, kSha512 };
-  explicit Hasher(Algorithm algorithm = Algorithm::kSha256);
+  explicit Hasher(Algorithm algorithm = Algorithm::kSha256)
+      : hash_(algorithm == Algorithm::kSha256 ? Sha2::Kind::k256 : Sha2::Kind::k512) {}
   // The algorithm that `digest` names.
   static Hasher like(const Digest& digest);
   static Algorithm algorithm_of(const Digest& digest) {
     return digest.algorithm() == "sha512" ? Algorithm::kSha512 : Algorithm::kSha256;
   }
-  Algorithm algorithm() const { return algorithm_; }
+  Algorithm algorithm() const { return hash_.kind() == Sha2::Kind::k256 ? Algorithm::kSha256 : Algorithm::kSha512; }
 
-  void update(std::span<const std::byte> bytes);
-  void update(std::string_view text) { update(std::as_bytes(std::span(text))); }
+  void update(std::span<const std::byte> bytes) { hash_.update(bytes); }
+  void update(std::string_view text) { hash_.update(text); }
   // Once.
   Digest finish();
 
  private:
-  Algorithm algorithm_;
-  alignas(16) std::byte state_[256];
+  Sha2 hash_;
 };
 
 }  // namespace proa::oci::image

@@ -98,6 +98,7 @@ Result<std::vector<Image>> Images::list(const ListFilter& filter) const {
     known->second.tagged = std::max(known->second.tagged, ref.tagged);
   }
   std::vector<Image> out;
+  out.reserve(by_target.size());
   for (auto& [digest, image] : by_target) out.push_back(std::move(image));
   std::ranges::sort(out, std::greater(),
                     [](const Image& each) { return std::pair(time_of(each.config.created), each.id); });
@@ -184,17 +185,83 @@ Result<> Images::tag(std::string_view source, std::string_view name) const {
   return store_.put_ref(reference.text(), image.target);
 }
 
-Result<Removed> Images::collected(std::vector<std::string> untagged, const std::vector<Digest>& ids) const {
+Result<Removed> Images::collected(std::vector<std::string> untagged, const std::vector<Digest>& ids,
+                                  const CollectOptions& options) const {
   Removed out;
   out.untagged = std::move(untagged);
-  const Collected done = TRY(store_.collect());
+  const Collected done = TRY(store_.collect(options));
   out.bytes = done.bytes;
   for (const Digest& id : ids)
     if (!TRY(store_.has(id))) out.deleted.push_back(id);
   return out;
 }
 
+Result<std::vector<Variant>> Images::variants(const Descriptor& target) const {
+  std::vector<Variant> out;
+  if (!media::is_index(target.media_type)) {
+    Image image = TRY(open(target));
+    out.push_back({.platform = image.config.platform, .manifest = target, .image = {}});
+    out.back().image = std::move(image);
+    return out;
+  }
+  const std::string text = TRY(store_.read_blob(target.digest));
+  for (const Descriptor& each : TRY_CTX(parse_index(text), target.digest.text()).manifests) {
+    // Attestations and the like are for no platform.
+    if (!each.platform || each.platform->os == "unknown" || !media::is_manifest(each.media_type)) continue;
+    out.push_back({.platform = *each.platform, .manifest = each, .image = {}});
+    if (auto image = open(each, each.platform)) out.back().image = std::move(*image);
+  }
+  return out;
+}
+
+// Those of an image that are for just these platforms and here.
+Result<std::vector<Variant>> Images::named_variants(std::string_view name, const Descriptor& target,
+                                                    const std::vector<Platform>& platforms) const {
+  const std::vector<Variant> all = TRY(variants(target));
+  std::vector<Variant> out;
+  for (const Platform& platform : platforms) {
+    const auto found = std::ranges::find_if(
+        all, [&](const Variant& each) { return each.image && each.platform.normalised() == platform.normalised(); });
+    if (found != all.end()) {
+      out.push_back(*found);
+      continue;
+    }
+    std::string here;
+    for (const Variant& each : all)
+      if (each.image) here += cat(here.empty() ? "" : ", ", each.platform.text());
+    return fail_errno(ENOENT, "image ", name, " was found but does not provide the platform ", platform.text())
+        .hint(cat("here it is for ", here.empty() ? "none" : here));
+  }
+  return out;
+}
+
+// An image that is for no platform but these goes altogether.
+Result<Removed> Images::remove_platforms(std::string_view name, const RemoveOptions& options) const {
+  if (options.no_prune) return fail("image ", name, ": a platform's content cannot both be removed and stay");
+  const Image image = TRY(find(name));
+  CollectOptions collect{.index = image.target.digest, .unwanted = {}};
+  std::vector<Digest> ids;
+  for (const Variant& each : TRY(named_variants(name, image.target, options.platforms))) {
+    collect.unwanted.insert(each.manifest.digest);
+    ids.push_back(each.image->id);
+  }
+  const auto others = TRY(variants(image.target));
+  if (std::ranges::none_of(
+          others, [&](const Variant& each) { return each.image && !collect.unwanted.contains(each.manifest.digest); }))
+    return remove(name, {.force = options.force, .no_prune = false, .platforms = {}});
+  for (const Ref& ref : TRY(store_.refs())) {
+    if (ref.target.digest == image.target.digest) continue;
+    TRY(visit_closure(store_, ref.target, [&](const Descriptor& each) -> Result<> {
+      if (!collect.unwanted.contains(each.digest)) return {};
+      return fail_errno(EBUSY, "image ", name, ": ", ref.name, " needs the platform's image, too")
+          .hint("remove that first");
+    }));
+  }
+  return collected({}, ids, collect);
+}
+
 Result<Removed> Images::remove(std::string_view name, const RemoveOptions& options) const {
+  if (!options.platforms.empty()) return remove_platforms(name, options);
   std::vector<std::string> untagged;
   const auto reference = Reference::parse(name);
   const auto ref = reference ? TRY(store_.find_ref(reference->text())) : std::nullopt;
@@ -287,12 +354,15 @@ Result<> Images::hold(const Lease& lease, const Descriptor& target) const {
   return visit_closure(store_, target, [&](const Descriptor& each) { return keep(each.digest); });
 }
 
-Result<std::vector<ArchivedImage>> Images::to_archive(const std::vector<std::string>& names) const {
+Result<std::vector<ArchivedImage>> Images::to_archive(const std::vector<std::string>& names,
+                                                      const std::optional<Platform>& platform) const {
   std::vector<ArchivedImage> out;
   for (const std::string& name : names) {
     const Image image = TRY(find(name));
-    const auto same = std::ranges::find(out, image.target.digest, [](const auto& each) { return each.target.digest; });
-    ArchivedImage& item = same == out.end() ? out.emplace_back(ArchivedImage{image.target, {}}) : *same;
+    const Descriptor target =
+        platform ? TRY(named_variants(name, image.target, {*platform})).front().manifest : image.target;
+    const auto same = std::ranges::find(out, target.digest, [](const auto& each) { return each.target.digest; });
+    ArchivedImage& item = same == out.end() ? out.emplace_back(ArchivedImage{target, {}}) : *same;
     // An id stands for the image without a name.
     const auto reference = Reference::parse(name);
     if (reference && std::ranges::find(image.names, reference->text()) != image.names.end())
@@ -301,26 +371,34 @@ Result<std::vector<ArchivedImage>> Images::to_archive(const std::vector<std::str
   return out;
 }
 
-Result<> Images::save(const std::vector<std::string>& names, ArchiveFormat format, Sink& out) const {
+Result<> Images::save(const std::vector<std::string>& names, ArchiveFormat format, Sink& out,
+                      const std::optional<Platform>& platform) const {
   const Lease lease = TRY(store_.lease());
-  const auto images = TRY(to_archive(names));
+  const auto images = TRY(to_archive(names, platform));
   for (const ArchivedImage& each : images) TRY(hold(lease, each.target));
   return save_archive(store_, images, format, out);
 }
 
-Result<> Images::save_layout(const std::vector<std::string>& names, const std::string& path) const {
+Result<> Images::save_layout(const std::vector<std::string>& names, const std::string& path,
+                             const std::optional<Platform>& platform) const {
   const Lease lease = TRY(store_.lease());
-  const auto images = TRY(to_archive(names));
+  const auto images = TRY(to_archive(names, platform));
   for (const ArchivedImage& each : images) TRY(hold(lease, each.target));
   return image::save_layout(store_, images, path);
 }
 
-Result<std::vector<Image>> Images::take_in(const Lease& lease, const std::vector<ArchivedImage>& loaded) const {
+Result<std::vector<Image>> Images::take_in(const Lease& lease, std::vector<ArchivedImage> loaded,
+                                           const std::optional<Platform>& platform) const {
+  if (platform)
+    for (ArchivedImage& each : loaded) {
+      const std::string what(each.names.empty() ? each.target.digest.text() : each.names.front());
+      each.target = TRY(named_variants(what, each.target, {*platform})).front().manifest;
+    }
   std::vector<Image> out;
   for (const ArchivedImage& each : loaded) {
-    const std::string what = each.names.empty() ? each.target.digest.text() : each.names.front();
+    const std::string what(each.names.empty() ? each.target.digest.text() : each.names.front());
     // An image for other machines is kept, but cannot be unpacked as this one's.
-    auto image = open(each.target);
+    auto image = open(each.target, platform);
     if (image) TRY_CTX(unpack(lease, *image), "image ", what);
     for (const std::string& name : each.names) TRY(store_.put_ref(name, each.target));
     if (each.names.empty()) TRY(store_.put_ref(unnamed(each.target.digest), each.target));
@@ -335,16 +413,14 @@ Result<std::vector<Image>> Images::take_in(const Lease& lease, const std::vector
   return out;
 }
 
-Result<std::vector<Image>> Images::load(Reader& in) const {
+Result<std::vector<Image>> Images::load(Reader& in, const std::optional<Platform>& platform) const {
   const Lease lease = TRY(store_.lease());
-  const auto loaded = TRY(load_archive(store_, lease, in));
-  return take_in(lease, loaded);
+  return take_in(lease, TRY(load_archive(store_, lease, in)), platform);
 }
 
-Result<std::vector<Image>> Images::load_layout(const std::string& path) const {
+Result<std::vector<Image>> Images::load_layout(const std::string& path, const std::optional<Platform>& platform) const {
   const Lease lease = TRY(store_.lease());
-  const auto loaded = TRY(image::load_layout(store_, lease, path));
-  return take_in(lease, loaded);
+  return take_in(lease, TRY(image::load_layout(store_, lease, path)), platform);
 }
 
 Result<> Images::export_files(const Image& image, Sink& out) const {

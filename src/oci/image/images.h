@@ -57,8 +57,16 @@ struct Removed {
 };
 
 struct RemoveOptions {
-  bool force = false;     // an id with several names
-  bool no_prune = false;  // leave the content for a later prune
+  bool force = false;               // an id with several names
+  bool no_prune = false;            // leave the content for a later prune
+  std::vector<Platform> platforms;  // of an image for several, remove these alone
+};
+
+// What an image is for one platform.
+struct Variant {
+  Platform platform;
+  Descriptor manifest;
+  std::optional<Image> image;  // unset: not in the store
 };
 struct PruneOptions {
   bool all = false;  // named images too
@@ -102,6 +110,8 @@ class Images {
   Result<Image> find(std::string_view name, const std::optional<Platform>& platform = std::nullopt) const;
   // The newest first. Images whose blobs are not whole are left out.
   Result<std::vector<Image>> list(const ListFilter& filter = {}) const;
+  // Of an index each manifest that is for a platform; else the image itself.
+  Result<std::vector<Variant>> variants(const Descriptor& target) const;
   // An image that a name points to.
   Result<Image> open(const Descriptor& target, const std::optional<Platform>& platform = std::nullopt) const;
 
@@ -121,11 +131,15 @@ class Images {
   // Against another image; without one, the last layer against those below.
   Result<std::vector<Change>> diff(std::string_view name, std::string_view other = {}) const;
 
-  Result<> save(const std::vector<std::string>& names, ArchiveFormat format, Sink& out) const;
-  Result<> save_layout(const std::vector<std::string>& names, const std::string& path) const;
+  // `platform`: of images for several, that one alone.
+  Result<> save(const std::vector<std::string>& names, ArchiveFormat format, Sink& out,
+                const std::optional<Platform>& platform = std::nullopt) const;
+  Result<> save_layout(const std::vector<std::string>& names, const std::string& path,
+                       const std::optional<Platform>& platform = std::nullopt) const;
   // Names what was loaded and unpacks it.
-  Result<std::vector<Image>> load(Reader& in) const;
-  Result<std::vector<Image>> load_layout(const std::string& path) const;
+  Result<std::vector<Image>> load(Reader& in, const std::optional<Platform>& platform = std::nullopt) const;
+  Result<std::vector<Image>> load_layout(const std::string& path,
+                                         const std::optional<Platform>& platform = std::nullopt) const;
   // The merged file system as one tar stream.
   Result<> export_files(const Image& image, Sink& out) const;
 
@@ -140,12 +154,18 @@ class Images {
   using Produce = std::function<Result<PackedLayer>(const Lease&)>;
   Result<Image> create(const Lease& lease, const Produce& layer, std::string_view name,
                        const CreateOptions& options) const;
-  Result<std::vector<ArchivedImage>> to_archive(const std::vector<std::string>& names) const;
-  Result<std::vector<Image>> take_in(const Lease& lease, const std::vector<ArchivedImage>& loaded) const;
+  Result<std::vector<ArchivedImage>> to_archive(const std::vector<std::string>& names,
+                                                const std::optional<Platform>& platform) const;
+  Result<std::vector<Image>> take_in(const Lease& lease, std::vector<ArchivedImage> loaded,
+                                     const std::optional<Platform>& platform) const;
+  Result<Removed> remove_platforms(std::string_view name, const RemoveOptions& options) const;
+  Result<std::vector<Variant>> named_variants(std::string_view name, const Descriptor& target,
+                                              const std::vector<Platform>& platforms) const;
   Result<> measure(Image& image) const;
   Result<> export_flat(const Image& image, Sink& out) const;
   Result<std::optional<Image>> find_by_id(std::string_view id, const std::optional<Platform>& platform) const;
-  Result<Removed> collected(std::vector<std::string> untagged, const std::vector<Digest>& ids) const;
+  Result<Removed> collected(std::vector<std::string> untagged, const std::vector<Digest>& ids,
+                            const CollectOptions& options = {}) const;
 
   Store store_;
 };

@@ -52,6 +52,7 @@ Result<uint32_t> IdMap::to_container(uint32_t id, std::string_view what) const {
   if (ranges.empty()) return id;
   for (const IdRange& range : ranges)
     if (id >= range.host && id - range.host < range.size) return range.container + (id - range.host);
+  if (otherwise) return *otherwise;
   return fail(what, " ", id, " of the host has no mapping");
 }
 

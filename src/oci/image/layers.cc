@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "base/ids.h"
+#include "base/log.h"
 #include "kernel/file.h"
 #include "oci/image/snapshot_info.h"
 #include "oci/image/staging.h"
@@ -49,6 +50,7 @@ class ChainUnpacker {
     options_.form = LayerForm::kOverlay;
     chain_.map = map_key(options);
     std::vector<Digest> ids;
+    ids.reserve(layers.size());
     for (const LayerBlob& layer : layers) ids.push_back(layer.diff_id);
     chain_.ids = chain_ids(ids);
   }
@@ -94,8 +96,8 @@ class ChainUnpacker {
     std::vector<std::thread> threads;
     try {
       for (size_t i = 1; i < count; ++i) threads.emplace_back(work);
-    } catch (const std::system_error&) {
-      // With fewer threads it takes longer.
+    } catch (const std::system_error& error) {
+      log::debug("unpack with ", threads.size() + 1, " threads: ", error.what());  // it takes longer
     }
     if (count > 0) work();
     for (std::thread& thread : threads) thread.join();

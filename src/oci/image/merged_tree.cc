@@ -31,6 +31,7 @@ class Tree {
 
   std::vector<int> all() const {
     std::vector<int> out;
+    out.reserve(layers_.size());
     for (size_t i = 0; i < layers_.size(); ++i) out.push_back(static_cast<int>(i));
     return out;
   }

@@ -16,7 +16,7 @@ class Staging {
   // ROOT/`folder`/tmp-RANDOM
   static Result<Staging> make(const Store& store, const char* folder);
   Staging(Staging&& other) noexcept
-      : store_(other.store_), path_(std::exchange(other.path_, {})), fd_(std::move(other.fd_)) {}
+      : store_(std::move(other.store_)), path_(std::exchange(other.path_, {})), fd_(std::move(other.fd_)) {}
   Staging& operator=(Staging&&) = delete;
   ~Staging();  // removes what was not placed
 

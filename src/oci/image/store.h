@@ -23,6 +23,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -73,6 +74,9 @@ struct CollectOptions {
   // Names more that is needed, for a store whose blobs other records point to. Called twice: first without the
   // lock, then under it, when nobody adds content.
   std::function<Result<>(const std::function<void(const Digest&)>& keep)> mark = {};
+  // Manifests that names of this index no longer need. Other names, leases and snapshots keep what they need.
+  Digest index = {};
+  std::set<Digest> unwanted = {};
 };
 struct Collected {
   std::vector<Digest> blobs;
@@ -192,8 +196,8 @@ class Ingest {
 };
 
 // The blobs that a manifest or index reaches, itself first; children that are not in the store are left out.
-// `visit` may be told of one blob more than once.
+// `visit` may be told of one blob more than once. Those in `without` are passed over, with what they reach.
 Result<> visit_closure(const Store& store, const Descriptor& root,
-                       const std::function<Result<>(const Descriptor&)>& visit);
+                       const std::function<Result<>(const Descriptor&)>& visit, const std::set<Digest>& without = {});
 
 }  // namespace proa::oci::image

@@ -287,7 +287,7 @@ Result<std::string> sniff_media_type(std::string_view text) {
   const bj::value document = TRY_CTX(json::parse(text, kLimits), "manifest");
   const Fields in = TRY_CTX(Fields::of(document, ""), "manifest");
   const std::string given = TRY_CTX(in.text("mediaType"), "manifest");
-  const std::string type = shape(in, given);
+  std::string type = shape(in, given);
   if (!media::is_manifest(type) && !media::is_index(type))
     return fail("manifest: mediaType: \"", type, "\" is neither a manifest nor an index");
   return type;
@@ -335,6 +335,7 @@ std::string emit(const ImageConfig& in) {
 
 std::vector<Digest> chain_ids(const std::vector<Digest>& diff_ids) {
   std::vector<Digest> out;
+  out.reserve(diff_ids.size());
   for (const Digest& id : diff_ids)
     out.push_back(out.empty() ? id : Digest::of(cat(out.back().text(), " ", id.text())));
   return out;

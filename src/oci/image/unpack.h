@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -21,6 +22,8 @@ struct IdRange {
 };
 struct IdMap {
   std::vector<IdRange> ranges;  // empty: as they are
+  // What the host's ids in none of them are in the container; unset: an error.
+  std::optional<uint32_t> otherwise = std::nullopt;
   Result<uint32_t> to_host(uint32_t id, std::string_view what) const;
   Result<uint32_t> to_container(uint32_t id, std::string_view what) const;
 };

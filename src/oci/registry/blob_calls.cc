@@ -37,7 +37,8 @@ Call::Reply Call::get_blob() {
   const Digest digest = CO_TRY(digest_of(route_.reference));
   const auto blob = CO_TRY(co_await net::blocking([&]() -> Result<std::optional<OpenBlob>> {
     // Who asks whether it is there will not push it: it must stay until a manifest names it.
-    if (is("HEAD") && !TRY(repositories().renew_blob(repository(), digest))) return std::nullopt;
+    // A mirror's cache keeps what is asked for.
+    if ((is("HEAD") || mirrored()) && !TRY(repositories().renew_blob(repository(), digest))) return std::nullopt;
     return repositories().open_blob(repository(), digest);
   }));
   if (!blob && mirrored()) co_return co_await get_mirrored_blob(digest);

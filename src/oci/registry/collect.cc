@@ -29,6 +29,10 @@ class Collector {
 
   Result<CollectReport> run() {
     const FileLock alone = TRY(FileLock::exclusive(root(), "gc.lock"));
+    if (options_.sweep_only) {
+      TRY(sweep());
+      return report_;
+    }
     for (const std::string& name : TRY(repositories_.all_names())) {
       TRY(read_manifests(name));
       const FileLock still = TRY(FileLock::exclusive(root(), image::detail::kLock));

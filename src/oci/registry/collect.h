@@ -21,6 +21,8 @@ struct CollectOptions {
   // Manifests too, if neither a tag, nor an index with a tag, nor a subject in use leads to them.
   bool untagged = false;
   std::chrono::seconds upload_expiry = std::chrono::hours(24);  // since the last byte
+  // What no repository links any more, and nothing else.
+  bool sweep_only = false;
   bool dry_run = false;
   std::function<void(std::string_view)> warn = {};
 };

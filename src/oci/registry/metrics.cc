@@ -71,6 +71,9 @@ std::string Metrics::text() const {
   single("proa_registry_mirror_stale_total", "counter", mirror_stale,
          "Tags served as they were, the upstream being down.");
   single("proa_registry_mirror_errors_total", "counter", mirror_errors, "Requests that the upstream failed.");
+  single("proa_registry_mirror_evicted_total", "counter", mirror_evicted,
+         "Blobs and manifests of a mirror that went to keep it small.");
+  single("proa_registry_mirror_evicted_bytes_total", "counter", mirror_evicted_bytes, "Bytes of them.");
   return out;
 }
 

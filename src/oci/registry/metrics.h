@@ -24,7 +24,8 @@ class Metrics {
   Count refused_busy = 0;
   Count received_bytes = 0, sent_bytes = 0;
   Count collections = 0, collected_bytes = 0, collected_blobs = 0;
-  Count mirror_hits = 0, mirror_misses = 0, mirror_stale = 0, mirror_errors = 0;
+  Count mirror_hits = 0, mirror_misses = 0, mirror_stale = 0, mirror_errors = 0, mirror_evicted = 0,
+        mirror_evicted_bytes = 0;
   Count auth_failures = 0;
 
  private:

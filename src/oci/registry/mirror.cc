@@ -97,7 +97,7 @@ void Mirror::cancel() {
   for (const auto& each : upstreams_) each->remote->cancel();
 }
 
-const Mirror::Upstream* Mirror::upstream_of(std::string_view repository) const {
+Mirror::Upstream* Mirror::upstream_of(std::string_view repository) const {
   for (const auto& each : upstreams_) {
     const std::string& prefix = each->settings.prefix;
     if (prefix.empty() || (repository.starts_with(prefix) && repository.substr(prefix.size()).starts_with('/')))
@@ -154,7 +154,9 @@ Task<Answer<Digest>> Mirror::resolve_tag(std::string repository, std::string tag
   const auto fresh = CO_TRY(co_await net::blocking([&]() -> Result<std::optional<Digest>> {
     const auto age = TRY(repositories_.tag_age(repository, tag));
     if (!age || *age >= ttl) return std::nullopt;
-    return repositories_.find_tag(repository, tag);
+    auto digest = TRY(repositories_.find_tag(repository, tag));
+    if (digest) repositories_.renew_manifest(repository, *digest);
+    return digest;
   }));
   if (fresh) {
     ++metrics_.mirror_hits;
@@ -181,6 +183,7 @@ Task<Answer<Digest>> Mirror::revalidate(std::string repository, std::string tag)
   if (here && (*there)->digest == *here) {
     co_await net::blocking([&] {
       repositories_.renew_tag(repository, tag);
+      repositories_.renew_manifest(repository, *here);
       return true;
     });
     co_return *here;
@@ -189,7 +192,10 @@ Task<Answer<Digest>> Mirror::revalidate(std::string repository, std::string tag)
 }
 
 Task<Answer<>> Mirror::get_manifest(std::string repository, Digest digest) {
-  const auto type = CO_TRY(co_await net::blocking([&] { return repositories_.manifest_type(repository, digest); }));
+  const auto type = CO_TRY(co_await net::blocking([&] {
+    repositories_.renew_manifest(repository, digest);
+    return repositories_.manifest_type(repository, digest);
+  }));
   if (type) {
     ++metrics_.mirror_hits;
     co_return Answer<>();
@@ -222,6 +228,7 @@ Result<> Mirror::keep_manifest(const std::string& repository, const remote::Fetc
     fresh.descriptor = referrer_descriptor(manifest.text, *details, digest);
   }
   TRY(repositories_.put_manifest(repository, fresh));
+  upstream_of(repository)->kept += manifest.text.size();
   return {};
 }
 
@@ -307,6 +314,7 @@ Task<Result<>> Mirror::fetch_blob(Fetch& fetch, const std::string& repository, c
     TRY(ingest->commit());
     return repositories_.link_blob(repository, digest);
   }));
+  upstream_of(repository)->kept += fetch.total();
   fetch.succeed();
   co_return Result<>();
 }
@@ -336,6 +344,31 @@ Task<Result<>> Mirror::take_rest(Fetch& fetch, image::Ingest& ingest, const remo
       co_return outcome ? Result<>(fail(from.name(), ": get blob ", digest.text(), ": ended early")) : outcome;
   }
   co_return Result<>();
+}
+
+// --- the cache's size
+
+bool Mirror::Upstream::has_excess() const { return settings.max_bytes != 0 && (!counted || kept > settings.max_bytes); }
+
+bool Mirror::has_excess() const {
+  return std::ranges::any_of(upstreams_, [](const auto& each) { return each->has_excess(); });
+}
+
+Result<EvictReport> Mirror::evict_excess() {
+  EvictReport all;
+  for (const auto& each : upstreams_) {
+    if (!each->has_excess()) continue;
+    const Upstream* own = each.get();
+    const uint64_t before = each->kept;
+    const EvictReport done =
+        TRY(evict(repositories_, {.holds = [&](std::string_view name) { return upstream_of(name) == own; },
+                                  .max_bytes = each->settings.max_bytes}));
+    // With what came meanwhile.
+    each->kept = done.kept + (each->kept - before);
+    each->counted = true;
+    all.blobs += done.blobs, all.freed += done.freed, all.kept += done.kept;
+  }
+  return all;
 }
 
 // --- lists

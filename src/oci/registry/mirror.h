@@ -19,6 +19,7 @@
 
 #include "net/task.h"
 #include "oci/image/remote/session.h"
+#include "oci/registry/evict.h"
 #include "oci/registry/fetch.h"
 #include "oci/registry/metrics.h"
 #include "oci/registry/refusal.h"
@@ -37,6 +38,10 @@ class Mirror {
 
   // Whether this repository's content comes from elsewhere.
   bool has(std::string_view repository) const { return upstream_of(repository) != nullptr; }
+  // Whether an upstream may have more here than it should; it is not known before the first eviction.
+  bool has_excess() const;
+  // Takes away what was asked for the longest ago. Blocks; one thread at a time.
+  Result<EvictReport> evict_excess();
   // What is being fetched ends with errors, and so does all that is begun from now on.
   void cancel();
 
@@ -56,7 +61,10 @@ class Mirror {
     UpstreamSettings settings;
     std::string domain, path_prefix;
     std::unique_ptr<image::remote::Remote> remote;
+    std::atomic<uint64_t> kept = 0;     // bytes here, by what this process knows
+    std::atomic<bool> counted = false;  // that was found out
 
+    bool has_excess() const;
     // The repository there of one here.
     Result<image::remote::Repository> repository(std::string_view name) const;
   };
@@ -66,7 +74,7 @@ class Mirror {
   Mirror(net::Loops& loops, const Repositories& repositories, Metrics& metrics)
       : loops_(loops), repositories_(repositories), metrics_(metrics) {}
   static Result<std::unique_ptr<Upstream>> connect(net::Loops& loops, const UpstreamSettings& settings);
-  const Upstream* upstream_of(std::string_view repository) const;
+  Upstream* upstream_of(std::string_view repository) const;
   // Runs the work, unless it is running under this key already: then waits for what it gives.
   net::Task<Answer<image::Digest>> once(std::string key, Work work);
   net::Task<Answer<image::Digest>> revalidate(std::string repository, std::string tag);

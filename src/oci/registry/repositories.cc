@@ -122,9 +122,26 @@ Result<bool> Repositories::has_blob(const std::string& name, const Digest& diges
 
 Result<std::optional<OpenBlob>> Repositories::open_blob(const std::string& name, const Digest& digest) const {
   if (!TRY(has_blob(name, digest))) return std::nullopt;
-  OpenBlob out{.file = TRY(store_.open_blob(digest))};
+  auto file = store_.open_blob(digest);
+  if (!file && file.error().code() == ENOENT) return std::nullopt;  // it was collected just now
+  OpenBlob out{.file = TRY(std::move(file))};
   out.size = static_cast<uint64_t>(TRY(kernel::stat_fd(out.file.get())).st_size);
   return out;
+}
+
+namespace {
+
+// On a disk that cannot be written nothing is collected either.
+void renew(int root, const std::string& path, const struct stat& info) {
+  if (::time(nullptr) - info.st_mtime > kFreshSeconds) ::utimensat(root, path.c_str(), nullptr, 0);
+}
+
+}  // namespace
+
+void Repositories::renew_manifest(const std::string& name, const Digest& digest) const {
+  const std::string path = repository_path(name, "_manifests", digest.text());
+  struct stat info{};
+  if (::fstatat(root_fd(), path.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0) renew(root_fd(), path, info);
 }
 
 Result<std::optional<uint64_t>> Repositories::renew_blob(const std::string& name, const Digest& digest) const {
@@ -132,8 +149,7 @@ Result<std::optional<uint64_t>> Repositories::renew_blob(const std::string& name
   struct stat info{};
   const FileLock lock = TRY(share(store_));
   if (::fstatat(root_fd(), path.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) return std::nullopt;
-  // On a disk that cannot be written nothing is collected either.
-  if (::time(nullptr) - info.st_mtime > kFreshSeconds) ::utimensat(root_fd(), path.c_str(), nullptr, 0);
+  renew(root_fd(), path, info);
   return TRY(store_.blob_size(digest));
 }
 

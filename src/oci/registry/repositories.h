@@ -80,6 +80,8 @@ class Repositories {
   Result<bool> has_blob(const std::string& name, const image::Digest& digest) const;
   // ... and who asked relies on it from now on. Its size.
   Result<std::optional<uint64_t>> renew_blob(const std::string& name, const image::Digest& digest) const;
+  // Who asked for a manifest relies on it from now on.
+  void renew_manifest(const std::string& name, const image::Digest& digest) const;
   // The store has it and the caller's lease protects it.
   Result<> link_blob(const std::string& name, const image::Digest& digest) const;
   // False: `from` has none.

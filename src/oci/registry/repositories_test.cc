@@ -7,6 +7,7 @@
 #include "kernel/temp_folder_test.h"
 #include "oci/image/types.h"
 #include "oci/registry/collect.h"
+#include "oci/registry/evict.h"
 #include "oci/registry/manifest.h"
 #include "oci/registry/uploads.h"
 
@@ -251,6 +252,39 @@ TEST(ManifestDetails, TellWhatIsNeeded) {
            {cat(R"({"schemaVersion":2,"mediaType":")", image::media::kIndex, R"(","manifests":[]})"),
             image::media::kDockerList}})
     EXPECT_FALSE(read_details(text, type)) << text;
+}
+
+TEST_F(RepositoriesTest, EvictionTakesWhatNobodyAskedForLongest) {
+  const auto put = [&](const std::string& name, const std::string& text, time_t used) {
+    const image::Lease lease = repositories.store().lease().value();
+    const Digest digest = repositories.store().put_blob(lease, text).value();
+    EXPECT_TRUE(repositories.link_blob(name, digest));
+    const timespec times[2] = {{.tv_sec = used, .tv_nsec = 0}, {.tv_sec = used, .tv_nsec = 0}};
+    ::utimensat(repositories.root_fd(), repository_path(name, "_blobs", digest.text()).c_str(), times, 0);
+    return digest;
+  };
+  const Digest old = put("m/a", std::string(100, 'a'), 1000), fresh = put("m/a", std::string(100, 'b'), 3000),
+               twice = put("m/a", std::string(100, 'c'), 500), other = put("own", std::string(500, 'd'), 1);
+  put("m/b", std::string(100, 'c'), 4000);
+  const CacheLimit limit{.holds = [](std::string_view name) { return name.starts_with("m/"); }, .max_bytes = 300};
+  EXPECT_EQ(0u, evict(repositories, limit)->blobs);
+  put("m/b", std::string(50, 'e'), 5000);
+  const auto report = evict(repositories, limit);
+  ASSERT_TRUE(report) << report.error().message();
+  EXPECT_EQ(1u, report->blobs);
+  EXPECT_EQ(100u, report->freed);
+  EXPECT_EQ(250u, report->kept);
+  EXPECT_FALSE(repositories.has_blob("m/a", old).value());
+  EXPECT_TRUE(repositories.has_blob("m/a", fresh).value());
+  EXPECT_TRUE(repositories.has_blob("m/a", twice).value());
+  EXPECT_TRUE(repositories.has_blob("own", other).value());
+  // The sweep heeds leases.
+  const image::Lease lease = repositories.store().lease().value();
+  ASSERT_TRUE(repositories.store().keep(lease, old).value());
+  ASSERT_TRUE(collect(repositories, {.sweep_only = true}));
+  EXPECT_TRUE(repositories.store().has(old).value());
+  ASSERT_TRUE(repositories.link_blob("m/a", old));
+  EXPECT_EQ(100u, repositories.open_blob("m/a", old).value()->size);
 }
 
 }  // namespace

@@ -99,6 +99,7 @@ struct RegistryServer::State {
   void reload();
   void collect_when_due();
   void collect_now();
+  Result<> evict();
 };
 
 RegistryServer::RegistryServer(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -191,13 +192,30 @@ void RegistryServer::State::collect_now() {
             " blobs, ", report->uploads, " uploads; ", report->bytes, " bytes");
 }
 
+// What a mirror has above its size goes.
+Result<> RegistryServer::State::evict() {
+  const EvictReport report = TRY(mirror->evict_excess());
+  if (report.blobs == 0) return {};
+  CollectOptions options = settings.gc;
+  options.sweep_only = true;
+  TRY(collect(api->repositories(), options));
+  metrics.mirror_evicted += report.blobs;
+  metrics.mirror_evicted_bytes += report.freed;
+  log::info("mirror: evicted ", report.blobs, " blobs and manifests, ", report.freed, " bytes; ", report.kept, " stay");
+  return {};
+}
+
 void RegistryServer::State::collect_when_due() {
-  if (settings.gc_interval.count() == 0 || collecting || Steady::now() < collect_at) return;
+  const bool due = settings.gc_interval.count() != 0 && Steady::now() >= collect_at;
+  const bool excess = mirror && mirror->has_excess();
+  if (collecting || (!due && !excess)) return;
   if (collector.joinable()) collector.join();
-  collect_at = Steady::now() + settings.gc_interval;
+  if (due) collect_at = Steady::now() + settings.gc_interval;
   collecting = true;
-  collector = std::thread([this] {
-    collect_now();
+  collector = std::thread([this, due, excess] {
+    if (due) collect_now();
+    if (excess)
+      if (const auto evicted = evict(); !evicted) log::error("mirror: evict: ", evicted.error().message());
     collecting = false;
   });
 }

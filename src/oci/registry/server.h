@@ -38,6 +38,7 @@ struct UpstreamSettings {
   std::string ca_file;
   bool insecure = false;              // any certificate, plain HTTP if it must be
   std::chrono::seconds tag_ttl{300};  // that a tag is believed without asking
+  uint64_t max_bytes = 0;             // of its content that is kept; 0: all
 };
 
 struct ServeSettings {

@@ -21,7 +21,7 @@ namespace {
 // The image decides how deep it goes, and each level takes descriptors and stack of ours.
 constexpr int kMaxDepth = 256;
 
-Result<> copy_folder(int from, int to, int depth);
+Result<> copy_folder(int from, int to, const OwnerOf& owner_of, int depth);
 
 // Both lists may be 64 KiB, which is too much for the stack of one level of folders.
 void copy_xattrs(int from, int to) {
@@ -36,8 +36,10 @@ void copy_xattrs(int from, int to) {
   }
 }
 
-Result<> copy_owner(int parent, const char* name, const struct stat& info) {
-  if (::fchownat(parent, name, info.st_uid, info.st_gid, AT_SYMLINK_NOFOLLOW) != 0)
+Result<> copy_owner(int parent, const char* name, const struct stat& info, const OwnerOf& owner_of) {
+  Owner owner{info.st_uid, info.st_gid};
+  if (owner_of) owner = TRY_CTX(owner_of(owner), name);
+  if (::fchownat(parent, name, owner.uid, owner.gid, AT_SYMLINK_NOFOLLOW) != 0)
     return fail_errno(errno, "set owner of ", name);
   return {};
 }
@@ -50,7 +52,7 @@ Result<> copy_mode_and_times(int parent, const char* name, const struct stat& in
   return {};
 }
 
-Result<> copy_file(int from, int to, const char* name, const struct stat& info) {
+Result<> copy_file(int from, int to, const char* name, const struct stat& info, const OwnerOf& owner_of) {
   Fd in = TRY(kernel::open_at(from, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
   Fd out = TRY(kernel::open_at(to, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600));
   for (off_t left = info.st_size; left > 0;) {
@@ -60,7 +62,7 @@ Result<> copy_file(int from, int to, const char* name, const struct stat& info) 
     left -= sent;
   }
   // File capabilities are lost when the owner changes, even to the same one.
-  TRY(copy_owner(to, name, info));
+  TRY(copy_owner(to, name, info, owner_of));
   copy_xattrs(in.get(), out.get());
   return {};
 }
@@ -74,7 +76,7 @@ Result<> copy_link(int from, int to, const char* name) {
   return {};
 }
 
-Result<> copy_entry(int from, int to, const char* name, dev_t device, int depth) {
+Result<> copy_entry(int from, int to, const char* name, dev_t device, const OwnerOf& owner_of, int depth) {
   struct stat info{};
   if (::fstatat(from, name, &info, AT_SYMLINK_NOFOLLOW) != 0) return fail_errno(errno, "stat ", name);
   if (!S_ISDIR(info.st_mode) && ::unlinkat(to, name, 0) != 0 && errno != ENOENT)
@@ -84,21 +86,21 @@ Result<> copy_entry(int from, int to, const char* name, dev_t device, int depth)
     if (info.st_dev == device) {
       Fd inner_from = TRY(kernel::open_at(from, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
       Fd inner_to = TRY(kernel::open_at(to, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
-      TRY_CTX(copy_folder(inner_from.get(), inner_to.get(), depth + 1), name);
+      TRY_CTX(copy_folder(inner_from.get(), inner_to.get(), owner_of, depth + 1), name);
     }
   } else if (S_ISREG(info.st_mode)) {
-    TRY(copy_file(from, to, name, info));
+    TRY(copy_file(from, to, name, info, owner_of));
     return copy_mode_and_times(to, name, info);
   } else if (S_ISLNK(info.st_mode)) {
     TRY(copy_link(from, to, name));
   } else if (::mknodat(to, name, info.st_mode, info.st_rdev) != 0) {
     return fail_errno(errno, "make ", name);
   }
-  TRY(copy_owner(to, name, info));
+  TRY(copy_owner(to, name, info, owner_of));
   return copy_mode_and_times(to, name, info);
 }
 
-Result<> copy_folder(int from, int to, int depth) {
+Result<> copy_folder(int from, int to, const OwnerOf& owner_of, int depth) {
   if (depth > kMaxDepth) return fail("more than ", kMaxDepth, " folders deep");
   const struct stat top = TRY(kernel::stat_fd(from));
   const int copy = ::openat(from, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -112,14 +114,14 @@ Result<> copy_folder(int from, int to, int depth) {
   copy_xattrs(from, to);
   while (const dirent* entry = ::readdir(dir)) {
     if (std::strcmp(entry->d_name, ".") == 0 || std::strcmp(entry->d_name, "..") == 0) continue;
-    TRY(copy_entry(from, to, entry->d_name, top.st_dev, depth));
+    TRY(copy_entry(from, to, entry->d_name, top.st_dev, owner_of, depth));
   }
   return {};
 }
 
 }  // namespace
 
-Result<> copy_tree(int from, int to) { return copy_folder(from, to, 0); }
+Result<> copy_tree(int from, int to, const OwnerOf& owner_of) { return copy_folder(from, to, owner_of, 0); }
 
 Result<bool> is_empty_folder(int fd) {
   Fd folder = TRY(kernel::open_at(fd, ".", O_RDONLY | O_DIRECTORY));

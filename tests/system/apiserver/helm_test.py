@@ -118,12 +118,12 @@ class Helm(ClusterTest):
         self.assertIn("NotFound", self.refused("get", "deploy", "shop-web"))
         self.assertIn("NotFound", self.refused("get", "service", "web"))
         self.assertEqual("configmap/farewell\n", self.kubectl("get", "configmap", "farewell", "-o", "name"))
-        self.assertEqual([], json.loads(self.helm("list", "-a", "-o", "json")))
+        self.assertEqual([], json.loads(self.helm("list", *self.all_states, "-o", "json")))
         self.kubectl("get", "crd", f"lamps.{self.ns}.example.com", ns=None)
 
 
 class Helm3(Helm):
-    forced = ()
+    forced, all_states = (), ("--all",)
 
     @classmethod
     def setUpClass(cls):
@@ -157,7 +157,7 @@ class Helm3(Helm):
 class Helm4(Helm):
     """Applies on the server's side, so what others changed has to be taken back by force."""
 
-    forced = ("--force-conflicts",)
+    forced, all_states = ("--force-conflicts",), ()
 
     @classmethod
     def setUpClass(cls):

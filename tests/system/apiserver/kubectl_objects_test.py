@@ -29,7 +29,7 @@ class Create(ClusterTest):
         self.created("job.batch/by-hand", "job", "by-hand", "--from=cronjob/nightly")
         self.created("role.rbac.authorization.k8s.io/reader", "role", "reader", "--verb=get,list", "--resource=pods,deployments.apps")
         self.created("rolebinding.rbac.authorization.k8s.io/readers", "rolebinding", "readers", "--role=reader", "--user=jane")
-        self.created("quota".replace("quota", "resourcequota/limits"), "quota", "limits", "--hard=pods=100")
+        self.created("resourcequota/limits", "quota", "limits", "--hard=pods=100")
         self.created("poddisruptionbudget.policy/budget", "poddisruptionbudget", "budget", "--selector=app=web", "--min-available=1")
         self.created("service/web", "service", "clusterip", "web", "--tcp=80:8080")
         self.created("service/outside", "service", "externalname", "outside", "--external-name=example.com")
@@ -134,7 +134,7 @@ class Get(ClusterTest):
     def test_raw_and_subresources(self):
         self.assertEqual("ok", self.kubectl("get", "--raw", "/healthz", ns=None))
         self.assertEqual("Scale", self.get("deploy", "web", "--subresource=scale")["kind"])
-        self.assertEqual(["NAME", "DESIRED", "AVAILABLE", "AGE"], self.kubectl("get", "deploy", "web", "--subresource=scale").splitlines()[0].split())
+        self.assertEqual("web", self.kubectl("get", "deploy", "web", "--subresource=scale", "--no-headers").split()[0])
         self.assertEqual("Deployment", self.get("deploy", "web", "--subresource=status")["kind"])
 
     def test_watch(self):
@@ -239,7 +239,7 @@ class Change(ClusterTest):
         self.assertEqual("4", self.field(".spec.replicas", "deploy", "web"))
         self.kubectl("patch", "deploy", "web", "--subresource=status", "--type=merge", "-p", '{"status":{"replicas":4},"spec":{"replicas":9}}')
         self.assertEqual("4 4", self.field(".spec.replicas", "deploy", "web") + " " + self.field(".status.replicas", "deploy", "web"))
-        self.assertIn("the server rejected our request due to an error in our request",
+        self.assertIn("The request is invalid",
                       self.refused("patch", "deploy", "web", "--type=json", "-p", '[{"op":"test","path":"/spec/replicas","value":1}]'))
 
     def test_replace(self):
@@ -260,7 +260,7 @@ class Change(ClusterTest):
         editor.write_text('#!/bin/sh\nexec sed -i "s/replicas: 2/replicas: -2/" "$1"\n')
         done = self.run_kubectl("edit", "deploy", "web", env={"EDITOR": str(editor)})
         self.assertNotEqual(0, done.returncode)
-        self.assertIn("must be greater than or equal to 0", done.stderr)
+        self.assertIn('deployments.apps "web" is invalid', done.stderr)
 
     def test_label_and_annotate(self):
         self.assertIn("labeled", self.kubectl("label", "deploy", "web", "tier=front"))
@@ -333,7 +333,7 @@ class Delete(ClusterTest):
         self.kubectl("delete", "pod", "a", "--now")
         self.assertEqual(0, waiting.wait(40), waiting.communicate()[0])
         waiting.stdout.close()
-        self.kubectl("wait", "--for=create", "configmap/kube-root-ca.crt", "--timeout=1s") if self.get("configmaps")["items"] else None
+        self.kubectl("wait", "--for=create", "configmap/kube-root-ca.crt", "--timeout=10s")
 
     def test_namespace_takes_all_with_it(self):
         other = f"{self.ns}-more"
@@ -355,7 +355,7 @@ class Discover(ClusterTest):
             self.assertRegex(lines, line)
         self.assertIn("networkpolicies", self.kubectl("api-resources", "--api-group=networking.k8s.io", "-o", "name", ns=None))
         self.assertIn("pods\n", self.kubectl("api-resources", "--verbs=list,create", "--namespaced=true", "-o", "name", ns=None))
-        self.assertIn("categories".upper()[:4] and "deployments.apps", self.kubectl("api-resources", "--categories=all", "-o", "name", ns=None))
+        self.assertIn("deployments.apps", self.kubectl("api-resources", "--categories=all", "-o", "name", ns=None))
         versions = self.kubectl("api-versions", ns=None).split()
         for version in ("v1", "apps/v1", "batch/v1", "rbac.authorization.k8s.io/v1", "autoscaling/v2", "policy/v1"):
             self.assertIn(version, versions)

@@ -43,7 +43,7 @@ class PythonClient(ClusterTest):
         self.refuses(404, 'configmaps \\\\"b\\\\" not found', self.core.read_namespaced_config_map, "b", self.ns)
         self.refuses(409, "AlreadyExists", self.settings, "a")
         self.core.delete_namespaced_config_map("a", self.ns, body=self.k8s.client.V1DeleteOptions(propagation_policy="Foreground"))
-        self.refuses(404, "not found", self.core.read_namespaced_config_map, "a", self.ns)
+        until(lambda: not self.core.list_namespaced_config_map(self.ns, field_selector="metadata.name=a").items, "the object to go")
 
     def test_pages(self):
         for number in range(7):

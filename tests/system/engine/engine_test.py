@@ -2,6 +2,7 @@
 """Containers without a daemon: `proa run` and its kin, as Docker's users know them."""
 
 import fcntl
+import io
 import json
 import os
 import random
@@ -23,78 +24,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from lib import bundle, runtime, sandbox  # noqa: E402
 from lib.case import SystemTest, command, main, until  # noqa: E402
 from lib.client import terminal  # noqa: E402
+from lib.engine import EngineTest  # noqa: E402
 
 COUNT = 'i=0; while :; do i=$((i+1)); echo $i; sleep 0.02; done'
 PATIENT = 'trap "echo bye; exit 7" TERM; while :; do sleep 0.02; done'
-
-
-class EngineTest(SystemTest):
-    @classmethod
-    def setUpClass(cls):
-        cls.home = Path(tempfile.mkdtemp(prefix="engine-", dir=sandbox.scratch()))
-        cls.root = bundle.make_root(cls.home / "root")
-
-    @classmethod
-    def tearDownClass(cls):
-        shutil.rmtree(cls.home, ignore_errors=True)
-
-    def setUp(self):
-        super().setUp()
-        self.data, self.run_folder = self.folder / "data", self.folder / "run"
-        self.env = os.environ | {"PROA_ROOT": str(self.data), "PROA_RUN": str(self.run_folder)}
-        self.addCleanup(self.remove_all)
-
-    def remove_all(self):
-        # Twice: the exit command of one that ended just now may be at work.
-        for _ in range(2):
-            ids = self.proa("ps", "-aq", check=False).stdout.split()
-            if ids:
-                self.proa("rm", "-f", "-v", *ids, check=False)
-        until(lambda: not [p for p in Path("/proc").iterdir() if p.name.isdigit() and self.is_ours(p)], "shims to end")
-        # The next test has records of its own, which know nothing of this bridge.
-        command("ip", "link", "del", "proa0", check=False)
-
-    def is_ours(self, process):
-        try:
-            words = (process / "cmdline").read_bytes()
-        except OSError:
-            return False
-        return str(self.run_folder).encode() in words or b"\0__exited\0" in words
-
-    def ignored_leftover(self, item):
-        return super().ignored_leftover(item) or item.startswith("state ")
-
-    def proa(self, *args, **kwargs):
-        kwargs.setdefault("env", self.env)
-        return command(runtime.path(), *args, **kwargs)
-
-    def popen(self, *args, **kwargs):
-        return subprocess.Popen([str(runtime.path()), *map(str, args)], env=self.env, text=True, stdout=subprocess.PIPE,
-                                stderr=subprocess.PIPE, **kwargs)
-
-    def start(self, name, *args, flags=()):
-        """A container in the background."""
-        return self.proa("run", "-d", "--network", "none", "--name", name, *flags, "--rootfs", self.root, *args).stdout.strip()
-
-    def once(self, *args, flags=(), **kwargs):
-        """A container in the foreground that removes itself."""
-        return self.proa("run", "--rm", "--network", "none", *flags, "--rootfs", self.root, *args, **kwargs)
-
-    def look(self, name, template):
-        return self.proa("inspect", "-f", template, name).stdout.strip()
-
-    def status(self, name):
-        return self.look(name, "{{.State.Status}}")
-
-    def ready(self, name):
-        """Waits until the container's program catches SIGTERM."""
-        def catches():
-            status = Path(f"/proc/{self.look(name, '{{.State.Pid}}')}/status").read_text()
-            return int(status.split("SigCgt:")[1].split()[0], 16) >> (signal.SIGTERM - 1) & 1
-        until(catches, f"{name} to set its trap")
-
-    def settle(self, name, status):
-        until(lambda: self.status(name) == status, f"{name} to be {status}")
 
 
 class RunTest(EngineTest):
@@ -579,8 +512,6 @@ class ExecTest(EngineTest):
         self.proa("stop", "-t", "0", "box")
         self.assertIn("is not running", self.proa("exec", "box", "true", check=False).stderr)
 
-
-class ExecTest(EngineTest):
     def execs(self):
         return json.loads(self.look("box", "{{json .ExecIDs}}")) or []
 
@@ -701,10 +632,43 @@ class HostTest(EngineTest):
         self.assertEqual({"always", "member", "pod"}, set(self.proa("system", "boot").stdout.split()))
         self.proa("sandbox", "rm", "-f", "pod")
 
+    def test_shutdown(self):
+        """Everything ends in its own way, and what nobody stopped is back after the next boot."""
+        self.start("always", "sh", "-c", PATIENT, flags=("--restart", "always"))
+        self.start("unless", "sh", "-c", PATIENT, flags=("--restart", "unless-stopped"))
+        self.start("deaf", "sh", "-c", 'trap "" TERM; while :; do sleep 0.02; done', flags=("--stop-timeout", "1", "--restart", "always"))
+        self.start("other", "sh", "-c", 'trap "echo int; exit 0" INT; while :; do sleep 0.02; done', flags=("--stop-signal", "INT"))
+        self.start("paused", "sh", "-c", PATIENT)
+        self.start("failing", "false", flags=("--restart", "always"))
+        self.addCleanup(self.proa, "sandbox", "rm", "-f", "pod", check=False)
+        self.proa("sandbox", "create", "--network", "none", "--restart", "always", "pod")
+        self.proa("run", "-d", "--name", "member", "--sandbox", "pod", "--restart", "always", "--rootfs", self.root, "sh", "-c", PATIENT)
+        for name in ("always", "unless", "paused", "member"):
+            self.ready(name)
+        self.proa("pause", "paused")
+        self.settle("failing", "restarting")
+        names = {"always", "unless", "deaf", "other", "paused", "failing", "pod", "member"}
+        self.assertEqual(names, set(self.proa("system", "shutdown").stdout.split()))
+        self.assertEqual("", self.proa("ps", "-q").stdout)
+        for name in ("always", "unless", "paused", "member"):
+            self.assertEqual(("bye\n", "7"), (self.proa("logs", name).stdout, self.look(name, "{{.State.ExitCode}}")), name)
+        self.assertEqual(("int\n", "0"), (self.proa("logs", "other").stdout, self.look("other", "{{.State.ExitCode}}")))
+        self.assertEqual("137", self.look("deaf", "{{.State.ExitCode}}"))
+        # All were asked before the slowest had ended.
+        events = [json.loads(line) for line in self.proa("events", "--since", "1h", "--until", "0s", "--format", "json").stdout.splitlines()]
+        order = [(e["Action"], e["Actor"]["Attributes"]["name"]) for e in events if e["Action"] in ("kill", "die")]
+        self.assertLess(max(order.index(("kill", name)) for name in ("always", "unless", "deaf", "other", "paused")), order.index(("die", "deaf")))
+        self.assertEqual("", self.proa("system", "shutdown").stdout)
+        self.assertEqual({"always", "unless", "deaf", "failing", "pod", "member"}, set(self.proa("system", "boot").stdout.split()))
+        self.assertEqual("", self.proa("system", "boot").stdout)
+        self.proa("system", "shutdown", "--timeout", "0")
+        self.reboot("next")
+        self.assertEqual({"always", "unless", "deaf", "failing", "pod", "member"}, set(self.proa("system", "boot").stdout.split()))
+
     def test_unit(self):
         unit = self.folder / "proa.service"
         unit.write_text(self.proa("system", "boot", "--print-unit").stdout)
-        self.assertIn(f"ExecStart={runtime.path()} system boot\n", unit.read_text())
+        self.assertIn(f"ExecStart={runtime.path()} system boot\nExecStop={runtime.path()} system shutdown\n", unit.read_text())
         if shutil.which("systemd-analyze"):
             said = command("systemd-analyze", "verify", "--man=no", unit, check=False)
             self.assertNotIn("proa.service", said.stderr)
@@ -944,6 +908,58 @@ class UserNamespaceTest(EngineTest):
         self.assertEqual("1000\n", write.stdout)
         self.assertEqual("1000 text\n", self.once("sh", "-c", "echo $(stat -c %u /v/file) $(cat /v/file)", flags=("-v", "data:/v")).stdout)
         self.proa("volume", "rm", "data")
+
+    def owners(self, folder):
+        """Path below to uid and gid, of all in a folder of the host."""
+        return {str(p.relative_to(folder)): (p.lstat().st_uid, p.lstat().st_gid) for p in [folder, *folder.rglob("*")]}
+
+    def test_copy(self):
+        """Into and out of one that runs: owners are the container's, on its root, a volume and a tmpfs alike."""
+        self.start("box", "sleep", "1000", flags=("--userns", "auto", "-v", "data:/data", "--tmpfs", "/mem"))
+        source = self.folder / "in"
+        (source / "sub").mkdir(parents=True)
+        (source / "sub/file").write_text("text")
+        (source / "link").symlink_to("sub/file")
+        for path, owner in ((source / "sub", 7), (source / "sub/file", 1000), (source / "link", 8)):
+            os.chown(path, owner, owner + 1, follow_symlinks=False)
+        look = lambda path: self.proa("exec", "box", "sh", "-c", f"stat -c '%u:%g %n' {path} {path}/sub {path}/sub/file {path}/link; cat {path}/link").stdout.splitlines()
+        for place in ("/tmp", "/data", "/mem"):
+            with self.subTest(place=place):
+                self.proa("cp", source, f"box:{place}/plain")
+                self.proa("cp", "-a", source, f"box:{place}/kept")
+                self.assertEqual([f"0:0 {place}/plain{rest}" for rest in ("", "/sub", "/sub/file", "/link")] + ["text"], look(f"{place}/plain"))
+                self.assertEqual([f"0:0 {place}/kept", f"7:8 {place}/kept/sub", f"1000:1001 {place}/kept/sub/file", f"8:9 {place}/kept/link", "text"], look(f"{place}/kept"))
+                out = self.folder / f"out-{place[1:]}"
+                self.proa("cp", "-a", f"box:{place}/kept", out)
+                self.assertEqual(self.owners(source), self.owners(out))
+                shutil.rmtree(out)
+                self.proa("cp", f"box:{place}/kept", out)
+                self.assertEqual({(0, 0)}, set(self.owners(out).values()))
+                self.proa("cp", f"box:{place}/kept/link", self.folder / "as-link")
+                self.assertTrue((self.folder / "as-link").is_symlink())
+                self.proa("cp", "-a", "-L", f"box:{place}/kept/link", self.folder / "as-file")
+                self.assertEqual(("text", 1000), ((self.folder / "as-file").read_text(), (self.folder / "as-file").lstat().st_uid))
+                (self.folder / "as-link").unlink(), (self.folder / "as-file").unlink()
+                archive = subprocess.run([runtime.path(), "cp", f"box:{place}/kept", "-"], env=self.env, capture_output=True, timeout=30, check=True).stdout
+                with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+                    self.assertEqual({"kept": 0, "kept/sub": 7, "kept/sub/file": 1000, "kept/link": 8}, {m.name.rstrip("/"): m.uid for m in tar})
+                self.proa("exec", "box", "mkdir", f"{place}/tar")
+                subprocess.run([runtime.path(), "cp", "-", f"box:{place}/tar"], env=self.env, input=archive, check=True, timeout=30)
+                self.assertEqual("1000\n", self.proa("exec", "box", "stat", "-c", "%u", f"{place}/tar/kept/sub/file").stdout)
+        os.chown(source / "sub/file", 70000, 0)
+        refused = self.proa("cp", "-a", source / "sub/file", "box:/tmp/far", check=False)
+        self.assertIn("uid 70000", refused.stderr)
+        self.proa("export", "-o", self.folder / "all.tar", "box")
+        with tarfile.open(self.folder / "all.tar") as tar:
+            self.assertEqual((1000, 0), (tar.getmember("tmp/kept/sub/file").uid, tar.getmember("bin/busybox").uid))
+        self.proa("stop", "-t", "0", "box")
+        self.proa("cp", "-a", "box:/tmp/kept/sub", self.folder / "stopped")
+        self.assertEqual({".": (7, 8), "file": (1000, 1001)}, self.owners(self.folder / "stopped"))
+        self.proa("rm", "-v", "box")
+        self.proa("volume", "rm", "data")
+        for name in ("plain", "kept", "tar"):
+            shutil.rmtree(self.root / "tmp" / name)
+        (self.root / "mem").rmdir(), (self.root / "data").rmdir()
 
     def test_what_cannot_be_had(self):
         for flags, text in ((("--privileged",), "incompatible with user namespaces"), (("--pid", "host"), "--pid host"),

@@ -330,6 +330,86 @@ class Names(ImageTest):
             self.assertIn(message, self.refused("inspect", name))
 
 
+class Platforms(ImageTest):
+    """An image for amd64 and arm64, which share nothing but the name."""
+
+    def setUp(self):
+        super().setUp()
+        self.layout = self.folder / "layout"
+        (self.layout / "blobs/sha256").mkdir(parents=True)
+        manifests = [self.manifest(architecture) | {"platform": {"os": "linux", "architecture": architecture}}
+                     for architecture in ("amd64", "arm64")]
+        index = self.blob({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": manifests}, "index")
+        index["annotations"] = {"io.containerd.image.name": "docker.io/library/many:1", "org.opencontainers.image.ref.name": "1"}
+        (self.layout / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [index]}))
+        (self.layout / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
+
+    def blob(self, content, kind):
+        data = content if isinstance(content, bytes) else json.dumps(content).encode()
+        digest = hashlib.sha256(data).hexdigest()
+        (self.layout / "blobs/sha256" / digest).write_bytes(data)
+        return {"mediaType": f"application/vnd.oci.image.{kind}.v1{'.tar' if kind == 'layer' else '+json'}",
+                "digest": f"sha256:{digest}", "size": len(data)}
+
+    def manifest(self, architecture):
+        archive = io.BytesIO()
+        with tarfile.open(fileobj=archive, mode="w") as tar:
+            tar.addfile(tarfile.TarInfo(architecture))
+        layer = self.blob(archive.getvalue(), "layer")
+        config = self.blob({"os": "linux", "architecture": architecture, "config": {},
+                            "rootfs": {"type": "layers", "diff_ids": [layer["digest"]]}}, "config")
+        return self.blob({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "config": config,
+                          "layers": [layer]}, "manifest")
+
+    def here(self, name="many:1"):
+        """{platform: whether it is in the store}"""
+        trees = json.loads(self.image("ls", "--tree", "-o", "json").stdout)
+        found = next(tree for tree in trees if f"docker.io/library/{name}" in tree["Names"])
+        return {each["Platform"]: each["Available"] for each in found["Platforms"]}
+
+    def test_tree(self):
+        self.image("load", "-i", self.layout)
+        lines = self.image("ls", "--tree").stdout.splitlines()
+        self.assertRegex(lines[0], r"^IMAGE +ID +DISK USAGE +CONTENT SIZE +EXTRA$")
+        self.assertEqual(["many:1", "├─ linux/amd64", "└─ linux/arm64"], [line.split("  ")[0].rstrip() for line in lines[1:]])
+        self.assertIn("--tree", self.refused("ls", "--tree", "--digests"))
+
+    def test_remove(self):
+        self.image("load", "-i", self.layout)
+        arm = json.loads(self.image("inspect", "--platform", "linux/arm64", "many:1").stdout)[0]["Id"]
+        self.assertEqual(f"Deleted: {arm}\n", self.image("rm", "--platform", "arm64", "many:1").stdout)
+        self.assertEqual({"linux/amd64": True, "linux/arm64": False}, self.here())
+        self.assertIn("here it is for linux/amd64", self.refused("rm", "--platform", "linux/arm64", "many:1"))
+        self.assertIn("--platform", self.refused("rm", "--platform", "a/b/c/d", "many:1"))
+        self.image("rm", "--platform", "linux/amd64", "many:1")
+        self.assertEqual([], self.names())
+        self.assertEqual([], os.listdir(self.root / "images/blobs/sha256"))
+
+    def test_what_others_need_stays(self):
+        self.image("load", "-i", self.layout)
+        saved = self.folder / "arm.tar"
+        self.image("save", "--platform", "linux/arm64", "-o", saved, "many:1")
+        self.image("rm", "many:1")
+        self.image("load", "-i", saved)
+        self.image("tag", "many:1", "arm:1")
+        self.image("load", "-i", self.layout)
+        self.assertIn("needs the platform's image, too", self.refused("rm", "--platform", "arm64", "many:1"))
+        self.assertEqual({"linux/amd64": True, "linux/arm64": True}, self.here())
+
+    def test_save_and_load(self):
+        saved = self.folder / "one.tar"
+        self.image("load", "-i", self.layout)
+        self.image("save", "--platform", "linux/arm64", "-o", saved, "many:1")
+        self.assertIn("does not provide the platform", self.refused("save", "--platform", "linux/s390x", "-o", saved, "many:1"))
+        other = self.folder / "other"
+        self.image("load", "-i", saved, store=other)
+        self.assertEqual(["arm64"], self.image("inspect", "-f", "{{.Architecture}}", "many:1", store=other).stdout.split())
+        third = self.folder / "third"
+        self.image("load", "--platform", "linux/arm64", "-i", self.layout, store=third)
+        self.assertEqual(["arm64"], self.image("inspect", "-f", "{{.Architecture}}", "many:1", store=third).stdout.split())
+        self.assertIn("does not provide the platform", self.refused("load", "--platform", "linux/s390x", "-i", self.layout, store=third))
+
+
 class Rootless(ImageTest):
     """As a user without any rights."""
 

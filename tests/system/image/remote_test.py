@@ -356,6 +356,42 @@ class Access(RemoteTest):
         self.runs(name, "--pull", "never")
 
 
+    def test_containerds_hosts_toml(self):
+        tls = self.certificates()
+        secured, mirror = self.serve(certificate=(tls / "server.crt", tls / "server.key")), self.serve()
+        local = f"{secured.where}/box:1"
+        self.make(local)
+        self.proa("push", "-q", local)
+        command("mount", "--bind", self.hosts(), "/etc/hosts")
+        self.addCleanup(command, "umount", "/etc/hosts")
+        command("mount", "-t", "tmpfs", "tmpfs", "/etc/containerd")
+        self.addCleanup(command, "umount", "/etc/containerd")
+        name = local.replace("127.0.0.1", "registry.test")
+        host = name.split("/")[0]
+        folder = Path("/etc/containerd/certs.d") / host
+        folder.mkdir(parents=True)
+        self.forget()
+        self.assertIn("certificate", self.refused("pull", name))
+        (folder / "hosts.toml").write_text('ca = "own.crt"\n')
+        self.assertIn(f"registry {host}: ca: ", self.refused("pull", name))
+        shutil.copy(tls / "ca.crt", folder / "own.crt")
+        self.proa("pull", "-q", name)
+        # A mirror that has it all; the registry is not asked, and takes no pushes.
+        self.proa("tag", name, f"{mirror.where}/box:1")
+        self.proa("push", "-q", f"{mirror.where}/box:1")
+        (folder / "hosts.toml").write_text(f'server = "https://{host}"\nca = "own.crt"\n[host."http://{mirror.where}"]\n'
+                                           'capabilities = ["pull", "resolve"]\nheader = { x-team = "web" }\n')
+        self.forget()
+        before = len(secured.requests())
+        self.proa("pull", "-q", name)
+        self.assertEqual(before, len(secured.requests()))
+        self.runs(name, "--pull", "never")
+        self.proa("push", "-q", name)
+        self.assertLess(before, len(secured.requests()))
+        (folder / "hosts.toml").write_text("skip_verify = maybe\n")
+        self.assertIn(f"{folder}/hosts.toml: line 1, column", self.refused("pull", name))
+
+
 class Screens(RemoteTest):
     def test_progress_on_a_terminal(self):
         registry = self.serve()

@@ -691,6 +691,48 @@ class Mirror(RegistryTest):
         mirror.push_image("own/app", "1", [b"own"])
         self.assertNotIn("secret", mirror.log.read_text())
 
+    def test_keeps_no_more_than_its_size(self):
+        upstream, mirror = self.pair(config={"tag_ttl": "1h", "max_size": 3_000_000})
+        layers = [data_of(f"layer {i}", 1_000_000) for i in range(6)]
+        for i, layer in enumerate(layers):
+            upstream.push_image(f"web{i}", "1", [layer])
+        paths = [f"web{i}/blobs/{digest_of(layer)}" for i, layer in enumerate(layers)]
+
+        def here():
+            return [i for i, layer in enumerate(layers) if digest_of(layer)[7:] in mirror.blobs()]
+
+        for i in (0, 1):
+            mirror.expect(200, "GET", paths[i])
+        # The first is older and was asked for later; links say when in files' times, which are set apart here.
+        links = [mirror.root / f"repositories/web{i}/_blobs" / digest_of(layers[i]) for i in (0, 1)]
+        for i, link in enumerate(links):
+            os.utime(link, (1000 + i, 1000 + i))
+        mirror.expect(200, "GET", paths[0])
+        self.assertGreater(links[0].stat().st_mtime, links[1].stat().st_mtime)
+        mirror.expect(200, "GET", paths[2])
+        mirror.expect(200, "GET", paths[3])
+        until(lambda: 1 not in here(), "the one that nobody asked for to go")
+        self.assertEqual([0, 2, 3][-2:], here()[-2:])
+        self.assertLessEqual(len(here()), 3)
+        # It comes again; and what is fetched at once with others is served whole, however little may be kept.
+        for path, layer in zip(paths, layers):
+            self.assertEqual(layer, mirror.expect(200, "GET", path).body)
+        until(lambda: len(here()) <= 3, "the cache to shrink")
+        self.assertRegex(mirror.expect(200, "GET", "/metrics").body.decode(), r"proa_registry_mirror_evicted_total [1-9]")
+        # What is its own is not counted and stays.
+        self.assertEqual(0, int(re.search(r"mirror_errors_total (\d+)", mirror.expect(200, "GET", "/metrics").body.decode())[1]))
+
+    def test_its_own_images_are_not_counted(self):
+        upstream, mirror = self.pair(config={"prefix": "up", "tag_ttl": "1h", "max_size": "1m"})
+        own = data_of("own", 2_000_000)
+        mirror.push_image("own/app", "1", [own])
+        layers = [data_of(f"layer {i}", 700_000) for i in range(3)]
+        for layer in layers:
+            upstream.push_image("web", digest_of(layer)[7:17], [layer])
+            mirror.expect(200, "GET", f"up/web/blobs/{digest_of(layer)}")
+        until(lambda: sum(digest_of(layer)[7:] in mirror.blobs() for layer in layers) == 1, "the cache to shrink")
+        self.assertEqual(own, mirror.expect(200, "GET", f"own/app/blobs/{digest_of(own)}").body)
+
     def test_referrers_come_along(self):
         upstream, mirror = self.pair()
         digest = upstream.push_image("web", "1", [b"layer"])

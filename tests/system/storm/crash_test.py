@@ -10,6 +10,7 @@ import os
 import random
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -58,6 +59,7 @@ class CrashTest(SystemTest):
         self.world.call("run", "--name", "first", "--network", "none", "box:1", "touch", "/new")
         self.world.call("commit", "first", "first:1")
         self.world.call("image", "rm", "first:1")
+        self.world.call("system", "boot")
         self.world.remove_all(images=False)
         self.clean = self.world.picture()
 
@@ -214,6 +216,209 @@ class Containers(CrashTest):
         self.at_every_step(["container", "prune", "-f"], prepare=self.make, check=self.usable)
 
 
+class Copies(CrashTest):
+    """A copy that was killed may have left a part; the next one is whole, and the container works as ever."""
+
+    def setUp(self):
+        super().setUp()
+        self.source = self.folder / "source"
+        (self.source / "sub").mkdir(parents=True)
+        for name in ("one", "sub/two"):
+            (self.source / name).write_bytes(random.Random(name).randbytes(100_000))
+        (self.source / "link").symlink_to("sub/two")
+        self.target = self.folder / "target"
+
+    def same(self, folder):
+        done = subprocess.run(["diff", "-r", self.source, folder], capture_output=True, text=True)
+        self.assertEqual((0, ""), (done.returncode, done.stdout + done.stderr))
+
+    def check_in(self):
+        self.world.call("cp", f"{self.source}/.", "box:/in")
+        shutil.rmtree(self.target, ignore_errors=True)
+        self.world.call("cp", "box:/in", self.target)
+        self.same(self.target)
+        shutil.rmtree(self.target)
+        self.runs()
+
+    def test_into_one_that_runs(self):
+        self.at_every_step(["cp", f"{self.source}/.", "box:/in"], prepare=self.start, check=self.check_in)
+
+    def test_into_one_with_users_of_its_own(self):
+        for folder in (sandbox.scratch(), self.world.folder, self.folder):
+            Path(folder).chmod(0o711)  # the container's users pass through them
+        self.world.call("run", "--rm", "--network", "none", "--userns", "auto", "box:1", "true")
+        self.clean = self.world.picture()  # the folder of leases stays
+        self.at_every_step(["cp", "-a", f"{self.source}/.", "box:/in"], prepare=lambda: self.start("--userns", "auto"), check=self.check_in)
+
+    def test_into_one_that_does_not_run(self):
+        self.at_every_step(["cp", f"{self.source}/.", "box:/in"], prepare=self.make, check=self.check_in)
+
+    def test_out(self):
+        def prepare():
+            self.make()
+            self.world.call("cp", f"{self.source}/.", "box:/in")
+        def check():
+            shutil.rmtree(self.target, ignore_errors=True)
+            self.world.call("cp", "box:/in", self.target)
+            self.same(self.target)
+            shutil.rmtree(self.target)
+            self.runs()
+        self.at_every_step(["cp", "box:/in", self.target], prepare=prepare, check=check)
+
+
+class Images(CrashTest):
+    """No name leads to what is not there, whole blobs alone count, and the next try does all."""
+
+    def setUp(self):
+        super().setUp()
+        files = self.folder / "files"
+        files.mkdir()
+        for layer in ("one", "two"):
+            (files / layer).write_bytes(random.Random(layer).randbytes(300_000))
+            self.world.call("image", "create", "--compression", "none", *(["--from", "big:1"] if layer == "two" else []), files, "big:1")
+        self.archive, self.folder_archive = self.folder / "big.tar", self.folder / "layout.tar"
+        self.world.call("image", "save", "-o", self.archive, "big:1")
+        self.world.call("image", "save", "--format", "oci-archive", "-o", self.folder_archive, "big:1")
+        self.world.call("image", "rm", "big:1")
+        self.world.remove_all(images=False)
+        self.clean = self.world.picture()
+
+    def store(self):
+        return image.check_store(self.world.data / "images")
+
+    def whole(self, name="big:1"):
+        self.assertIn(name, self.world.lines("image", "ls", "--format", "{{.Repository}}:{{.Tag}}"))
+        self.world.call("image", "export", "-o", "/dev/null", name)
+        self.world.call("create", "--name", "made", "--network", "none", name, "/one")
+        self.world.call("rm", "made")
+
+    def load(self):
+        self.world.call("image", "load", "-i", self.archive)
+
+    def test_load(self):
+        for archive in (self.archive, self.folder_archive):
+            def check(archive=archive):
+                self.store()
+                self.world.call("image", "load", "-i", archive)
+                self.store()
+                self.whole()
+            with self.subTest(archive=archive.name):
+                self.at_every_step(["image", "load", "-q", "-i", archive], check=check, threads=True)
+
+    def test_tag(self):
+        def check():
+            self.store()
+            self.world.call("image", "tag", "big:1", "other:2")
+            self.whole("other:2")
+            self.whole()
+        self.at_every_step(["image", "tag", "big:1", "other:2"], prepare=self.load, check=check, threads=True)
+
+    def test_tag_of_another(self):
+        """A name that moves leads to the one or the other at any time."""
+        def prepare():
+            self.load()
+            self.world.call("image", "tag", "box:1", "moved:1")
+        def check():
+            self.store()
+            self.whole_or_box("moved:1")
+            self.world.call("image", "tag", "big:1", "moved:1")
+            self.whole("moved:1")
+        self.at_every_step(["image", "tag", "big:1", "moved:1"], prepare=prepare, check=check, threads=True)
+
+    def whole_or_box(self, name):
+        ids = {ref: self.world.call("image", "inspect", "-f", "{{.Id}}", ref).stdout for ref in (name, "box:1", "big:1")}
+        self.assertIn(ids[name], (ids["box:1"], ids["big:1"]))
+
+    def test_rm(self):
+        def check():
+            self.store()
+            if "big:1" in self.world.lines("image", "ls", "--format", "{{.Repository}}:{{.Tag}}"):
+                self.whole()
+                self.world.call("image", "rm", "big:1")
+            self.store()
+            self.load()
+            self.whole()
+        self.at_every_step(["image", "rm", "big:1"], prepare=self.load, check=check, threads=True)
+
+    def test_prune(self):
+        """What a container has stays, whenever the prune is killed."""
+        def prepare():
+            self.load()
+            self.world.call("create", "--name", "box", "--network", "none", "box:1", "sleep", "1000")
+        def check():
+            self.store()
+            self.runs()
+            self.world.call("image", "prune", "-a", "-f")
+            self.assertEqual(["box:1"], self.world.lines("image", "ls", "--format", "{{.Repository}}:{{.Tag}}"))
+            self.load()
+            self.whole()
+        self.at_every_step(["image", "prune", "-a", "-f"], prepare=prepare, check=check, threads=True)
+
+
+class Sandboxes(CrashTest):
+    def pods(self):
+        return {pod["Name"] if "Name" in pod else pod["Names"] for pod in map(json.loads, self.world.call("sandbox", "ls", "--format", "json").stdout.splitlines())}
+
+    def usable_pod(self):
+        """The name is free, or what has it can be removed; then one with a container can be made."""
+        if "pod" in self.pods():
+            self.world.call("sandbox", "inspect", "pod")
+            self.world.call("sandbox", "rm", "-f", "pod")
+        self.make_pod()
+        self.assertEqual("in\n", self.world.call("run", "--rm", "--sandbox", "pod", "box:1", "echo", "in").stdout)
+        self.world.call("sandbox", "rm", "-f", "pod")
+
+    def make_pod(self):
+        self.world.call("sandbox", "create", "-p", "8080:80", "pod")
+
+    def with_member(self):
+        self.make_pod()
+        self.world.call("run", "-d", "--name", "box", "--sandbox", "pod", "box:1", "sleep", "1000")
+
+    def test_create(self):
+        self.at_every_step(["sandbox", "create", "-p", "8080:80", "pod"], check=self.usable_pod)
+
+    def test_run_in_one(self):
+        def check():
+            self.usable_pod()
+            self.usable()
+        self.at_every_step(["run", "-d", "--name", "box", "--sandbox", "pod", "box:1", "sleep", "1000"], prepare=self.make_pod, check=check)
+
+    def test_stop(self):
+        def check():
+            self.world.call("sandbox", "stop", "-t", "0", "pod")
+            self.assertEqual("exited", self.world.containers()["box"])
+            self.world.call("sandbox", "start", "pod")
+            self.runs()
+        self.at_every_step(["sandbox", "stop", "-t", "0", "pod"], prepare=self.with_member, check=check)
+
+    def test_start(self):
+        def prepare():
+            self.with_member()
+            self.world.call("sandbox", "stop", "-t", "0", "pod")
+        def check():
+            self.world.call("sandbox", "start", "pod")
+            self.runs()
+        self.at_every_step(["sandbox", "start", "pod"], prepare=prepare, check=check)
+
+    def test_rm(self):
+        self.at_every_step(["sandbox", "rm", "-f", "pod"], prepare=self.with_member, check=self.usable_pod)
+
+
+class Host(CrashTest):
+    def test_shutdown(self):
+        """Who was to be stopped is, at the second try; and what is to come back does, with the first boot after it."""
+        def prepare():
+            self.start("--restart", "always", "--stop-timeout", "0")
+            self.world.call("run", "-d", "--name", "other", "--network", "none", "--stop-timeout", "0", "box:1", "sleep", "1000")
+        def check():
+            self.world.call("system", "shutdown")
+            self.assertEqual({"box": "exited", "other": "exited"}, self.world.containers())
+            self.assertEqual(["box"], self.world.lines("system", "boot"))
+            self.runs()
+        self.at_every_step(["system", "shutdown"], prepare=prepare, check=check)
+
+
 class Helpers(CrashTest):
     """The same for what a command starts: the shim, the runtime that creates, the container's first process, the command
     that records its end."""
@@ -273,6 +478,23 @@ exec strace -D -f -qq -o {trace} {options} {shim} "$@"
             until(lambda: "box" not in self.world.containers(), "the container to go")
             self.usable()
         self.at_every_call(["run", "-d", "--rm", "--name", "box", "-p", "8080:80", "-v", "/anonymous", "box:1", "true"], check)
+
+    def test_run_whose_log_is_sent(self):
+        """Whoever of those that send it is killed: nothing stays."""
+        receiver = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        receiver.bind(str(self.folder / "receiver"))
+        receiver.setblocking(False)
+        self.addCleanup(receiver.close)
+        def check():
+            until(lambda: "box" not in self.world.containers(), "the container to go")
+            self.usable()
+            try:
+                while receiver.recv(1 << 16):
+                    pass
+            except BlockingIOError:
+                pass
+        self.at_every_call(["run", "-d", "--rm", "--name", "box", "--network", "none", "--log-driver", "syslog", "--log-opt",
+                            f"syslog-address=unixgram://{self.folder}/receiver", "box:1", "echo", "sent"], check)
 
     def test_restarts(self):
         self.at_every_call(["run", "-d", "--restart", "always", "--name", "box", "--network", "none", "box:1", "true"], self.usable)

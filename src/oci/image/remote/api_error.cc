@@ -41,7 +41,7 @@ std::string readable(std::string code) {
 }
 
 std::string one_error(const Fields& in) {
-  const std::string code = readable(harmless(in.text("code").value_or("")));
+  std::string code = readable(harmless(in.text("code").value_or("")));
   const std::string message = harmless(in.text("message").value_or(""));
   if (message.empty() || message == code) return code;
   return code.empty() ? message : cat(code, ": ", message);

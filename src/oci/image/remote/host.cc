@@ -22,6 +22,12 @@ bool says_http(const Error& error) {
   return false;
 }
 
+// In place of ours of the same name.
+void add_headers(const HostSettings& settings, net::Headers& to) {
+  for (const auto& [name, value] : settings.headers) to.remove(name);
+  for (const auto& [name, value] : settings.headers) to.add(name, value);
+}
+
 }  // namespace
 
 std::vector<std::string> Scope::texts() const {
@@ -93,7 +99,7 @@ net::Url Host::url(std::string_view repository, std::string_view rest) const {
   net::Url out = endpoint_.base;
   out.path += cat("/", repository, repository.empty() ? "" : "/", rest);
   // As containerd tells mirrors of several registries which is meant.
-  if (endpoint_.mirror) out.query = cat("ns=", net::percent_encode(endpoint_.domain));
+  if (endpoint_.foreign) out.query = cat("ns=", net::percent_encode(endpoint_.domain));
   return out;
 }
 
@@ -149,12 +155,13 @@ Task<Result<ClientResponse>> Host::follow(const Call& call, const std::string& a
   net::Client* client = &client_;
   for (int hops = 0;; ++hops) {
     own = url.origin() == base_.origin();
-    if (!own) client = CO_TRY(remote_.client(url.authority(), false));
+    if (!own) client = CO_TRY(remote_.client(url.authority()));
     net::ClientRequest request{.method = call.method, .url = url, .headers = call.headers, .body = call.body};
     if (call.upload) {
       request.source = call.upload->source();
       request.content_length = call.upload->size;
     }
+    if (own && endpoint_.own != nullptr) add_headers(*endpoint_.own, request.headers);
     if (own && !authorization.empty()) request.headers.set("Authorization", authorization);
     ClientResponse answer = CO_TRY(co_await (own ? client_ : *client).send(std::move(request)));
     if (call.method != "GET" && call.method != "HEAD") co_return answer;

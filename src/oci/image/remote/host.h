@@ -133,7 +133,13 @@ struct Remote::State {
 
   net::Task<Result<>> pause(net::Duration delay);
   // The connections to a host, with its authorities and certificates.
-  Result<net::Client*> client(const std::string& authority, bool insecure);
+  Result<net::Client*> client(const Endpoint& endpoint);
+  Result<net::Client*> client(const std::string& authority);
+
+ private:
+  Result<net::Client*> client(const std::string& key, const Endpoint& endpoint);
+
+ public:
   Result<std::shared_ptr<Host>> host(const Endpoint& endpoint);
 };
 

@@ -4,23 +4,17 @@
 
 #include "base/log.h"
 #include "oci/image/remote/download.h"
+#include "oci/image/remote/transfer.h"
 
 namespace proa::oci::image::remote {
 namespace {
 
 constexpr int kDeepest = 4;  // indexes in indexes
 
-class Pull {
+class Pull : Transfer {
  public:
-  Pull(Remote& remote, const Images& images, const Reference& reference, const PullOptions& options, Repository from,
-       Lease lease)
-      : remote_(remote),
-        images_(images),
-        store_(images.store()),
-        reference_(reference),
-        options_(options),
-        from_(std::move(from)),
-        lease_(std::move(lease)) {}
+  Pull(Transfer transfer, const Reference& reference, const PullOptions& options)
+      : Transfer(std::move(transfer)), reference_(reference), options_(options) {}
 
   Result<Pulled> run() {
     if (auto here = TRY(already_here())) return std::move(*here);
@@ -40,17 +34,12 @@ class Pull {
     return out.text();
   }
   Platform platform() const { return options_.platform.value_or(Platform::host()); }
-  template <typename T>
-  T wait(net::Task<T> task) {
-    return remote_.loops().wait(std::move(task));
-  }
-
   // The name points to what the registry has, and nothing of that is missing.
   Result<std::optional<Pulled>> already_here() {
     const auto ref = TRY(store_.find_ref(name()));
     if (!ref || options_.all_platforms) return std::nullopt;
     if (reference_.digest.empty()) {
-      const auto there = TRY(wait(from_.head_manifest(wanted())));
+      const auto there = TRY(wait(there_.head_manifest(wanted())));
       if (!there || there->digest != ref->target.digest) return std::nullopt;
     }
     if (!images_.hold(lease_, ref->target)) return std::nullopt;
@@ -72,7 +61,7 @@ class Pull {
   }
 
   Result<Descriptor> take_target() {
-    const FetchedManifest document = TRY(wait(from_.manifest(wanted())));
+    const FetchedManifest document = TRY(wait(there_.manifest(wanted())));
     TRY(put(document));
     return document.descriptor;
   }
@@ -80,9 +69,9 @@ class Pull {
   // A manifest's or index's text, from the store if it is there.
   Result<std::string> document(const Descriptor& descriptor) {
     if (TRY(store_.keep(lease_, descriptor.digest))) return store_.read_blob(descriptor.digest);
-    FetchedManifest fetched = TRY(wait(from_.manifest(descriptor.digest.text())));
+    FetchedManifest fetched = TRY(wait(there_.manifest(descriptor.digest.text())));
     if (fetched.descriptor.size != descriptor.size || fetched.descriptor.media_type != descriptor.media_type)
-      return fail_errno(EPROTO, from_.name(), ": manifest ", descriptor.digest.text(),
+      return fail_errno(EPROTO, there_.name(), ": manifest ", descriptor.digest.text(),
                         " is not of the size and type that its index says");
     TRY(put(fetched));
     return std::move(fetched.text);
@@ -92,14 +81,14 @@ class Pull {
   Result<> choose(const Descriptor& target, int depth) {
     const std::string text = TRY(document(target));
     if (media::is_manifest(target.media_type)) {
-      manifests_.push_back(TRY_CTX(parse_manifest(text), from_.name(), ": manifest ", target.digest.text()));
+      manifests_.push_back(TRY_CTX(parse_manifest(text), there_.name(), ": manifest ", target.digest.text()));
       if (depth == 0) unpacked_ = manifests_.size() - 1;
       return {};
     }
-    if (depth == kDeepest) return fail(from_.name(), ": more than ", kDeepest, " indexes in each other");
-    const Index index = TRY_CTX(parse_index(text), from_.name(), ": index ", target.digest.text());
+    if (depth == kDeepest) return fail(there_.name(), ": more than ", kDeepest, " indexes in each other");
+    const Index index = TRY_CTX(parse_index(text), there_.name(), ": index ", target.digest.text());
     if (!options_.all_platforms) {
-      const Descriptor best = TRY_CTX(best_manifest(index, platform()), from_.name());
+      const Descriptor best = TRY_CTX(best_manifest(index, platform()), there_.name());
       if (media::is_manifest(best.media_type)) unpacked_ = manifests_.size();
       return choose(best, depth + 1);
     }
@@ -114,7 +103,7 @@ class Pull {
   }
 
   Result<> take_content() {
-    Downloads downloads(remote_, from_, store_, lease_, options_.at_once, options_.progress);
+    Downloads downloads(remote_, there_, store_, lease_, options_.at_once, progress_);
     // The config to unpack by comes first.
     if (unpacked_) downloads.add(manifests_[*unpacked_].config);
     if (unpacked_)
@@ -139,12 +128,12 @@ class Pull {
 
   Result<Image> image_of(const Manifest& manifest) {
     if (!media::is_config(manifest.config.media_type))
-      return fail(from_.name(), ": ", wanted(), " is no image but an artifact of type ",
+      return fail(there_.name(), ": ", wanted(), " is no image but an artifact of type ",
                   manifest.artifact_type.empty() ? manifest.config.media_type : manifest.artifact_type);
     Image out;
     out.manifest = manifest;
     const std::string config = TRY(store_.read_blob(manifest.config.digest));
-    out.config = TRY_CTX(parse_config(config), from_.name(), ": config ", manifest.config.digest.text());
+    out.config = TRY_CTX(parse_config(config), there_.name(), ": config ", manifest.config.digest.text());
     out.id = manifest.config.digest;
     return out;
   }
@@ -152,23 +141,17 @@ class Pull {
   Result<> unpack(const Image& image, const OpenLayer& open) {
     UnpackOptions options;
     options.rootless = is_rootless();
-    TRY_CTX(images_.unpack(lease_, image, options, open), from_.name(), ": unpack");
+    TRY_CTX(images_.unpack(lease_, image, options, open), there_.name(), ": unpack");
     return {};
   }
 
   void tell_complete() const {
-    if (options_.progress == nullptr) return;
     for (const Manifest& manifest : manifests_)
-      for (const Descriptor& layer : manifest.layers) options_.progress->blob(layer, Step::kComplete, layer.size);
+      for (const Descriptor& layer : manifest.layers) tell(layer, Step::kComplete, layer.size);
   }
 
-  Remote& remote_;
-  const Images& images_;
-  const Store& store_;
   const Reference& reference_;
   const PullOptions& options_;
-  const Repository from_;
-  const Lease lease_;
   std::vector<Manifest> manifests_;
   std::optional<size_t> unpacked_;
 };
@@ -176,9 +159,8 @@ class Pull {
 }  // namespace
 
 Result<Pulled> pull(Remote& remote, const Images& images, const Reference& reference, const PullOptions& options) {
-  Repository from = TRY(remote.repository(reference));
-  Lease lease = TRY(images.store().lease());
-  return Pull(remote, images, reference, options, std::move(from), std::move(lease)).run();
+  Transfer transfer(remote, images, TRY(remote.repository(reference)), TRY(images.store().lease()), options.progress);
+  return Pull(std::move(transfer), reference, options).run();
 }
 
 }  // namespace proa::oci::image::remote

@@ -5,10 +5,12 @@
 #include <algorithm>
 #include <atomic>
 #include <map>
+#include <mutex>
 #include <set>
 
 #include "base/log.h"
 #include "oci/image/remote/api_error.h"
+#include "oci/image/remote/transfer.h"
 
 namespace proa::oci::image::remote {
 
@@ -20,7 +22,7 @@ constexpr size_t kPiece = 512u << 10;  // read from the disk at once
 constexpr size_t kMostSources = 3;     // repositories to mount a blob from that are tried
 
 // A part of a blob as a request's body; tells how far it got.
-UploadBody body_of(std::shared_ptr<Fd> blob, uint64_t offset, uint64_t size,
+UploadBody body_of(const std::shared_ptr<Fd>& blob, uint64_t offset, uint64_t size,
                    const std::function<void(uint64_t)>& sent) {
   const auto make = [blob, offset, size, sent] {
     struct State {
@@ -39,17 +41,10 @@ UploadBody body_of(std::shared_ptr<Fd> blob, uint64_t offset, uint64_t size,
   return {.source = make, .size = size};
 }
 
-class Push {
+class Push : Transfer {
  public:
-  Push(Remote& remote, const Images& images, const Reference& name, const PushOptions& options, Repository to,
-       Lease lease)
-      : remote_(remote),
-        images_(images),
-        store_(images.store()),
-        name_(name),
-        options_(options),
-        to_(std::move(to)),
-        lease_(std::move(lease)) {}
+  Push(Transfer transfer, const Reference& name, const PushOptions& options)
+      : Transfer(std::move(transfer)), name_(name), options_(options) {}
 
   Result<Pushed> run() {
     const Descriptor target = TRY(choose_target());
@@ -62,14 +57,6 @@ class Push {
   }
 
  private:
-  template <typename T>
-  T wait(Task<T> task) {
-    return remote_.loops().wait(std::move(task));
-  }
-  void tell(const Descriptor& blob, Step step, uint64_t done, std::string_view note = {}) const {
-    if (options_.progress != nullptr) options_.progress->blob(blob, step, done, note);
-  }
-
   Result<Descriptor> choose_target() {
     const auto ref = TRY(store_.find_ref(name_.text()));
     if (!ref)
@@ -166,23 +153,26 @@ class Push {
     };
     const size_t count = std::min(blobs_.size(), std::max<size_t>(options_.at_once, 1));
     std::vector<std::future<Result<>>> workers;
+    // What failed first counts: others may fail because it ended them.
+    std::mutex mutex;
     std::optional<Error> failure;
     workers.reserve(count);
     for (size_t i = 0; i < count; ++i)
       workers.push_back(in_background([&]() -> Result<> {
         auto done = wait(work());
-        if (!done && done.error().code() != ECANCELED) remote_.cancel();
-        return done;
+        if (done) return done;
+        const std::lock_guard lock(mutex);
+        if (!failure) failure = std::move(done).error();
+        remote_.cancel();
+        return {};
       }));
-    for (auto& worker : workers)
-      if (auto done = worker.get(); !done && (!failure || failure->code() == ECANCELED))
-        failure = std::move(done).error();
+    for (auto& worker : workers) TRY(worker.get());
     if (failure) return std::unexpected(std::move(*failure));
     return {};
   }
 
   Task<Result<>> send(const Descriptor& blob) {
-    if (CO_TRY(co_await to_.head_blob(blob.digest))) {
+    if (CO_TRY(co_await there_.head_blob(blob.digest))) {
       tell(blob, Step::kExists, blob.size);
       co_return Result<>();
     }
@@ -201,7 +191,7 @@ class Push {
     if (sources != sources_.end()) {
       for (size_t i = 0; i < sources->second.size(); ++i) {
         const std::string& from = sources->second[i];
-        auto mounted = co_await to_.begin_upload(blob.digest, from);
+        auto mounted = co_await there_.begin_upload(blob.digest, from);
         // Perhaps nothing may be read there.
         if (!mounted && mounted.error().code() == ECANCELED) co_return mounted;
         if (!mounted) continue;
@@ -210,10 +200,10 @@ class Push {
           co_return std::optional<Upload>();
         }
         if (i + 1 == sources->second.size()) co_return mounted;
-        static_cast<void>(co_await to_.cancel_upload(**mounted));
+        static_cast<void>(co_await there_.cancel_upload(**mounted));
       }
     }
-    co_return co_await to_.begin_upload();
+    co_return co_await there_.begin_upload();
   }
 
   Task<Result<>> transfer(const Descriptor& blob, std::shared_ptr<Fd> file, Upload upload) {
@@ -227,7 +217,7 @@ class Push {
       const bool again = worth_repeating(sent.error()) || sent.error().code() == ECONNREFUSED;
       if (!again || attempt >= policy.attempts) co_return sent;
       tell(blob, Step::kRetrying, upload.offset);
-      log::debug(to_.name(), ": blob ", blob.digest.text(), ": ", sent.error().message(), "; once more");
+      log::debug(there_.name(), ": blob ", blob.digest.text(), ": ", sent.error().message(), "; once more");
       CO_TRY(co_await remote_.pause(delay));
       delay = std::min(delay * 2, policy.longest_delay);
       CO_TRY(co_await resume(blob, upload));
@@ -237,10 +227,10 @@ class Push {
   // In chunks an upload goes on where it broke; in one it begins anew. It may have been whole already.
   Task<Result<>> resume(const Descriptor& blob, Upload& upload) {
     if (options_.chunk > 0) {
-      auto state = co_await to_.refresh_upload(upload);
+      auto state = co_await there_.refresh_upload(upload);
       if (state && upload.offset <= blob.size) co_return Result<>();
     }
-    auto fresh = co_await to_.begin_upload();
+    auto fresh = co_await there_.begin_upload();
     if (fresh && *fresh) upload = std::move(**fresh);
     // If the registry is not back yet, the next attempt says so.
     co_return Result<>();
@@ -248,7 +238,7 @@ class Push {
 
   Task<Result<>> in_one(const Descriptor& blob, std::shared_ptr<Fd> file, Upload& upload) {
     const auto sent = [this, &blob](uint64_t offset) { tell(blob, Step::kTransferring, offset); };
-    co_return co_await to_.finish_upload(upload, blob.digest, body_of(file, 0, blob.size, sent));
+    co_return co_await there_.finish_upload(upload, blob.digest, body_of(file, 0, blob.size, sent));
   }
 
   Task<Result<>> in_chunks(const Descriptor& blob, std::shared_ptr<Fd> file, Upload& upload) {
@@ -256,9 +246,9 @@ class Push {
     const uint64_t chunk = std::max(options_.chunk, upload.min_chunk);
     while (upload.offset < blob.size) {
       const uint64_t size = std::min(chunk, blob.size - upload.offset);
-      CO_TRY(co_await to_.upload_chunk(upload, body_of(file, upload.offset, size, sent)));
+      CO_TRY(co_await there_.upload_chunk(upload, body_of(file, upload.offset, size, sent)));
     }
-    co_return co_await to_.finish_upload(upload, blob.digest);
+    co_return co_await there_.finish_upload(upload, blob.digest);
   }
 
   Result<> send_manifests() {
@@ -266,18 +256,13 @@ class Push {
       const bool last = manifest.digest == manifests_.back().digest;
       const std::string text = TRY(store_.read_blob(manifest.digest));
       const std::string reference = last && name_.digest.empty() ? name_.tag : manifest.digest.text();
-      TRY(wait(to_.put_manifest(reference, manifest.media_type, text)));
+      TRY(wait(there_.put_manifest(reference, manifest.media_type, text)));
     }
     return {};
   }
 
-  Remote& remote_;
-  const Images& images_;
-  const Store& store_;
   const Reference& name_;
   const PushOptions& options_;
-  const Repository to_;
-  const Lease lease_;
   bool partial_ = false;
   std::set<Digest> seen_;
   std::vector<Descriptor> blobs_, manifests_;
@@ -287,9 +272,9 @@ class Push {
 }  // namespace
 
 Result<Pushed> push(Remote& remote, const Images& images, const Reference& name, const PushOptions& options) {
-  Repository to = TRY(remote.repository(name));
-  Lease lease = TRY(images.store().lease());
-  return Push(remote, images, name, options, to.for_writing(), std::move(lease)).run();
+  const Repository to = TRY(remote.repository(name));
+  Transfer transfer(remote, images, TRY(to.for_writing()), TRY(images.store().lease()), options.progress);
+  return Push(std::move(transfer), name, options).run();
 }
 
 }  // namespace proa::oci::image::remote

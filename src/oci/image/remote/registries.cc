@@ -82,10 +82,10 @@ Result<> add_certificates(const std::string& folder, HostSettings& settings) {
   return {};
 }
 
-Result<net::Url> mirror_base(const std::string& text) {
+Result<net::Url> mirror_base(const std::string& text, bool as_it_is) {
   net::Url url = TRY(net::Url::parse(text));
   while (url.path.ends_with('/')) url.path.pop_back();
-  if (url.path != "/v2" && !url.path.starts_with("/v2/")) url.path += "/v2";
+  if (!as_it_is && url.path != "/v2" && !url.path.starts_with("/v2/")) url.path += "/v2";
   url.query.clear();
   return url;
 }
@@ -141,9 +141,20 @@ Result<Registries> Registries::load() {
   return TRY_CTX(parse(*text), file);
 }
 
+const HostSettings* Registries::named(const std::string& domain) const {
+  const auto own = hosts_.find(domain);
+  return own == hosts_.end() ? nullptr : &own->second;
+}
+
+bool Registries::is_insecure(const std::string& domain) const {
+  const HostSettings* own = named(domain);
+  return insecure_.contains(domain) || (own != nullptr && own->insecure);
+}
+
 Result<HostSettings> Registries::settings(const std::string& authority) const {
   HostSettings out;
-  if (const auto own = hosts_.find(authority); own != hosts_.end()) out = own->second;
+  if (const HostSettings* own = named(authority); own != nullptr) out = *own;
+  out.insecure = is_insecure(authority);
   for (const std::string& folder : folders_) {
     const std::string path = cat(folder, "/", authority);
     if (authority.find('/') == std::string::npos && kernel::path_exists(path.c_str())) TRY(add_certificates(path, out));
@@ -151,32 +162,94 @@ Result<HostSettings> Registries::settings(const std::string& authority) const {
   return out;
 }
 
-Result<Endpoint> Registries::endpoint(const std::string& domain) const {
+Result<HostSettings> Registries::settings(const Endpoint& endpoint) const {
+  HostSettings out = TRY(settings(endpoint.base.authority()));
+  if (endpoint.own == nullptr) return out;
+  out.insecure |= endpoint.own->insecure;
+  out.ca_pem += endpoint.own->ca_pem;
+  if (!endpoint.own->certificate_file.empty()) {
+    out.certificate_file = endpoint.own->certificate_file;
+    out.key_file = endpoint.own->key_file;
+  }
+  out.connect_timeout_ms = endpoint.own->connect_timeout_ms;
+  return out;
+}
+
+Result<std::optional<HostsFile>> Registries::hosts_file(const std::string& domain) const {
+  for (const std::string& folder : hosts_folders_)
+    for (const std::string& name : hosts_folder_names(domain)) {
+      const std::string home = cat(folder, "/", name), path = home + "/hosts.toml";
+      const auto text = kernel::read_file(path.c_str(), kLargestFile);
+      if (text) return TRY_CTX(parse_hosts(*text, home), path);
+      const int code = text.error().code();
+      if (code != ENOENT && code != EACCES && code != ENOTDIR) return std::unexpected(text.error());
+    }
+  return std::nullopt;
+}
+
+// A server of hosts.toml.
+Result<Endpoint> Registries::listed(const std::string& domain, const HostsEntry& entry) const {
   Endpoint out;
   out.domain = domain;
-  out.base =
-      TRY_CTX(net::Url::parse(cat("https://", domain == kDockerHub ? kDockerHubHost : domain)), "registry ", domain);
-  out.base.path = "/v2";
-  const auto own = hosts_.find(domain);
-  if (own != hosts_.end() && own->second.blocked)
-    return fail_errno(EACCES, "registry ", domain, ": is blocked").hint(cat("by ", registries_file()));
-  out.loopback = is_loopback(out.base.host);
-  out.open_scheme = out.loopback || (own != hosts_.end() && own->second.insecure);
+  out.base = TRY(mirror_base(entry.url, entry.override_path));
+  out.capabilities = entry.capabilities;
+  HostSettings own{.insecure = entry.skip_verify};
+  for (const std::string& file : entry.authority_files)
+    own.ca_pem += TRY_CTX(kernel::read_file(file.c_str(), kLargestFile), "ca") + "\n";
+  own.certificate_file = entry.certificate_file;
+  own.key_file = entry.key_file;
+  own.headers = entry.headers;
+  own.connect_timeout_ms = entry.connect_timeout_ms;
+  out.own = std::make_shared<const HostSettings>(std::move(own));
   return out;
+}
+
+Result<Endpoint> Registries::upstream(const std::string& domain, const HostsEntry* server) const {
+  if (const HostSettings* own = named(domain); own != nullptr && own->blocked)
+    return fail_errno(EACCES, "registry ", domain, ": is blocked").hint(cat("by ", registries_file()));
+  const std::string usual = cat("https://", domain == kDockerHub ? kDockerHubHost : domain);
+  Endpoint out;
+  if (server != nullptr) {
+    HostsEntry entry = *server;
+    if (entry.url.empty()) entry.url = usual;
+    out = TRY_CTX(listed(domain, entry), "registry ", domain);
+    out.foreign = !server->url.empty() && out.base.authority() != TRY(net::Url::parse(usual)).authority();
+    // It says how it is to be spoken to, where it says where it is.
+    out.loopback = server->url.empty() && is_loopback(out.base.host);
+  } else {
+    out.domain = domain;
+    out.base = TRY_CTX(net::Url::parse(usual), "registry ", domain);
+    out.base.path = "/v2";
+    out.loopback = is_loopback(out.base.host);
+  }
+  out.open_scheme = out.loopback || is_insecure(domain);
+  return out;
+}
+
+Result<Endpoint> Registries::endpoint(const std::string& domain) const {
+  return std::move(TRY(endpoints(domain)).back());
 }
 
 Result<std::vector<Endpoint>> Registries::endpoints(const std::string& domain) const {
   std::vector<Endpoint> out;
-  Endpoint upstream = TRY(endpoint(domain));
-  if (const auto own = hosts_.find(domain); own != hosts_.end())
-    for (const Mirror& mirror : own->second.mirrors) {
+  if (const HostSettings* own = named(domain); own != nullptr) {
+    for (const Mirror& mirror : own->mirrors) {
       Endpoint& each = out.emplace_back();
       each.domain = domain;
-      each.base = TRY_CTX(mirror_base(mirror.url), "mirror of ", domain);
-      each.mirror = true;
-      each.digests_only = mirror.digests_only;
+      each.base = TRY_CTX(mirror_base(mirror.url, false), "mirror of ", domain);
+      each.mirror = each.foreign = true;
+      each.capabilities = {.pull = true, .resolve = !mirror.digests_only, .push = false};
     }
-  out.push_back(std::move(upstream));
+    out.push_back(TRY(upstream(domain, nullptr)));
+    return out;
+  }
+  const auto file = TRY_CTX(hosts_file(domain), "registry ", domain);
+  if (file)
+    for (const HostsEntry& entry : file->hosts) {
+      Endpoint& each = out.emplace_back(TRY_CTX(listed(domain, entry), "registry ", domain, ": ", entry.url));
+      each.mirror = each.foreign = true;
+    }
+  out.push_back(TRY(upstream(domain, file ? &file->server : nullptr)));
   return out;
 }
 

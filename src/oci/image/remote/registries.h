@@ -16,17 +16,23 @@
 //     bad.example:
 //       blocked: true
 //
-// and, as Docker and podman do, from /etc/docker/certs.d/HOST[:PORT] and /etc/containers/certs.d/HOST[:PORT]:
-// *.crt are authorities, *.cert with *.key is the client's own.
+// For registries that are not in that file, containerd's hosts.toml (hosts_file.h), the first of
+// /etc/{proa,containerd,docker}/certs.d/HOST[:PORT]/hosts.toml. And for all servers, as Docker, podman and containerd
+// do, from /etc/{docker,containers,containerd}/certs.d/HOST[:PORT]: *.crt are authorities, *.cert with *.key is the
+// client's own.
 #pragma once
 
 #include <map>
+#include <memory>
+#include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/error.h"
 #include "net/url.h"
+#include "oci/image/remote/hosts_file.h"
 
 namespace proa::oci::image::remote {
 
@@ -42,6 +48,8 @@ struct HostSettings {
   std::vector<Mirror> mirrors;
   std::string ca_pem;  // authorities trusted beside the system's
   std::string certificate_file, key_file;
+  std::vector<std::pair<std::string, std::string>> headers;  // for each request
+  std::optional<int64_t> connect_timeout_ms;
 };
 
 // One server that may have a registry's content.
@@ -52,7 +60,10 @@ struct Endpoint {
   bool open_scheme = false;
   bool loopback = false;
   bool mirror = false;
-  bool digests_only = false;
+  bool foreign = false;  // the server is to be told which registry is meant (ns=)
+  Capabilities capabilities;
+  // Beside those of the host's name: hosts.toml's.
+  std::shared_ptr<const HostSettings> own;
 
   // "registry.example:5000", "mirror https://mirror.example"
   std::string text() const;
@@ -70,17 +81,29 @@ class Registries {
   Result<Endpoint> endpoint(const std::string& domain) const;
   // Its mirrors, then itself.
   Result<std::vector<Endpoint>> endpoints(const std::string& domain) const;
-  // Of a "host[:port]"; reads certs.d.
+  // How a "host[:port]" is spoken to; reads certs.d.
   Result<HostSettings> settings(const std::string& authority) const;
+  // ... as this endpoint's.
+  Result<HostSettings> settings(const Endpoint& endpoint) const;
 
   // As if the file said so (--tls-verify=false).
-  void make_insecure(const std::string& domain) { hosts_[domain].insecure = true; }
+  void make_insecure(const std::string& domain) { insecure_.insert(domain); }
   // For tests; in place of the folders above.
   void set_certificate_folders(std::vector<std::string> folders) { folders_ = std::move(folders); }
+  void set_hosts_folders(std::vector<std::string> folders) { hosts_folders_ = std::move(folders); }
 
  private:
+  const HostSettings* named(const std::string& domain) const;
+  bool is_insecure(const std::string& domain) const;
+  // Of the first folder that has one for the registry.
+  Result<std::optional<HostsFile>> hosts_file(const std::string& domain) const;
+  Result<Endpoint> upstream(const std::string& domain, const HostsEntry* server) const;
+  Result<Endpoint> listed(const std::string& domain, const HostsEntry& entry) const;
+
   std::map<std::string, HostSettings> hosts_;
-  std::vector<std::string> folders_ = {"/etc/docker/certs.d", "/etc/containers/certs.d"};
+  std::set<std::string> insecure_;
+  std::vector<std::string> folders_ = {"/etc/docker/certs.d", "/etc/containers/certs.d", "/etc/containerd/certs.d"};
+  std::vector<std::string> hosts_folders_ = {"/etc/proa/certs.d", "/etc/containerd/certs.d", "/etc/docker/certs.d"};
 };
 
 // The file that users are told to write.

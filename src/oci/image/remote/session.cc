@@ -105,14 +105,21 @@ using detail::refusal;
 
 namespace {
 
-// Asks one after the other until one has it; what the registry itself says is the answer. A mirror that was not
-// reached is not asked again.
+bool may_be_asked(const Endpoint& endpoint, bool by_digest) {
+  return by_digest ? endpoint.capabilities.pull : endpoint.capabilities.resolve;
+}
+
+// Asks one after the other until one has it; what the last one says is the answer. A mirror that was not reached is not
+// asked again.
 template <typename T, typename Ask>
-Task<Result<T>> from_any(const Repository& repository, const std::vector<std::shared_ptr<Host>>& hosts,
-                         std::string step, bool by_digest, Ask ask) {
+Task<Result<T>> from_any(const Repository& repository, const std::vector<std::shared_ptr<Host>>& all, std::string step,
+                         bool by_digest, Ask ask) {
+  std::vector<std::shared_ptr<Host>> hosts;
+  std::ranges::copy_if(all, std::back_inserter(hosts),
+                       [&](const auto& host) { return may_be_asked(host->endpoint(), by_digest); });
   for (const auto& host : hosts) {
     const bool last = host == hosts.back();
-    if (!last && (host->broken() || (host->endpoint().digests_only && !by_digest))) continue;
+    if (!last && host->broken()) continue;
     Result<T> answer = co_await ask(*host);
     if (answer) co_return answer;
     Error error = std::move(answer).error();
@@ -122,7 +129,9 @@ Task<Result<T>> from_any(const Repository& repository, const std::vector<std::sh
     const std::string line = cat(repository.name(), ": ", step, ": ", host->endpoint().text(), ": ", error.message());
     reached ? log::debug(line) : log::warning(line);
   }
-  co_return fail("no registry");  // there is always one
+  co_return fail_errno(EACCES, repository.name(), ": ", step, ": no server has the capability ",
+                       by_digest ? "pull" : "resolve")
+      .hint("'capabilities' in hosts.toml");
 }
 
 Task<Result<FetchedManifest>> get_manifest(Host& host, Scope scope, std::string reference) {
@@ -208,8 +217,12 @@ Repository Repository::itself() const {
   return out;
 }
 
-Repository Repository::for_writing() const {
-  Repository out = itself();
+Result<Repository> Repository::for_writing() const {
+  Repository out = *this;
+  const auto takes = std::ranges::find_if(hosts_, [](const auto& host) { return host->endpoint().capabilities.push; });
+  if (takes == hosts_.end())
+    return fail_errno(EACCES, name_, ": no server has the capability push").hint("'capabilities' in hosts.toml");
+  out.hosts_ = {*takes};
   out.actions_ = "pull,push";
   return out;
 }
@@ -242,7 +255,7 @@ Task<Result<std::optional<uint64_t>>> Repository::head_blob(Digest digest) const
 Task<Result<Tags>> Repository::tags(size_t count, std::string last) const {
   net::Query query;
   if (count > 0) query.add("n", std::to_string(count));
-  if (!last.empty()) query.add("last", last);
+  if (!last.empty()) query.add("last", std::move(last));
   net::Url url = hosts_.back()->url(path_, "tags/list");
   url.query = query.text();
   return more_tags(std::move(url));
@@ -327,25 +340,39 @@ Task<Result<Referrers>> Repository::referrers(Digest digest, std::string artifac
 
 // --- all registries ---------------------------------------------------------------------------------------------
 
-Result<net::Client*> Remote::State::client(const std::string& authority, bool insecure) {
+Result<net::Client*> Remote::State::client(const std::string& key, const Endpoint& endpoint) {
+  const std::string authority = endpoint.base.authority();
   if (cancelled) return fail_errno(ECANCELED, "connect to ", authority);
   const std::lock_guard lock(mutex);
-  auto& client = clients[cat(authority, insecure ? " insecure" : "")];
+  auto& client = clients[key];
   if (client) return client.get();
-  HostSettings settings = TRY(registries.settings(authority));
+  HostSettings settings = TRY(registries.settings(endpoint));
   net::Client::Options each = options.client;
   each.tls.ca_pem = std::move(settings.ca_pem);
   each.tls.certificate_file = std::move(settings.certificate_file);
   each.tls.key_file = std::move(settings.key_file);
-  each.tls.insecure = insecure || settings.insecure;
+  each.tls.insecure = endpoint.open_scheme || settings.insecure;
+  if (settings.connect_timeout_ms) each.connect_timeout = net::Duration(*settings.connect_timeout_ms);
   // Many connections carry more than many streams in one.
   each.http2 = false;
   client = std::make_unique<net::Client>(loops, std::move(each));
   return client.get();
 }
 
+Result<net::Client*> Remote::State::client(const Endpoint& endpoint) {
+  // What one registry's file says of a server holds for that registry.
+  const std::string of = endpoint.own == nullptr ? std::string() : cat(" for ", endpoint.domain, endpoint.base.path);
+  return client(cat(endpoint.base.authority(), endpoint.open_scheme ? " insecure" : "", of), endpoint);
+}
+
+Result<net::Client*> Remote::State::client(const std::string& authority) {
+  Endpoint endpoint;
+  endpoint.base = TRY(net::Url::parse(cat("https://", authority)));
+  return client(authority, endpoint);
+}
+
 Result<std::shared_ptr<Host>> Remote::State::host(const Endpoint& endpoint) {
-  net::Client* connections = TRY(client(endpoint.base.authority(), endpoint.open_scheme));
+  net::Client* connections = TRY(client(endpoint));
   const std::lock_guard lock(mutex);
   auto& host = hosts[cat(endpoint.domain, " ", endpoint.base.origin(), endpoint.base.path)];
   if (!host) host = std::make_shared<Host>(*this, endpoint, *connections, options.credential);
@@ -400,7 +427,7 @@ Result<Repository> Remote::repository(const std::string& domain, const std::stri
 
 Task<Result<Credential>> Remote::login(std::string domain, Credential credential) {
   const Endpoint endpoint = CO_TRY(state_->registries.endpoint(domain));
-  net::Client* client = CO_TRY(state_->client(endpoint.base.authority(), endpoint.open_scheme));
+  net::Client* client = CO_TRY(state_->client(endpoint));
   Host host(*state_, endpoint, *client, credential);
   host.want_identity_token();
   auto answer = co_await host.call({.url = host.url("", "")});
@@ -422,7 +449,7 @@ Task<Result<Credential>> Remote::login(std::string domain, Credential credential
 Task<Result<BlobBody>> Remote::fetch(net::Url url, uint64_t offset) {
   // An endpoint of its own, that never has credentials.
   Endpoint endpoint{.domain = url.authority(), .base = url};
-  net::Client* client = CO_TRY(state_->client(url.authority(), false));
+  net::Client* client = CO_TRY(state_->client(url.authority()));
   Host host(*state_, std::move(endpoint), *client, Credential());
   Call call{.url = url};
   if (offset > 0) call.headers.set("Range", cat("bytes=", offset, "-"));

@@ -98,8 +98,9 @@ class Repository {
   const std::string& path() const { return path_; }
   // What its requests for reading ask a token for: "pull" or "pull,push".
   const std::string& actions() const { return actions_; }
-  // The registry itself without mirrors, and with a token that may write from the first request on.
-  Repository for_writing() const;
+  // The registry itself without mirrors, unless hosts.toml has one that takes pushes; with a token that may write from
+  // the first request on.
+  Result<Repository> for_writing() const;
   // Without mirrors.
   Repository itself() const;
   bool has_mirrors() const { return hosts_.size() > 1; }

@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 
+#include "kernel/file.h"
+#include "kernel/temp_folder_test.h"
 #include "net/base64.h"
 #include "oci/image/remote/fake_registry_test.h"
 
@@ -238,6 +240,44 @@ TEST_F(SessionTest, MirrorsThatAreNotThere) {
   EXPECT_EQ(0U, other.count(""));
   EXPECT_EQ("none", error(Digest::of(kText).text()));
   EXPECT_EQ(1U, other.count("GET"));
+}
+
+TEST_F(SessionTest, ServersOfHostsToml) {
+  fill();
+  const TempFolder folder;
+  const std::string home = cat(folder.path(), "/", registry.where());
+  ASSERT_TRUE(kernel::make_dirs(home, 0755));
+  const auto write = [&](std::string_view text) {
+    ASSERT_TRUE(kernel::replace_file(home + "/hosts.toml", text, 0644));
+  };
+  registries.set_hosts_folders({folder.path()});
+  other.manifests["1"] = kText;
+  std::string team;
+  other.override = [&](net::Request& request, net::Response&) -> net::Task<Result<bool>> {
+    team = request.headers().get("x-team");
+    co_return false;
+  };
+  // A mirror that may say what tags mean, and take pushes; the registry itself is asked for neither.
+  write(cat("capabilities = ['pull']\n[host.'http://", other.where(), "/cache']\n[host.'http://", other.where(),
+            "/cache'.header]\nx-team = 'web'\n"));
+  const Repository in = repository();
+  EXPECT_TRUE(wait(in.manifest("1")));
+  EXPECT_EQ("web", team);
+  EXPECT_EQ(0U, registry.count("GET"));
+  EXPECT_TRUE(wait(in.for_writing().value().put_manifest("2", std::string(media::kManifest), kText)));
+  EXPECT_EQ(1U, other.count("PUT /cache/v2/a/b/manifests/2?ns="));
+}
+
+TEST_F(SessionTest, CapabilitiesThatNobodyHas) {
+  fill();
+  const TempFolder folder;
+  const std::string home = cat(folder.path(), "/", registry.where());
+  ASSERT_TRUE(kernel::make_dirs(home, 0755));
+  ASSERT_TRUE(kernel::replace_file(home + "/hosts.toml", "capabilities = ['pull']", 0644));
+  registries.set_hosts_folders({folder.path()});
+  EXPECT_EQ("none", error(Digest::of(kText).text()));
+  EXPECT_THAT(error("1"), HasSubstr("no server has the capability resolve"));
+  EXPECT_THAT(repository().for_writing().error().message(), HasSubstr("no server has the capability push"));
 }
 
 TEST_F(SessionTest, Blocked) {

@@ -127,7 +127,7 @@ Task<Result<Host::Token>> Host::fetch_token(const Bearer& bearer, const std::vec
     }
     request.url.query = query.text();
   }
-  net::Client* client = CO_TRY(remote_.client(bearer.realm.authority(), false));
+  net::Client* client = CO_TRY(remote_.client(bearer.realm.authority()));
   if (bearer.realm.origin() == base_.origin()) client = &client_;
   ClientResponse answer = CO_TRY(co_await client->send(std::move(request)));
   if (answer.status != 200) {

@@ -1,0 +1,101 @@
+// A microVM as Firecracker's API sees it: configured piece by piece, started once, then paused, resumed, saved.
+//
+// Threads: any; one call at a time does its work, others wait.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "vmm/api/config.h"
+#include "vmm/devices/virtio/block.h"
+#include "vmm/devices/virtio/net.h"
+#include "vmm/devices/virtio/vsock.h"
+#include "vmm/machine/machine.h"
+
+namespace proa::vmm {
+
+enum class VmState : uint8_t { kNotStarted, kRunning, kPaused };
+std::string_view state_name(VmState state);  // "Not started", "Running", "Paused"
+
+class MicroVm {
+ public:
+  struct Options {
+    std::string id = "anonymous-instance";
+    EngineKind engine = EngineKind::kAuto;
+    EngineOptions engine_options;
+    std::string kernel_cache;  // folder of unpacked kernels; "": none
+    std::string initrd_extra;  // a cpio archive after the initial RAM disk
+    bool debug_exit = false;
+    // What the guest writes to the serial port, unless PUT /serial names a file. On vCPU threads.
+    std::function<void(std::string_view)> serial_output;
+  };
+
+  explicit MicroVm(Options options) : options_(std::move(options)) {}
+  ~MicroVm();
+
+  const Options& options() const { return options_; }
+  VmConfig config() const;
+  VmState state() const;
+
+  // --- before the start; errors in Firecracker's words
+  Result<> set_boot(BootSource boot);
+  Result<> set_machine(const MachineConfig& machine);
+  Result<> patch_machine(const boost::json::value& body);
+  Result<> set_drive(DriveConfig drive);
+  Result<> set_net(NetConfig net);
+  Result<> set_vsock(VsockConfig vsock);
+  Result<> set_entropy(const EntropyConfig& entropy);
+  Result<> set_logger(LoggerConfig logger);
+  Result<> set_metrics(MetricsConfig metrics);
+  Result<> set_serial(SerialConfig serial);
+  Result<> set_cpuid(std::vector<CpuidModifier> modifiers);
+  Result<> set_config(VmConfig config);
+  Result<> start();
+  Result<> load(const SnapshotLoad& load);
+
+  // --- after it
+  Result<> pause();
+  Result<> resume();
+  Result<> ctrl_alt_del();
+  Result<> snapshot(const SnapshotCreate& create);
+  Result<> update_drive(const DriveUpdate& update);
+  Result<> update_net(const NetUpdate& update);
+
+  // A line of JSON to the metrics file.
+  Result<> flush_metrics();
+  boost::json::value metrics() const;
+  // What somebody typed for the serial port.
+  void type(std::string_view text);
+  // Null before the start.
+  Machine* machine() const { return machine_.get(); }
+
+ private:
+  Result<> before_start() const;
+  Result<> after_start() const;
+  Result<> make_machine(std::optional<Fd> memory);
+  Result<> add_devices();
+  Result<> open_serial();
+  void serial_byte(char byte);
+  void feed_serial();
+  std::string command_line() const;
+
+  const Options options_;
+  mutable std::mutex mutex_;
+  VmConfig config_;
+  VmState state_ = VmState::kNotStarted;
+  std::unique_ptr<Machine> machine_;
+  std::map<std::string, virtio::Block*> blocks_;
+  std::map<std::string, virtio::Net*> nets_;
+  virtio::Vsock* vsock_ = nullptr;
+
+  Fd serial_file_, metrics_file_;
+  TokenBucket serial_bucket_;
+  uint64_t serial_bytes_ = 0, serial_dropped_ = 0;
+  std::mutex typed_mutex_;
+  std::string typed_;  // not yet read by the guest
+};
+
+}  // namespace proa::vmm

@@ -1,0 +1,38 @@
+// One machine in this process, from its start to its end: with its API, its console, and its folder in the store.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "vmm/api/config.h"
+#include "vmm/api/microvm.h"
+#include "vmm/host/store.h"
+
+namespace proa::vmm {
+
+struct MonitorPlan {
+  VmConfig config;                   // of a new machine
+  std::optional<SnapshotLoad> load;  // or this, in place of it
+  MicroVm::Options options;          // serial_output is the monitor's own
+  bool vsock = true;                 // a socket device, on vsock.sock in the folder
+  std::optional<std::string> guest;  // our init is in the guest: the fields of its kGo
+};
+
+// What the caller takes part in; each may be missing.
+struct MonitorHooks {
+  std::function<void(MicroVm&)> running;                 // it runs, and can be reached
+  std::function<void()> guest_up;                        // the guest's init serves sessions; on a thread of its own
+  std::function<void(const std::string&)> guest_failed;  // ... or could not set up what it was to; on that thread
+  std::function<void(std::string_view)> said;            // what the guest writes, on vCPU threads
+  std::function<void(MicroVm&)> ended;                   // it has ended, and is about to go
+};
+
+// Runs it; returns when it has ended. `status` of the end is the workload's if the guest's init told of one.
+Result<End> run_machine(VmStore::Claim claim, MonitorPlan plan, const MonitorHooks& hooks);
+
+// A request to a running machine's API; the answer's body. Errors are the API's own words.
+Result<std::string> ask_machine(const VmRecord& record, std::string_view method, std::string_view path,
+                                std::string_view body = {});
+
+}  // namespace proa::vmm
