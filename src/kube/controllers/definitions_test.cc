@@ -87,7 +87,7 @@ TEST_F(CustomDefinitions, OwnAndAreOwned) {
   control();
   create(crd(""), definition("widgets", "Widget"));
   create(widget(""), kWidget);
-  const auto uid = client_->get(widget("w")).value()->root().string({"metadata", "uid"});
+  const std::string uid(client_->get(widget("w")).value()->root().string({"metadata", "uid"}));
   create(
       {.resource = "configmaps", .ns = "default"},
       cat(R"({"metadata":{"name":"c","ownerReferences":[{"apiVersion":"example.com/v1","kind":"Widget","name":"w","uid":")",

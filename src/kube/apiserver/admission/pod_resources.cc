@@ -103,10 +103,8 @@ std::string_view qos_class(const Value& spec) {
       for (const auto& [name, amount] : *list) any |= compute(name) && !amount.is_zero() && !amount.negative();
     for (const std::string_view name : {"cpu", "memory"}) {
       const auto limit = limits.find(name), request = requests.find(name);
-      if (limit == limits.end() || limit->second.is_zero())
-        guaranteed = false;
-      else if (request != requests.end() && request->second != limit->second)
-        guaranteed = false;
+      const bool limited = limit != limits.end() && !limit->second.is_zero();
+      guaranteed &= limited && (request == requests.end() || request->second == limit->second);
     }
   };
   if (spec.get({"resources", "requests"}).size() + spec.get({"resources", "limits"}).size() > 0) {

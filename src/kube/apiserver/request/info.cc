@@ -89,6 +89,12 @@ RequestInfo parse_request(std::string_view method, std::string_view target) {
   }
   take_namespace(parts, info);
   take_resource(parts, info);
+  if (info.resource.empty()) {  // "/apis/apps/v1//x"
+    RequestInfo other;
+    other.path = info.path;
+    other.verb = net::ascii_lower(method);
+    return other;
+  }
   settle_collection(query, info);
   return info;
 }

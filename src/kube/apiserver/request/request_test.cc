@@ -46,6 +46,10 @@ TEST(RequestInfo, OtherPathsAreNoResources) {
   EXPECT_EQ(told("POST", "/healthz"), "post path /healthz");
   EXPECT_EQ(told("GET", "/a%20b"), "get path /a b");
   EXPECT_EQ(told("GET", "/"), "get path /");
+  const RequestInfo nameless = parse_request("PATCH", "/apis/apps/v1//x");
+  EXPECT_FALSE(nameless.is_resource);
+  EXPECT_EQ(nameless.verb, "patch");
+  EXPECT_EQ(nameless.path, "/apis/apps/v1//x");
 }
 
 std::string refused_list(std::string_view query) {
