@@ -23,7 +23,7 @@ struct AccessLoops {
 void add_access_controllers(Controllers& controllers, const AccessLoops& loops);
 
 // One by one, for tests.
-std::unique_ptr<Controller> secret_tokens(const AccessLoops& loops);        // tokens-controller
-std::unique_ptr<Controller> certificate_signer(const AccessLoops& loops);   // certificate-controller
+std::unique_ptr<Controller> secret_tokens(const AccessLoops& loops);       // tokens-controller
+std::unique_ptr<Controller> certificate_signer(const AccessLoops& loops);  // certificate-controller
 
 }  // namespace proa::kube::api
