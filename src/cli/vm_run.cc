@@ -203,7 +203,7 @@ Result<int> run_here(const Invocation& in, VmStore::Claim claim, MonitorPlan pla
   // One that never ran leaves nothing.
   if (!end || in.on("rm")) static_cast<void>(VmStore(in.text("root")).remove(name));
   const End how = TRY(std::move(end));
-  if (in.text("trace") == "summary") static_cast<void>(!::write(STDERR_FILENO, report.data(), report.size()));
+  if (in.text("trace") != "none") static_cast<void>(!::write(STDERR_FILENO, report.data(), report.size()));
   if (how.kind == End::Kind::kFailed) return fail("machine ", name, ": ", how.message);
   if (!refused.empty()) return fail("machine ", name, ": guest: ", refused);
   return exit_status(how);
@@ -298,6 +298,8 @@ Result<> add_guest(const Invocation& in, const std::string& name, MonitorPlan& p
 
 Result<int> run(const Invocation& in, const std::string& name, MonitorPlan plan) {
   plan.options.engine = engine_kind(in);
+  plan.options.engine_options.trace_blocks = in.text("trace") == "blocks";
+  plan.options.engine_options.trace_exits = in.text("trace") == "exits";
   plan.options.kernel_cache = kKernelCache;
   auto claim = TRY(VmStore(in.text("root")).claim(name));
   if (in.on("detach")) return run_apart(in, std::move(claim), std::move(plan));

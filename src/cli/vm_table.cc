@@ -20,10 +20,15 @@ constexpr Flag kEngine{
 constexpr Flag kName{"name", "", Kind::kText, "NAME", "name of the machine; a random one by default"};
 constexpr Flag kDetach{"detach", "d", Kind::kBool, "", "run in the background and print the name"};
 constexpr Flag kRemove{"rm", "", Kind::kBool, "", "remove the machine's folder when it has ended"};
-constexpr std::string_view kTraces[] = {"none", "summary"};
-constexpr Flag kTrace{
-    "trace", "",     Kind::kText, "WHAT", "what the engine did, on standard error at the end: none or summary",
-    "none",  kTraces};
+constexpr std::string_view kTraces[] = {"none", "summary", "blocks", "exits"};
+constexpr Flag kTrace{"trace",
+                      "",
+                      Kind::kText,
+                      "WHAT",
+                      "what the engine did, on standard error at the end: none, summary, blocks (and every block "
+                      "translated), or exits (and where in the guest)",
+                      "none",
+                      kTraces};
 
 constexpr Flag kTty{"tty", "t", Kind::kBool, "", "a terminal for the command"};
 constexpr Flag kInteractive{"interactive", "i", Kind::kBool, "", "standard input goes to the command"};

@@ -79,6 +79,11 @@ class VmGuestTest(SystemTest):
         ran = self.vm("run", "--rm", *self.machine(files=False), "--", "true", check=False)
         self.assertIn("the guest has no files", ran.stderr)
 
+    def test_the_translators_blocks_can_be_listed(self):
+        ran = self.vm("run", "--rm", "--trace=blocks", *self.machine(), "--", "true")
+        self.assertRegex(ran.stderr, r"block ffffffff8[0-9a-f]{7} ring0 guest \d+ host \d+ instructions \d+")
+        self.assertRegex(ran.stderr, r"block [0-9a-f]{16} ring3 ")
+
     def test_signals_reach_the_command(self):
         process = subprocess.Popen(self.arguments("run", "--rm", *self.machine(), "--", "sh", "-c",
                                                   "trap 'echo asked; exit 5' TERM; echo ready; "

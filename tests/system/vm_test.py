@@ -82,6 +82,14 @@ class VmTest(SystemTest):
                 self.assertIn("port-out ", done.stderr)
                 self.assertIsNone(self.status("one"))
 
+    def test_traces_where_exits_happen(self):
+        for engine in ENGINES:
+            with self.subTest(engine=engine):
+                done = self.vm("run", "--rm", "--name", "one", "--engine", engine, "--kernel", self.kernel, "-m", "8m",
+                               "--trace=exits", stdin=None, input="xq")
+                # The guest's code is at 1 MiB; "boot\n" is five writes from one place.
+                self.assertRegex(done.stderr, r"exit port-out rip 00000000001000[0-9a-f]{2} count 5\n")
+
     def test_lives_in_the_background(self):
         for engine in ENGINES:
             with self.subTest(engine=engine):

@@ -147,8 +147,9 @@ enum class EngineKind : uint8_t { kAuto, kKvm, kTranslator };
 struct EngineOptions {
   uint64_t tsc_khz = 0;                      // 0: the host's
   uint64_t translation_bytes = 64ULL << 20;  // the translator's code cache
-  bool trace_blocks = false;
-  uint32_t dirty_ring = 0;  // kvm: entries of each vCPU's dirty ring, a power of two; 0: dirty bitmaps
+  bool trace_blocks = false;                 // report() lists them
+  bool trace_exits = false;                  // ... and where in the guest exits happened
+  uint32_t dirty_ring = 0;                   // kvm: entries of each vCPU's dirty ring, a power of two; 0: dirty bitmaps
 };
 
 // kAuto: kvm where it runs ring 0 by hardware, else the translator. The memory and the bus outlive the engine.

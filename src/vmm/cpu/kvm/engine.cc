@@ -117,6 +117,7 @@ Result<std::unique_ptr<Engine>> KvmEngine::create(GuestMemory& memory, Bus& bus,
   shared.memory = &memory;
   shared.bus = &bus;
   TRY(enable(shared.vm.get(), KVM_CAP_SPLIT_IRQCHIP, kIoapicPins, "split irqchip"));
+  shared.trace_exits = options.trace_exits;
   if (options.dirty_ring != 0) {
     TRY(enable(shared.vm.get(), KVM_CAP_DIRTY_LOG_RING_ACQ_REL, options.dirty_ring * sizeof(kvm_dirty_gfn),
                "dirty ring"));
@@ -315,6 +316,7 @@ std::string KvmEngine::report() const {
     for (size_t cause = 0; cause < counts.size(); ++cause)
       if (counts[cause] != 0)
         text += cat("vcpu", i, ".", exit_cause_name(static_cast<ExitCause>(cause)), " ", counts[cause], "\n");
+    vcpus_[i]->list_exits(text);
   }
   return text;
 }

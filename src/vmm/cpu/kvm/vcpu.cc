@@ -58,6 +58,7 @@ Result<std::unique_ptr<KvmVcpu>> KvmVcpu::create(const std::shared_ptr<Shared>& 
   install_handler();
   std::unique_ptr<KvmVcpu> vcpu(new KvmVcpu);
   vcpu->shared_ = shared;
+  if (shared->trace_exits) vcpu->sites_ = std::make_unique<ExitSites>();
   vcpu->id_ = id;
   vcpu->fd_ = Fd(TRY(KVM_CALL(shared->vm.get(), KVM_CREATE_VCPU, id)));
   vcpu->run_pages_ = TRY(Pages::map(vcpu->fd_.get(), run_size, 0));
@@ -187,6 +188,19 @@ void KvmVcpu::handle_mmio() {
     }
     done += size;
   }
+}
+
+// By asking for the registers: tracing may be slow.
+void KvmVcpu::trace(ExitCause cause) {
+  kvm_regs registers{};
+  if (::ioctl(fd_.get(), KVM_GET_REGS, &registers) != 0) return;
+  const std::lock_guard lock(sites_mutex_);
+  sites_->add(cause, registers.rip);
+}
+
+void KvmVcpu::list_exits(std::string& out) {
+  const std::lock_guard lock(sites_mutex_);
+  if (sites_) sites_->list(out);
 }
 
 ExitCounts KvmVcpu::exits() const {

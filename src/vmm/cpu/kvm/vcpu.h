@@ -10,6 +10,7 @@
 
 #include "base/fd.h"
 #include "vmm/cpu/engine.h"
+#include "vmm/cpu/exit_sites.h"
 #include "vmm/cpu/kvm/ioctl.h"
 
 namespace proa::vmm::kvm {
@@ -44,6 +45,7 @@ struct Shared {
   GuestMemory* memory = nullptr;
   Bus* bus = nullptr;
   uint32_t dirty_ring = 0;
+  bool trace_exits = false;
   std::mutex dirty_mutex;
   std::vector<kvm_dirty_gfn> dirty;  // taken out of rings and not yet asked for
   std::atomic<bool> extint = false;
@@ -60,6 +62,7 @@ class KvmVcpu : public Vcpu {
   Result<CpuState> state() override;
   Result<> set_state(const CpuState& state) override;
   ExitCounts exits() const override;
+  void list_exits(std::string& out);
 
   Result<> set_tsc_khz(uint64_t khz);
   // Makes it look at what it is to do, without a stop.
@@ -76,9 +79,14 @@ class KvmVcpu : public Vcpu {
   void count(ExitCause cause) {
     auto& counter = counts_[static_cast<size_t>(cause)];
     counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+    if (sites_) trace(cause);
   }
 
+  void trace(ExitCause cause);
+
   std::shared_ptr<Shared> shared_;
+  std::unique_ptr<ExitSites> sites_;  // null: not asked for
+  std::mutex sites_mutex_;
   unsigned id_ = 0;
   Fd fd_;
   Pages run_pages_, ring_pages_;

@@ -9,9 +9,11 @@
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <vector>
 
 #include "vmm/cpu/engine.h"
+#include "vmm/cpu/exit_sites.h"
 #include "vmm/cpu/state.h"
 #include "vmm/cpu/translator/code_cache.h"
 #include "vmm/cpu/translator/control_bits.h"
@@ -73,6 +75,12 @@ class Core {
   bool stack_shadow = false;  // ... by a load of SS, which holds off debug traps too
   std::function<void(Flush, uint64_t linear)> on_flush;
   ExitCounts exits{};
+  std::unique_ptr<ExitSites> sites;  // null: not asked for
+  void count(ExitCause cause) {
+    ++exits[static_cast<size_t>(cause)];
+    if (sites) [[unlikely]]
+      sites->add(cause, c_.rip);
+  }
   // The host's signal that an instruction run by itself met; 0: none.
   uint64_t native_signal = 0;
   // Data breakpoints that accesses of step() met, as bits of DR6.
@@ -201,7 +209,6 @@ class Core {
   void flat_segment(unsigned index, uint16_t selector, uint32_t attributes);
   void set_cpl(unsigned cpl);
   Guest<> privileged() const { return cpl_ == 0 ? Guest<>{} : raise(kGp, 0); }
-  void count(ExitCause cause) { ++exits[static_cast<size_t>(cause)]; }
 
   Context& c_;
   CpuState s_;

@@ -88,6 +88,7 @@ Result<> TranslatorVcpu::build(const std::vector<CpuidLeaf>& cpuid) {
     if (leaf.leaf == 0xb) leaf.edx = id_;
   }
   core_ = std::make_unique<Core>(*context_, *cache_, engine_.memory(), outside(), surroundings(), leaves);
+  if (engine_.options().trace_exits) core_->sites = std::make_unique<ExitSites>();
   translations_ = std::make_unique<Translations>(*core_, *cache_, engine_.memory());
   translations_->on_new_page = [this](GuestAddress page) { engine_.code_page_made(*this, page); };
   translations_->on_page_retired = [this](GuestAddress page) { engine_.code_page_retired(id_, page); };
@@ -109,7 +110,7 @@ Mmu::Outside TranslatorVcpu::outside() {
       .read = [this](GuestAddress address, unsigned size) -> uint64_t {
         if (lapic_->memory_mapped() && (address & ~0xfffULL) == lapic_->base())
           return lapic_->read(address & 0xff0) >> (8 * (address & 3));
-        ++core_->exits[static_cast<size_t>(ExitCause::kMmioRead)];
+        core_->count(ExitCause::kMmioRead);
         return engine_.bus().mmio_read(address, size);
       },
       .write =
@@ -119,10 +120,10 @@ Mmu::Outside TranslatorVcpu::outside() {
               return;
             }
             if (engine_.ring(false, address, size, value)) {
-              ++core_->exits[static_cast<size_t>(ExitCause::kDoorbell)];
+              core_->count(ExitCause::kDoorbell);
               return;
             }
-            ++core_->exits[static_cast<size_t>(ExitCause::kMmioWrite)];
+            core_->count(ExitCause::kMmioWrite);
             engine_.bus().mmio_write(address, size, value);
           },
       .code_written = [this](GuestAddress address, uint64_t length) { engine_.code_written(this, address, length); },
@@ -264,7 +265,7 @@ void TranslatorVcpu::settle(const Guest<>& done) {
   }
   shadow_ = core_->shadow;
   if (core_->halted) {
-    ++core_->exits[static_cast<size_t>(ExitCause::kHalt)];
+    core_->count(ExitCause::kHalt);
     activity_ = Activity::kHalted;
   }
 }
@@ -348,7 +349,7 @@ bool TranslatorVcpu::service() {
   }
   if (bits & kAllHalted) stop_ = Stop{StopReason::kHaltedForEver};
   if (bits & kKick) {
-    ++core_->exits[static_cast<size_t>(ExitCause::kKick)];
+    core_->count(ExitCause::kKick);
     stop_ = Stop{StopReason::kKicked};
   }
   return !stop_;
@@ -454,9 +455,9 @@ Guest<> TranslatorVcpu::step_in(const Block& block, unsigned number) {
 
 const uint8_t* TranslatorVcpu::slow_access(const Site& at, uint64_t linear) {
   const Site site = at;
-  ++core_->exits[static_cast<size_t>(ExitCause::kTlbMiss)];
   Block& block = translations_->block(site.block);
   context_->rip = block.pc + translations_->point(block, site.insn).guest;
+  core_->count(ExitCause::kTlbMiss);
   auto direct = core_->mmu().fill(linear, site.size, site.write, core_->user());
   if (direct && *direct) return translations_->host(block, site.insn);
   // Wide operands may have to be aligned, which comes before page faults: the core knows.
@@ -594,7 +595,9 @@ std::string TranslatorVcpu::report() const {
   for (size_t i = 0; i < core_->exits.size(); ++i)
     out += cat("vcpu", id_, ".exit-", exit_cause_name(static_cast<ExitCause>(i)), " ", core_->exits[i], "\n");
   // One by one only while nothing changes them.
-  if (engine_.options().trace_blocks && !running_.load(std::memory_order_seq_cst)) translations_->list(out);
+  const bool still = !running_.load(std::memory_order_seq_cst);
+  if (engine_.options().trace_blocks && still) translations_->list(out);
+  if (core_->sites && still) core_->sites->list(out);
   return out;
 }
 
