@@ -16,6 +16,7 @@
 #include "fabric/dns/server.h"
 #include "fabric/store.h"
 #include "kernel/file.h"
+#include "kernel/memory.h"
 #include "kernel/unix_socket.h"
 
 namespace proa::fabric::dns {
@@ -151,6 +152,7 @@ class Process {
     const std::string wrong = server_.error_of(container);
     const std::string answer = server_.serves(container) ? "+" : cat("-", wrong.empty() ? "not on record" : wrong);
     ::send(caller.get(), answer.data(), answer.size(), MSG_NOSIGNAL);
+    kernel::release_program_pages();
   }
 
   // Whoever starts to serve another container holds the lock: while we have it, nobody does.

@@ -96,7 +96,9 @@ Result<> bench(Fabric& fabric, const Words& words) {
 }
 
 Result<> run(const Words& words) {
-  Fabric fabric = TRY(Fabric::open({.state = words.at(0), .run = words.at(1)}));
+  const char* const resolver = std::getenv("PROA_RESOLVER");
+  Fabric fabric = TRY(Fabric::open(
+      {.state = words.at(0), .run = words.at(1), .resolver = resolver != nullptr ? resolver : "/proc/self/exe"}));
   const std::string& command = words.at(2);
   const Words rest(words.begin() + 3, words.end());
   if (command == "create") return create(fabric, rest);

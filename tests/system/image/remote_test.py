@@ -187,7 +187,8 @@ class Trouble(RemoteTest):
         self.assertEqual([], self.proa("images", "-q").stdout.split())
         wire.release()
         self.proa("pull", name)
-        rest = [entry for entry in registry.requests() if entry[2] == 206]
+        # A small blob may have been cut off as well: the large one is told by its size.
+        rest = [entry for entry in registry.requests() if entry[2] == 206 and entry[3] > 1 << 20]
         whole = max(entry[3] for entry in registry.requests() if entry[0] == "GET" and entry[2] == 200 or entry in rest)
         self.assertEqual(1, len(rest))
         self.assertGreater(part, 2 << 20)

@@ -61,6 +61,7 @@ class Wire:
         self.target, self.left, self.lock = target, limit, threading.Condition()
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.where = "127.0.0.1:%d" % self.listener.getsockname()[1]
+        self.connections = []
         self._start(self._accept)
 
     @staticmethod
@@ -73,8 +74,14 @@ class Wire:
             self.lock.notify_all()
 
     def stop(self):
-        self.release()
+        """Cuts every connection: what is still on its way never arrives."""
         self.listener.close()
+        for each in self.connections:
+            try:
+                each.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+        self.release()
 
     def _accept(self):
         host, port = self.target.split(":")
@@ -88,6 +95,7 @@ class Wire:
             except OSError:
                 client.close()
                 continue
+            self.connections += (client, server)
             self._start(self._copy, client, server, False)
             self._start(self._copy, server, client, True)
 
