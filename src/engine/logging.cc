@@ -53,6 +53,7 @@ Result<> Engine::set_log(const Container& container, ShimRequest& request) {
   request.log_format = storage.cri ? "cri" : "json-file";
   request.log_max_size = storage.max_size;
   request.log_max_files = storage.max_files;
+  request.log_buffer = storage.buffer;
   const std::string program = TRY(own_program());
   if (storage.compress) request.log_rotated = {program, kCompressRole};
   if (log.driver == "json-file" && !log.options.empty())

@@ -79,6 +79,7 @@ std::vector<std::string> arguments(const ShimRequest& request, const std::string
     add("--log", request.log, "--log-format", request.log_format);
     if (request.log_max_size != 0) add("--log-max-size", std::to_string(request.log_max_size));
     if (request.log_max_files > 1) add("--log-max-files", std::to_string(request.log_max_files));
+    if (request.log_buffer != 0) add("--log-buffer", std::to_string(request.log_buffer));
     if (!request.log_attrs.empty()) add("--log-attrs", request.log_attrs);
     for (const std::string& word : request.log_rotated) add("--log-rotated-arg", word);
   }

@@ -18,7 +18,7 @@ struct ShimRequest {
   std::string exec;       // the document of one more process in a container that runs; then no bundle
   int first_client = -1;  // a connected socket that has said its line, to be served first
   std::string log, log_format = "json-file";
-  uint64_t log_max_size = 0, log_max_files = 1;
+  uint64_t log_max_size = 0, log_max_files = 1, log_buffer = 0;
   std::string log_attrs;                 // a JSON object; empty: none
   std::vector<std::string> log_rotated;  // run for each rotated file, if there are any
   std::vector<std::string> companion;    // to run as long as the container, if there are any

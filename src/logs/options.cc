@@ -272,10 +272,6 @@ Result<> check_options(const std::string& name, const StringMap& options) {
     return fail("logger: no log driver named '", name, "' is registered")
         .hint("json-file, local, k8s-file, journald, syslog, gelf, fluentd or none");
   TRY(check_mode(options));
-  if (!driver->forwarded && option_of(options, "mode") == "non-blocking")
-    return fail("logger: logging mode not supported: non-blocking: with ", name)
-        .hint(
-            "it is for drivers that send lines elsewhere; files are written into memory, without waiting for the disk");
   for (const auto& [key, value] : options) {
     const bool everywhere = key == "mode" || key == "max-buffer-size";
     if (everywhere || has(driver->options, key) || (driver->details && has(kDetailNames, key)) ||
@@ -295,6 +291,12 @@ Result<> check_options(const std::string& name, const StringMap& options) {
   return {};
 }
 
+uint64_t buffer_of(const StringMap& options) {
+  constexpr int64_t kUsual = 1 << 20;
+  if (option_of(options, "mode") != "non-blocking") return 0;
+  return static_cast<uint64_t>(parse_bytes(option_of(options, "max-buffer-size")).value_or(kUsual));
+}
+
 Storage storage_of(const std::string& name, const StringMap& options) {
   Storage out;
   out.enabled = name != "none";
@@ -312,6 +314,7 @@ Storage storage_of(const std::string& name, const StringMap& options) {
   // One file starts anew when it is full, with what is not sent yet.
   if (forwarded) out.max_files = std::max(out.max_files, 2U);
   out.compress = out.max_files > 1 && out.max_size != 0 && flag_of(options, key("compress").c_str(), forwarded);
+  out.buffer = buffer_of(options);
   return out;
 }
 

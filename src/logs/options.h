@@ -25,7 +25,10 @@ struct Storage {
   uint64_t max_size = 100u << 20;  // bytes of each file; 0: no limit
   unsigned max_files = 2;
   bool compress = false;  // all but the newest
+  uint64_t buffer = 0;    // bytes that may wait for the disk before output is dropped; 0: the container waits
 };
+// The bytes of mode=non-blocking; 0: the mode is another.
+uint64_t buffer_of(const StringMap& options);
 Storage storage_of(const std::string& driver, const StringMap& options);
 
 // Where a driver sends to: "tcp://host:port" and the like.

@@ -20,7 +20,9 @@ TEST(Options, AreThoseOfTheDriver) {
   EXPECT_EQ(message("json-file", {{"syslog-format", "x"}}), "unknown log opt 'syslog-format' for json-file log driver");
   EXPECT_EQ(message("local", {{"env", "x"}}), "unknown log opt 'env' for log driver local");
   EXPECT_EQ(message("etwlogs", {}), "logger: no log driver named 'etwlogs' is registered");
-  EXPECT_THAT(message("local", {{"mode", "non-blocking"}}), testing::HasSubstr("logging mode not supported"));
+  EXPECT_EQ(message("local", {{"mode", "non-blocking"}, {"max-buffer-size", "4m"}}), "");
+  EXPECT_THAT(message("local", {{"mode", "lazy"}}), testing::HasSubstr("logging mode not supported: lazy"));
+  EXPECT_THAT(message("local", {{"max-buffer-size", "4m"}}), testing::HasSubstr("only supported with 'mode=non-bl"));
   EXPECT_THAT(message("json-file", {{"labels-regex", "["}}), testing::StartsWith("error parsing regexp: missing ]"));
 }
 
@@ -52,6 +54,9 @@ TEST(Options, WhatIsKept) {
   EXPECT_EQ(sent.max_files, 2U);
   EXPECT_EQ(storage_of("json-file", {{"max-size", "-1"}}).max_size, 0U);
   EXPECT_FALSE(storage_of("none", {}).enabled);
+  EXPECT_EQ(storage_of("local", {{"max-buffer-size", "4m"}, {"mode", "blocking"}}).buffer, 0U);
+  EXPECT_EQ(storage_of("local", {{"mode", "non-blocking"}}).buffer, 1U << 20);
+  EXPECT_EQ(storage_of("journald", {{"mode", "non-blocking"}, {"max-buffer-size", "4m"}}).buffer, 4U << 20);
 }
 
 }  // namespace

@@ -58,8 +58,9 @@ void LogFile::write(std::string_view bytes) {
 
 void LogFile::settle() {
   siginfo_t info;
-  if (running_ > 0) sys::wait(P_PID, static_cast<id_t>(running_), &info, 0);
-  running_ = 0;
+  const std::atomic_ref running(running_);
+  if (const int process = running; process > 0) sys::wait(P_PID, static_cast<id_t>(process), &info, 0);
+  running = 0;
 }
 
 void LogFile::move(unsigned from, unsigned to, const char* ending) {
@@ -78,7 +79,7 @@ void LogFile::run_command() {
   for (unsigned i = 0; i < command_->count; ++i) words[i] = command_->words[i];
   words[command_->count] = rotated.c_str();
   const int null = sys::open(AT_FDCWD, "/dev/null", O_RDWR);
-  running_ = spawn(*origin_, words, {null, null, null});
+  spawn(*origin_, words, {null, null, null}, &running_);
   sys::close(null);
 }
 

@@ -2,8 +2,11 @@
 //
 // Errors after open() are not handed on: a container must not stop because its log's disk is full.
 // What could not be written is counted, and a record is never left torn.
+//
+// Threads: one at a time; only reaped() and the counters are for any.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <string_view>
 
@@ -24,9 +27,7 @@ class LogFile {
   // a time: the next rotation waits for it. Both outlive the file.
   void run_when_rotated(const Origin& origin, const CommandArgs& command) { origin_ = &origin, command_ = &command; }
   // A child was waited for.
-  void reaped(long process) {
-    if (process == running_) running_ = 0;
-  }
+  void reaped(int process) { std::atomic_ref(running_).compare_exchange_strong(process, 0); }
   // Waits until no command is at work on the files any more.
   void settle();
 
@@ -57,10 +58,10 @@ class LogFile {
   bool made_ = false, lines_ = true;
   unsigned max_files_ = 1;
   uint64_t max_size_ = 0, size_ = 0;
-  uint64_t written_ = 0, lost_ = 0, rotations_ = 0;
+  std::atomic<uint64_t> written_ = 0, lost_ = 0, rotations_ = 0;
   const Origin* origin_ = nullptr;
   const CommandArgs* command_ = nullptr;
-  long running_ = 0;  // the command's process
+  int running_ = 0;  // the command's process
 };
 
 // Removes FILE and its rotated forerunners; returns the first failure after trying all.

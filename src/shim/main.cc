@@ -122,6 +122,9 @@ Result<> Shim::create() {
   if (children_ < 0) return fail_with(children_, "signalfd");
   protect_from_oom(&origin_);
   if (Result<> done = state_.write_shim_pid(); !done) return done;
+  if (options_.log_buffer != 0) {
+    if (Result<> done = monitor_.buffer_log(options_.log_buffer); !done) return done;
+  }
   if (Result<> done = create_container(options_, origin_, state_, children_, &container_); !done) return done;
   return monitor_.take(container_, children_);
 }

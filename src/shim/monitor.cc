@@ -12,6 +12,7 @@ namespace proa::shim {
 namespace {
 
 constexpr int kBacklog = 64;
+constexpr size_t kWriterStack = size_t{128} * 1024;
 constexpr int kRestAfter = 1000;  // milliseconds without anything to do before memory is given back
 
 }  // namespace
@@ -21,6 +22,15 @@ void write_ending(const Ending& ending, std::string_view id, Writer& to) {
   to.json(id) << ",\"pid\":" << ending.pid << ",\"exitCode\":" << ending.code << ",\"signal\":" << ending.signal
               << ",\"oomKilled\":" << (ending.oom_kills != 0 ? "true" : "false") << ",\"oomKills\":" << ending.oom_kills
               << ",\"finishedAt\":\"" << format_time(ending.time).view() << "\"}\n";
+}
+
+Result<> Monitor::buffer_log(uint64_t bytes) {
+  if (Result<> done = queue_.open(bytes); !done) return done;
+  auto* const stack = static_cast<char*>(sys::map(kWriterStack));
+  const auto run = [](void* queue) { static_cast<LogQueue*>(queue)->run(); };
+  const long error = stack == nullptr ? -ENOMEM : sys::start_thread(run, &queue_, stack, kWriterStack);
+  if (error < 0) return fail_with(error, "thread for the log");
+  return {};
 }
 
 Result<> Monitor::listen() {
@@ -64,8 +74,9 @@ Ending Monitor::hold() {
     tick(timer_);
     tick(companion_);
   }
+  queue_.be_patient();
   drain_outputs();
-  log_.finish(sys::now(CLOCK_REALTIME));
+  queue_.finish(sys::now(CLOCK_REALTIME));
   log_.file().settle();
   ending_.oom_kills = oom_.kills();
   return ending_;
@@ -98,8 +109,7 @@ int Monitor::wait_time() {
 }
 
 void Monitor::rest() {
-  rested_ = true;
-  log_.release();
+  rested_ = queue_.rest();
   sys::drop_pages(chunk_, sizeof chunk_);
 }
 
@@ -146,7 +156,7 @@ bool Monitor::read_chunk(Output& output, size_t* size) {
     return false;
   }
   *size = static_cast<size_t>(got);
-  log_.append(output.stream, {chunk_, *size}, sys::now(CLOCK_REALTIME));
+  queue_.append(output.stream, {chunk_, *size}, sys::now(CLOCK_REALTIME));
   return true;
 }
 
@@ -213,7 +223,7 @@ bool Monitor::drain_chunk(Output& output, size_t* size) {
   const long got = sys::read(output.fd, to, kChunk);
   if (got <= 0) return false;
   *size = static_cast<size_t>(got);
-  log_.append(output.stream, {to, *size}, sys::now(CLOCK_REALTIME));
+  queue_.append(output.stream, {to, *size}, sys::now(CLOCK_REALTIME));
   const Piece piece{.stream = output.stream, .size = static_cast<uint32_t>(got)};
   memcpy(to - sizeof piece, &piece, sizeof piece);
   tail_size_ += sizeof piece + *size;
@@ -306,7 +316,7 @@ void Monitor::close_input(Writer& answer) {
 }
 
 void Monitor::reopen_log(Writer& answer) {
-  const Result<> done = log_.file().is_open() ? log_.file().reopen() : fail("there is no log");
+  const Result<> done = log_.file().is_open() ? queue_.reopen() : fail("there is no log");
   if (!done)
     answer << "error: " << done.error().text.view() << '\n';
   else
@@ -325,7 +335,7 @@ void Monitor::write_status(Writer& to) {
   to << ",\"attached\":" << attach_.count() << ",\"dropped\":" << attach_.dropped();
   to << ",\"oomKills\":" << oom_.kills();
   LogFile& file = log_.file();
-  to << ",\"log\":{\"written\":" << file.written() << ",\"lost\":" << file.lost()
+  to << ",\"log\":{\"written\":" << file.written() << ",\"lost\":" << file.lost() + queue_.dropped()
      << ",\"rotations\":" << file.rotations() << "}}\n";
 }
 

@@ -6,6 +6,7 @@
 #include "shim/create.h"
 #include "shim/input.h"
 #include "shim/log.h"
+#include "shim/log_queue.h"
 #include "shim/oom.h"
 #include "shim/options.h"
 #include "shim/poller.h"
@@ -33,6 +34,8 @@ class Monitor final : public Control::Executor {
         attach_(poller_, input_),
         control_(poller_, *this) {}
 
+  // Has the log written by a thread of its own, behind a buffer of so many bytes.
+  Result<> buffer_log(uint64_t bytes);
   // Makes the sockets in the current folder, so that clients find them as soon as create is reported.
   Result<> listen();
   // A connected socket, to be the first client once there is something to serve.
@@ -89,6 +92,7 @@ class Monitor final : public Control::Executor {
   void write_status(Writer& to);
 
   static constexpr size_t kChunk = 64 * 1024;
+  static_assert(kChunk <= LogQueue::kMost);
   // What is read after the end, from each output: more than the largest pipe (/proc/sys/fs/pipe-max-size).
   static constexpr size_t kDrain = 2 * 1024 * 1024;
   static constexpr size_t kTail = 3 * kDrain;
@@ -102,6 +106,7 @@ class Monitor final : public Control::Executor {
   Attach attach_;
   Control control_;
   Log log_;
+  LogQueue queue_{log_};
   OomCounter oom_;
   int expected_ = -1, children_ = -1, attach_listener_ = -1, control_listener_ = -1, slave_ = -1;
   bool paused_ = false, ended_ = false, rested_ = false;

@@ -36,6 +36,8 @@ constexpr std::string_view kHelp =
     "      --log-format FORMAT    json-file, cri (also called k8s-file) or raw (default: json-file)\n"
     "      --log-max-size SIZE    rotate at SIZE bytes; k, m and g are understood (default: never)\n"
     "      --log-max-files N      keep N log files, the current one included (default: 1)\n"
+    "      --log-buffer SIZE      keep SIZE bytes of output while the log's disk is slow, and drop what is\n"
+    "                             beyond (default: the container waits)\n"
     "      --log-attrs JSON       with json-file, this object in each record, as attrs\n"
     "      --log-rotated-arg ARG  one word of a command that is run for each rotated file, whose name\n"
     "                             is added, and may replace it by FILE.gz; repeatable\n"
@@ -165,6 +167,7 @@ Result<> read_flag(Reader& reader, Options* to) {
   if (name == "--log-format") return set_format(reader, &to->log_format);
   if (name == "--log-max-size") return set_size(reader, &to->log_max_size);
   if (name == "--log-max-files") return set_number(reader, 1, 1000, &to->log_max_files);
+  if (name == "--log-buffer") return set_size(reader, &to->log_buffer);
   if (name == "--terminal") return set_flag(reader, &to->terminal);
   if (name == "--stdin") return set_flag(reader, &to->in);
   if (name == "--stdin-once") return to->in = true, set_flag(reader, &to->in_once);
@@ -198,6 +201,7 @@ Result<> check(const Options& options) {
   if (options.log_rotated.count != 0 && (options.log == nullptr || options.log_max_files < 2))
     return fail("--log-rotated-arg: needs --log and --log-max-files of 2 or more");
   if (options.log == nullptr && options.log_max_size != 0) return fail("--log-max-size: needs --log");
+  if (options.log == nullptr && options.log_buffer != 0) return fail("--log-buffer: needs --log");
   if (options.sync_fd >= 0 && static_cast<unsigned>(options.sync_fd) < 3 + options.preserve_fds)
     return fail("--sync-fd: ", options.sync_fd, " is one of the descriptors that --preserve-fds passes on");
   return {};

@@ -33,6 +33,7 @@ struct Options {
   LogFormat log_format = LogFormat::json_file;
   uint64_t log_max_size = 0;
   unsigned log_max_files = 1;
+  uint64_t log_buffer = 0;  // bytes; 0: the container waits for the log's disk
   bool terminal = false, first_client = false, in = false, in_once = false, systemd_cgroup = false;
   int sync_fd = -1;
   unsigned preserve_fds = 0;

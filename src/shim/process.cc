@@ -67,8 +67,8 @@ void protect_from_oom(Origin* origin) {
   if (got > 0 && write_oom_score("-999")) origin->oom_score = Text<16>(before);
 }
 
-long spawn(const Origin& origin, const char* const* argv, const Stdio& stdio) {
-  const long pid = sys::fork();
+long spawn(const Origin& origin, const char* const* argv, const Stdio& stdio, int* child) {
+  const long pid = sys::fork(child);
   if (pid == 0) run_child(origin, argv, stdio);
   return pid;
 }

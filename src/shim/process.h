@@ -24,8 +24,9 @@ struct Stdio {
   int in = -1, out = -1, err = -1;
 };
 // Forks and executes argv[0], searched in $PATH if it has no slash. If that fails the child says so on
-// `stdio.err` and exits with 127. Answers the process id or a negative errno.
-long spawn(const Origin& origin, const char* const* argv, const Stdio& stdio);
+// `stdio.err` and exits with 127. Answers the process id or a negative errno. `child`: has the id before the child
+// runs, so that another thread which waits for children knows it.
+long spawn(const Origin& origin, const char* const* argv, const Stdio& stdio, int* child = nullptr);
 // Executes argv[0], searched in the $PATH of `env` if it has no slash. Comes back only with a negative errno.
 long execute(const char* const* argv, const char* const* env);
 // Becomes argv[0], without standard streams. Comes back only if that fails.

@@ -2,6 +2,8 @@
 
 #include <errno.h>
 #include <linux/close_range.h>
+#include <linux/futex.h>
+#include <linux/sched.h>
 #include <signal.h>
 #include <sys/file.h>
 #include <sys/mman.h>
@@ -103,7 +105,42 @@ long current_dir(char* to, size_t size) { return invoke(SYS_getcwd, to, size); }
 mode_t set_umask(mode_t mask) { return static_cast<mode_t>(invoke(SYS_umask, mask)); }
 long set_mode(int fd, mode_t mode) { return invoke(SYS_fchmod, fd, mode); }
 
-long fork() { return invoke(SYS_fork); }
+long fork(int* child) { return invoke(SYS_clone, SIGCHLD | CLONE_PARENT_SETTID, nullptr, child, nullptr, 0); }
+
+// clone(2) comes back twice, the second time on the new stack, where only what was put there can be relied on.
+long start_thread(void (*run)(void*), void* argument, char* stack, size_t size) {
+  constexpr long kFlags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM;
+  void* const words[] = {argument, reinterpret_cast<void*>(run)};
+  char* const top = stack + (size & ~size_t{15}) - sizeof words;
+  __builtin_memcpy(top, words, sizeof words);
+  long answer;
+  register long r10 asm("r10") = 0;
+  register long r8 asm("r8") = 0;
+  asm volatile(
+      "syscall\n"
+      "test %%rax, %%rax\n"
+      "jnz 1f\n"
+      "xor %%ebp, %%ebp\n"
+      "pop %%rdi\n"
+      "pop %%rax\n"
+      "call *%%rax\n"
+      "xor %%edi, %%edi\n"
+      "mov %[exit], %%eax\n"
+      "syscall\n"
+      "hlt\n"
+      "1:"
+      : "=a"(answer)
+      : "a"(SYS_clone), "D"(kFlags), "S"(top), "d"(0), "r"(r10), "r"(r8), [exit] "i"(SYS_exit)
+      : "rcx", "r11", "memory");
+  return answer;
+}
+
+void futex_wait(const std::atomic<uint32_t>* word, uint32_t expected, int milliseconds) {
+  const timespec limit = {.tv_sec = milliseconds / 1000, .tv_nsec = milliseconds % 1000 * 1'000'000L};
+  invoke(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected, milliseconds < 0 ? nullptr : &limit);
+}
+void futex_wake(const std::atomic<uint32_t>* word) { invoke(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT32_MAX); }
+
 long exec(const char* path, const char* const* argv, const char* const* env) {
   return invoke(SYS_execve, path, static_cast<const void*>(argv), static_cast<const void*>(env));
 }

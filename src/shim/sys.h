@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 
@@ -46,8 +47,14 @@ long current_dir(char* to, size_t size);  // length with the NUL
 mode_t set_umask(mode_t mask);
 long set_mode(int fd, mode_t mode);
 
-// Processes.
-long fork();
+// Processes and threads.
+// `child`: has the child's id before the child runs; null: not wanted.
+long fork(int* child = nullptr);
+// Runs a thread on `stack`, which ends with `run`. A negative errno if it could not be made.
+long start_thread(void (*run)(void*), void* argument, char* stack, size_t size);
+// While *word is `expected`: until it is woken, for so many milliseconds (-1: for ever), or for no reason.
+void futex_wait(const std::atomic<uint32_t>* word, uint32_t expected, int milliseconds);
+void futex_wake(const std::atomic<uint32_t>* word);  // all who wait
 long exec(const char* path, const char* const* argv, const char* const* env);
 [[noreturn]] void quit(int status);
 // waitid(2) for ended children; without a wait when `options` has WNOHANG. `info` has si_pid 0 when there is none.

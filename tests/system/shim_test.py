@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """proa-shim on a real runtime: what a caller sees of stdio, logs, sockets, exits, and of a shim that was killed."""
 
+import contextlib
 import copy
+import gzip
 import hashlib
 import json
 import os
@@ -115,7 +117,10 @@ class Logs(ShimTest):
         self.assertEqual([f"line {i}" for i in range(5000 - len(lines), 5000)], lines)
 
     def test_external_rotation(self):
-        box = self.box("sh", "-c", "echo one; read go; echo two", log="raw", flags=["--stdin"]).create().start()
+        self.check_reopened()
+
+    def check_reopened(self, *flags):
+        box = self.box("sh", "-c", "echo one; read go; echo two", log="raw", flags=["--stdin", *flags]).create().start()
         until(lambda: box.log.read_bytes() == b"one\n", "the first line")
         box.log.rename(moved := box.log.with_suffix(".moved"))
         self.assertEqual("ok", box.control("reopen-logs"))
@@ -149,6 +154,62 @@ class Logs(ShimTest):
         finally:
             box.remove()
             command("umount", mount)
+
+
+    def test_disk_that_does_not_answer(self):
+        """With a buffer the container goes on; what was dropped is counted, and no line is torn."""
+        with self.slow_disk() as disk:
+            box = self.box("sh", "-c", "echo first; read go; seq 100000; echo all >/tmp/said; read go; echo last",
+                           flags=["--stdin", "--log", disk / "log", "--log-buffer", "64k"])
+            box.log = disk / "log"
+            box.create().start()
+            self.addCleanup(box.remove)
+            until(lambda: "first" in box.log.read_text(), "the first line")
+            with self.frozen(disk):
+                box.attach("attach stdin").send(b"\n")
+                until((self.folder / "bundle-box/rootfs/tmp/said").exists, "the container to say all")
+                lost = box.status_report()["log"]["lost"]
+                self.assertGreater(lost, 300_000)
+            box.attach("attach stdin").send(b"\n")
+            self.assertEqual(0, box.ended()["exitCode"])
+            first, *numbers, last = shim.parse_json_log(box.log.read_text())["stdout"].decode().splitlines()
+            self.assertEqual(("first", "last"), (first, last))
+            self.assertLessEqual({*map(int, numbers)}, {*range(1, 100_001)})
+            self.assertEqual(numbers, sorted(numbers, key=int))
+            self.assertEqual(len("".join(f"{i}\n" for i in range(1, 100_001))), lost + len("".join(f"{number}\n" for number in numbers)))
+            box.remove()
+
+    @contextlib.contextmanager
+    def slow_disk(self):
+        image, mount = self.folder / "disk", self.folder / "slow"
+        with open(image, "w") as file:
+            file.truncate(16 << 20)
+        command("mkfs.ext4", "-q", image)
+        mount.mkdir()
+        command("mount", "-o", "loop", image, mount)
+        try:
+            yield mount
+        finally:
+            command("umount", mount)
+
+    @contextlib.contextmanager
+    def frozen(self, disk):
+        command("fsfreeze", "--freeze", disk)
+        try:
+            yield
+        finally:
+            command("fsfreeze", "--unfreeze", disk)
+
+    def test_buffered(self):
+        """All of a flood that the disk keeps up with, rotated and handed to a command meanwhile."""
+        box = self.box("sh", "-c", "seq 100000", flags=["--log-buffer", "8m", "--log-max-size", "1m", "--log-max-files", "20",
+                                                        "--log-rotated-arg", "gzip"], log="json-file")
+        box.run()
+        text = "".join(gzip.open(file, "rt").read() if file.suffix == ".gz" else file.read_text() for file in box.logs())
+        self.assertEqual([*map(str, range(1, 100_001))], shim.parse_json_log(text)["stdout"].decode().splitlines())
+
+    def test_buffered_log_is_reopened(self):
+        self.check_reopened("--log-buffer", "1m")
 
 
 class Streams(ShimTest):
@@ -558,6 +619,14 @@ class Memory(ShimTest):
         box.start()
         client.read_until(b"500000\n")
         self.check(box, "that rests after much output")
+
+
+    def test_after_much_buffered_output(self):
+        box = self.box("sh", "-c", "seq 1 500000; sleep 1000", log="json-file", flags=["--log-buffer", "1m"]).create()
+        client = box.attach("attach stdout patience=forever")
+        box.start()
+        client.read_until(b"500000\n")
+        self.check(box, "with a log buffer that rests after much output")
 
 
 class OtherRuntime(ShimTest):

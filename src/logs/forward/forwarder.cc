@@ -23,7 +23,6 @@ namespace {
 
 constexpr int kRest = 5000;  // milliseconds between looks when nothing calls
 constexpr unsigned kLastTries = 10;
-constexpr int64_t kRing = 1 << 20;  // max-buffer-size where it is not given
 
 volatile sig_atomic_t hurried = 0;
 
@@ -49,8 +48,7 @@ Result<Identity> identity_for(const Subject& subject, const StringMap& options) 
 
 // How much may wait: beyond it the oldest is left out. 0: all there is on the disk.
 uint64_t most_waiting(const std::string& driver, const StringMap& options) {
-  if (option_of(options, "mode") == "non-blocking")
-    return static_cast<uint64_t>(parse_bytes(option_of(options, "max-buffer-size")).value_or(kRing));
+  if (const uint64_t buffer = buffer_of(options); buffer != 0) return buffer;
   if (driver == "fluentd" && flag_of(options, "fluentd-async"))
     return static_cast<uint64_t>(parse_bytes(option_of(options, "fluentd-buffer-limit")).value_or(0));
   return 0;

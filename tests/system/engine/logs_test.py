@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Where containers' output goes: log drivers and their options, against receivers of the test's own."""
 
+import contextlib
 import gzip
 import json
 import os
@@ -273,6 +274,27 @@ class Files(LogsTest):
         self.assertEqual([str(i) for i in range(int(lines[0]), 106001)], lines)
         self.assertGreater(len(lines), 2000)
         self.assertEqual(lines[-1500:], self.proa("logs", "-n", "1500", "box").stdout.splitlines())
+
+    def test_non_blocking(self):
+        """The shim of such a container writes its log from a buffer; all of it is there in the end."""
+        for driver, size in (("json-file", "8m"), ("local", "8m"), ("k8s-file", "8m")):
+            with self.subTest(driver=driver):
+                self.start_logged(driver, driver, ["mode=non-blocking", f"max-buffer-size={size}"], "sh", "-c",
+                                  f"until [ -e /tmp/{driver} ]; do sleep 0.02; done; seq 20000")
+                state = self.data / "containers" / self.look(driver, "{{.Id}}")
+                shims = [words for words in self.command_lines() if any(str(state) in word for word in words) and "--log-buffer" in words]
+                self.assertEqual([str(8 << 20)], [words[words.index("--log-buffer") + 1] for words in shims])
+                self.proa("exec", driver, "touch", f"/tmp/{driver}")
+                self.settle(driver, "exited")
+                self.assertEqual([*map(str, range(1, 20_001))], self.lines_of(driver).splitlines())
+
+    @staticmethod
+    def command_lines():
+        found = []
+        for file in Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(OSError):
+                found.append(file.read_text().split("\0"))
+        return found
 
     def test_follow_through_rotations(self):
         self.start("box", "sh", "-c", "until [ -e /tmp/go ]; do sleep 0.02; done; seq 20000; sleep 1000",

@@ -178,7 +178,7 @@ class Shim:
 
     def logs(self):
         """The log files, oldest first."""
-        older = sorted(self.log.parent.glob(f"{self.log.name}.*"), key=lambda file: -int(file.suffix[1:]))
+        older = sorted(self.log.parent.glob(f"{self.log.name}.*"), key=lambda file: -int(file.name.removesuffix(".gz").rpartition(".")[2]))
         return [*older, *([self.log] if self.log.exists() else [])]
 
     def remove(self):
