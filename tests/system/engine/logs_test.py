@@ -2,6 +2,8 @@
 """Where containers' output goes: log drivers and their options, against receivers of the test's own."""
 
 import contextlib
+import errno
+import fcntl
 import gzip
 import json
 import os
@@ -28,7 +30,7 @@ class Receiver:
 
     def __init__(self, sock, split=None, tls=None):
         self.socket, self.split, self.tls, self.messages, self.connections = sock, split, tls, [], 0
-        self.closed, self.open = False, []
+        self.closed, self.open, self.seals = False, [], []
         if sock.type == socket.SOCK_STREAM:
             sock.listen()
         self.thread = threading.Thread(target=self._streams if sock.type == socket.SOCK_STREAM else self._datagrams, daemon=True)
@@ -46,7 +48,9 @@ class Receiver:
                 return
             for _, _, fds in control:
                 for fd in struct.unpack("i" * (len(fds) // 4), fds):
+                    assert data == b"", "a message comes in the datagram or in the file"
                     data = os.pread(fd, 1 << 24, 0)
+                    self.seals.append(fcntl.fcntl(fd, fcntl.F_GET_SEALS))
                     os.close(fd)
             self.messages.append(data)
 
@@ -605,11 +609,21 @@ class Journald(LogsTest):
         self.assertEqual(("err", "3"), (err["MESSAGE"], err["PRIORITY"]))
         self.assertEqual("com.example%2Fsize=9,tag=shop%2Fbox out\n", self.proa("logs", "--details", "box").stdout)
 
-    def test_large_messages_go_as_a_file(self):
-        self.journal.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
-        text = "x" * 10000
-        self.start_logged("box", "journald", ["env=LONG"], "sh", "-c", "echo $LONG", flags=("-e", f"LONG={text}"))
-        self.assertEqual(text, fields(self.arrived(self.journal, 1)[0])["LONG"])
+    def test_messages_that_no_datagram_holds_go_as_a_file(self):
+        """One that nobody can change any more, as the journal takes no other; those before and after it as datagrams."""
+        with self.assertRaises(OSError) as refused, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
+            probe.sendto(bytes(400_000), "/run/systemd/journal/socket")
+        self.assertEqual(errno.EMSGSIZE, refused.exception.errno)
+        large = "".join(chr(97 + i % 26) for i in range(400_000))
+        (self.folder / "labels").write_text(f"com.example/large={large}\n")
+        self.start_logged("box", "journald", ["labels=com.example/large"], "sh", "-c", "echo out; echo err >&2", flags=("--label-file", self.folder / "labels"))
+        self.start_logged("small", "journald", [], "echo", "small")
+        messages = [fields(message) for message in self.arrived(self.journal, 3)]
+        self.assertEqual(["err", "out", "small"], sorted(message["MESSAGE"] for message in messages))
+        self.assertEqual([large, large], [message["COM_EXAMPLE_LARGE"] for message in messages if message["CONTAINER_NAME"] == "box"])
+        self.assertEqual([fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE] * 2, self.journal.seals)
+        self.settle("box", "exited")
+        self.assertEqual("out\nerr\n", self.proa("logs", "box").stdout + self.proa("logs", "box").stderr)
 
     def test_no_journal(self):
         self.journal.close()
