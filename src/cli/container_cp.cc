@@ -41,7 +41,8 @@ Result<int> container_cp(const Invocation& in) {
   const auto [to_container, to_path] = split_place(in.argument(1));
   if (from_container.empty() == to_container.empty())
     return fail(from_container.empty() ? "must specify at least one container source"
-                                       : "copying between containers is not supported");
+                                       : "copying between containers is not supported")
+        .hint("one side is CONTAINER:PATH");
   Engine engine = TRY(Engine::open());
   Place from = TRY(place_of(engine, from_container, from_path));
   Place to = TRY(place_of(engine, to_container, to_path));

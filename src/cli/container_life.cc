@@ -33,9 +33,7 @@ Result<int> for_each(const Invocation& in, const std::function<Result<>(Engine&,
   int status = 0;
   for (const std::string& name : in.arguments()) {
     if (const auto done = work(engine, name); !done) {
-      std::string text = cat("proa: error: ", done.error().message(), "\n");
-      if (!done.error().hint().empty()) text += cat("hint: ", done.error().hint(), "\n");
-      [[maybe_unused]] const ssize_t wrote = ::write(STDERR_FILENO, text.data(), text.size());
+      print_error(done.error());
       status = 1;
       continue;
     }

@@ -45,8 +45,9 @@ Result<> check_cidfile(const std::string& path) {
 
 bool lacks_image(const Error& error, const ContainerConfig& config) {
   if (config.image.empty()) return false;
-  // Other things may be missing, too; and of an index the image for another platform may be here.
-  return error.message().find("no such image") != std::string::npos ||
+  // Other things may be missing, too; and it may be here for other platforms only.
+  return error.message().find("was found but its platform") != std::string::npos ||
+         error.message().find("no such image") != std::string::npos ||
          error.message().find("has no image for") != std::string::npos;
 }
 
@@ -153,8 +154,7 @@ Result<int> container_run(const Invocation& in) {
     };
   if (const auto started = engine.start(made.id, options); !started) {
     if (config.auto_remove) (void)engine.remove(made.id, {.force = true, .volumes = true});
-    complain(cat("proa: error: ", started.error().message(), "\n"));
-    if (!started.error().hint().empty()) complain(cat("hint: ", started.error().hint(), "\n"));
+    print_error(started.error());
     return start_status(started.error());
   }
   if (detach) {
@@ -190,8 +190,7 @@ Result<int> container_start(const Invocation& in) {
   int status = 0;
   for (const std::string& name : in.arguments()) {
     if (const auto started = engine.start(name); !started) {
-      complain(
-          cat("proa: error: ", started.error().code() == ENOENT ? "" : name + ": ", started.error().message(), "\n"));
+      print_error(started.error(), started.error().code() == ENOENT ? "" : name);
       status = 1;
       continue;
     }
@@ -234,7 +233,7 @@ Result<int> container_exec(const Invocation& in) {
   if (!started) {
     const int status = start_status(started.error());
     if (status == kFailed) return std::unexpected(std::move(started).error());
-    complain(cat("proa: error: ", started.error().message(), "\n"));
+    print_error(started.error());
     return status;
   }
   if (detach) return 0;

@@ -267,8 +267,7 @@ Result<int> image_rm(const Invocation& in) {
     }
     if (in.on("force") && removed.error().code() == ENOENT) continue;
     if (in.arguments().size() == 1) return std::unexpected(removed.error());
-    const std::string line = cat("proa: error: ", removed.error().message(), "\n");
-    [[maybe_unused]] const ssize_t wrote = ::write(STDERR_FILENO, line.data(), line.size());
+    print_error(removed.error());
     status = 1;
   }
   return status;

@@ -11,6 +11,7 @@
 #include "cli/container_filter.h"
 #include "cli/documents.h"
 #include "cli/image_documents.h"
+#include "cli/print.h"
 #include "oci/image/images.h"
 #include "oci/image/reference.h"
 
@@ -91,8 +92,7 @@ Result<int> program_inspect(const Invocation& in) {
       all.push_back(*std::move(found));
       continue;
     }
-    const std::string text = cat("proa: error: ", found.error().message(), "\n");
-    [[maybe_unused]] const ssize_t wrote = ::write(STDERR_FILENO, text.data(), text.size());
+    print_error(found.error());
     status = 1;
   }
   TRY(print_documents(in, all));

@@ -50,7 +50,9 @@ Result<MountConfig> parse_volume(const std::string& text) {
     else if (std::ranges::find(kPropagations, option) != std::end(kPropagations))
       out.propagation = option;
     else
-      return fail("invalid mode: ", option);
+      return fail("invalid mode: ", option)
+          .hint(cat("in --volume ", text,
+                    "; there are ro, rw, nocopy, idmap, z, Z and the propagations, such as rslave"));
   }
   return out;
 }

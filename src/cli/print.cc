@@ -6,6 +6,7 @@
 #include <boost/json/value.hpp>
 
 #include "base/json.h"
+#include "base/text.h"
 #include "base/utf8.h"
 #include "base/yaml.h"
 
@@ -19,6 +20,16 @@ size_t width(std::string_view text) {
 }
 
 }  // namespace
+
+void print_error(const Error& error, std::string_view of) {
+  std::string text = cat("proa: error: ", of, of.empty() ? "" : ": ", error.message(), "\n");
+  std::string_view hint = error.hint();
+  if (hint.empty() && error.code() == ENOSPC)
+    hint = "`proa system df` shows what takes room, `proa system prune` frees what is not used";
+  if (!hint.empty()) text += cat("hint: ", hint, "\n");
+  // Nothing is left to do about a stderr that cannot be written.
+  [[maybe_unused]] const ssize_t wrote = ::write(STDERR_FILENO, text.data(), text.size());
+}
 
 Result<> print_text(std::string_view text) {
   while (!text.empty()) {

@@ -13,6 +13,9 @@ namespace proa::cli {
 // All of it, to stdout; an error when nobody can read it (EPIPE) or the disk is full.
 Result<> print_text(std::string_view text);
 
+// An error and its hint, as users see them, to stderr. `of`: what it is about, where the message does not say.
+void print_error(const Error& error, std::string_view of = {});
+
 // Columns as wide as their widest cell, three spaces apart.
 struct Table {
   std::vector<std::string> header;

@@ -33,11 +33,7 @@ void to_stderr(std::string_view text) {
   [[maybe_unused]] const ssize_t wrote = ::write(STDERR_FILENO, text.data(), text.size());
 }
 
-void report_plainly(const Error& error) {
-  std::string text = cat("proa: error: ", error.message(), "\n");
-  if (!error.hint().empty()) text += cat("hint: ", error.hint(), "\n");
-  to_stderr(text);
-}
+void report_plainly(const Error& error) { print_error(error); }
 
 // As runc: into the log, and when that is a file to stderr too. Callers (conmon, containerd, docker)
 // show their users the `msg` of the log's last line, so the hint goes into it.

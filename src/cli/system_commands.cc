@@ -150,10 +150,7 @@ Result<int> print_outcome(const std::vector<std::string>& done,
   std::string names;
   for (const std::string& name : done) names += name + "\n";
   TRY(print_text(names));
-  for (const auto& [name, error] : failed) {
-    const std::string text = cat("proa: error: ", name, ": ", error.message(), "\n");
-    [[maybe_unused]] const ssize_t wrote = ::write(STDERR_FILENO, text.data(), text.size());
-  }
+  for (const auto& [name, error] : failed) print_error(error, name);
   return failed.empty() ? 0 : 1;
 }
 

@@ -146,8 +146,7 @@ Result<int> volume_rm(const Invocation& in) {
     Result<> done = engine.remove_volume(name);
     if (!done && done.error().code() == ENOENT && in.on("force")) done = {};
     if (!done) {
-      const std::string text = cat("proa: error: ", done.error().message(), "\n");
-      [[maybe_unused]] const ssize_t wrote = ::write(STDERR_FILENO, text.data(), text.size());
+      print_error(done.error());
       status = 1;
       continue;
     }

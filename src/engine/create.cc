@@ -139,6 +139,10 @@ Result<Resolved> Engine::resolve(const ContainerConfig& config, const std::strin
     out.image_id = image.id;
     out.image_name = image.name;
     out.snapshot = id;
+    if (config.platform.empty() && !image.foreign.empty())
+      warnings.push_back(cat("The requested image's platform (", image.foreign,
+                             ") does not match the detected host platform (", ImageSource::host_platform(),
+                             ") and no specific platform was requested"));
   } else {
     struct stat info{};
     if (::stat(config.rootfs.c_str(), &info) != 0) return fail_errno(errno, "--rootfs ", config.rootfs);
@@ -252,9 +256,7 @@ Result<> Engine::check_joined(ContainerConfig& config) {
 }
 
 Result<Created> Engine::create(ContainerConfig config, std::string name) {
-  if (!name.empty())
-    if (const auto valid = check_name(name, "container name"); !valid || name.size() < 2)
-      return fail("Invalid container name (", name, "), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed");
+  if (!name.empty()) TRY(check_container_name(name));
   TRY(join_sandbox(config));
   if (config.network_mode.empty() || config.network_mode == "default") config.network_mode = "bridge";
   if (network_kind(config.network_mode) == NetworkKind::kNamed && config.networks.empty())

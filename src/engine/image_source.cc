@@ -24,6 +24,8 @@ Result<> ImageSource::open() {
   return {};
 }
 
+std::string ImageSource::host_platform() { return im::Platform::host().text(); }
+
 Result<ImageFacts> ImageSource::find(const std::string& name, const std::string& platform) {
   TRY(open());
   std::optional<im::Platform> wanted;
@@ -31,6 +33,11 @@ Result<ImageFacts> ImageSource::find(const std::string& name, const std::string&
   inside_->lease.emplace(TRY(inside_->images.store().lease()));
   inside_->found = TRY(inside_->images.find(name, wanted));
   const im::Image& image = *inside_->found;
+  const im::Platform& own = image.config.platform;
+  if (wanted && !own.empty() && im::match(*wanted, own) == 0)
+    return Failure(Error(cat("image with reference ", name, " was found but its platform (", own.text(),
+                             ") does not match the specified platform (", wanted->text(), ")"),
+                         ENOENT));
   TRY(inside_->images.hold(*inside_->lease, image.target));
   const im::ContainerConfig& config = image.config.config;
   ImageFacts out{.id = image.id.text(),
@@ -46,6 +53,7 @@ Result<ImageFacts> ImageSource::find(const std::string& name, const std::string&
                  .labels = {config.labels.begin(), config.labels.end()},
                  .health = {},
                  .stop_timeout = config.stop_timeout};
+  if (!own.empty() && im::match(im::Platform::host(), own) == 0) out.foreign = own.text();
   if (const auto& h = config.healthcheck)
     out.health = {h->test, h->interval, h->timeout, h->start_period, h->start_interval, h->retries};
   return out;

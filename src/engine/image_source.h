@@ -21,6 +21,7 @@ struct ImageFacts {
   StringMap labels;
   HealthConfig health;
   std::optional<int64_t> stop_timeout;
+  std::string foreign;  // its platform, where that is another than the host's; else empty
 };
 
 struct CommitRequest {
@@ -35,7 +36,8 @@ class ImageSource {
   ImageSource(ImageSource&&) noexcept;
   ~ImageSource();
 
-  // By name or id; ENOENT when it is not here.
+  static std::string host_platform();
+  // By name or id; ENOENT when it is not here, or is for another platform than the one that was asked for.
   Result<ImageFacts> find(const std::string& name, const std::string& platform);
   // A writable root file system on the layers of the image found last.
   Result<> prepare(const std::string& snapshot);

@@ -176,8 +176,7 @@ Result<> Engine::unpause(const std::string& reference) {
 }
 
 Result<> Engine::rename(const std::string& reference, const std::string& name) {
-  if (const auto valid = check_name(name, "container name"); !valid || name.size() < 2)
-    return fail("Invalid container name (", name, "), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed");
+  TRY(check_container_name(name));
   auto [locked, container] = TRY(hold(reference));
   if (container.name == name) return fail("Renaming a container with the same name as its current name");
   TRY(records_.claim_name(name, container.id));

@@ -192,7 +192,9 @@ Result<> Networks::check(const ContainerConfig& config) const {
       continue;
     }
     auto found = fabric.network(wanted.name);
-    if (!found && found.error().code() == ENOENT) return Failure(Error(cat("network ", wanted.name, " not found")));
+    if (!found && found.error().code() == ENOENT)
+      return Failure(Error(cat("network ", wanted.name, " not found")))
+          .hint(cat("`proa network create ", wanted.name, "` makes it; `proa network ls` lists those there are"));
     if (!found) return std::unexpected(found.error());
   }
   return {};

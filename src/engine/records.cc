@@ -52,10 +52,14 @@ Result<> replace_at(int dir, const char* name, std::string_view text) {
 }  // namespace
 
 Result<> Locked::save_config(const Container& container) const {
-  return replace_at(fd(), kConfigFile, emit_container(container));
+  TRY_CTX(replace_at(fd(), kConfigFile, emit_container(container)), "the container's record");
+  return {};
 }
 
-Result<> Locked::save_state(const State& state) const { return replace_at(fd(), kStateFile, emit_state(state)); }
+Result<> Locked::save_state(const State& state) const {
+  TRY_CTX(replace_at(fd(), kStateFile, emit_state(state)), "the container's record");
+  return {};
+}
 
 Result<Container> Locked::load_config() const {
   const std::string config = TRY(kernel::read_file_at(dir_.get(), kConfigFile));
@@ -92,6 +96,12 @@ Result<Locked> Records::lock(const std::string& id, bool wait) const {
 Result<Container> Records::load(const std::string& id) const {
   Fd dir = TRY(kernel::open(folders_.container(id).c_str(), O_RDONLY | O_DIRECTORY));
   return Locked(folders_.container(id), std::move(dir)).load();
+}
+
+Result<> check_container_name(const std::string& name) {
+  if (name.size() >= 2 && check_name(name, "container name")) return {};
+  return Failure(Error(cat("Invalid container name (", name, "), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed")))
+      .hint(name.size() == 1 ? "at least two characters" : "the first is a letter or a digit");
 }
 
 namespace {
@@ -157,7 +167,9 @@ Result<> Records::release_dead_names() const {
 
 Result<std::string> Records::resolve(std::string_view reference) const {
   if (reference.starts_with('/')) reference.remove_prefix(1);
-  const auto none = [&] { return Failure(Error(cat("No such container: ", reference), ENOENT)); };
+  const auto none = [&] {
+    return Failure(Error(cat("No such container: ", reference), ENOENT)).hint("`proa ps -a` lists them");
+  };
   if (reference.empty() || reference.find('/') != std::string_view::npos || reference.starts_with('.')) return none();
   const auto complete = [&](std::string_view id) {
     return kernel::path_exists(cat(folders_.container(id), "/", kStateFile).c_str());

@@ -39,6 +39,9 @@ class Locked {
   Fd dir_;
 };
 
+// Whether a container may have the name.
+Result<> check_container_name(const std::string& name);
+
 class Records {
  public:
   explicit Records(const Folders& folders) : folders_(folders) {}

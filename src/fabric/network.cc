@@ -191,7 +191,8 @@ Result<Network> Fabric::create_network(const NetworkSpec& spec) {
   TRY(check_spec(spec));
   const Store store(options_);
   const Fd lock = TRY(store.lock());
-  if (TRY(store.network(spec.name))) return fail_errno(EEXIST, "network with name ", spec.name, " already exists");
+  if (TRY(store.network(spec.name)))
+    return Failure(Error(cat("network with name ", spec.name, " already exists"), EEXIST));
   return make_network(store, spec);
 }
 

@@ -493,7 +493,16 @@ class ErrorTest(EngineTest):
         self.addCleanup(command, "umount", small)
         done = self.proa("run", "--rm", "--network", "none", "--rootfs", self.root, "true", env=self.env | {"PROA_ROOT": str(small / "data")}, check=False)
         self.assertEqual(125, done.returncode)
-        self.assertIn("no space left on device", done.stderr)
+        self.assertIn("no space left on device\nhint: `proa system df` shows what takes room", done.stderr)
+
+    def test_hints(self):
+        for words, hint in ((["run", "--name", "x", "--rootfs", self.root, "true"], "at least two characters"),
+                            (["run", "--network", "mine", "--rootfs", self.root, "true"], "`proa network create mine` makes it"),
+                            (["run", "-v", "/etc:/x:wat", "--rootfs", self.root, "true"], "in --volume /etc:/x:wat; there are ro, rw"),
+                            (["logs", "nope"], "`proa ps -a` lists them"), (["cp", "a", "b"], "one side is CONTAINER:PATH")):
+            with self.subTest(words):
+                self.assertIn(f"\nhint: {hint}", self.proa(*words, check=False).stderr)
+        self.assertEqual("proa: error: network with name bridge already exists\n", self.proa("network", "create", "bridge", check=False).stderr)
 
 
 class ExecTest(EngineTest):
@@ -835,6 +844,16 @@ class ImageTest(EngineTest):
         missing = self.proa("run", "--rm", "nothing:9", check=False)
         self.assertEqual(125, missing.returncode)
         self.assertIn("Unable to find image 'nothing:9' locally", missing.stderr)
+
+    def test_image_for_another_platform(self):
+        """Refused where one was asked for, else told of: its programs most likely do not run here."""
+        refused = self.proa("run", "--rm", "--pull", "never", "--platform", "linux/riscv64", "box:1", "true", check=False)
+        self.assertEqual((125, "proa: error: Unable to find image 'box:1' locally"), (refused.returncode, refused.stderr.splitlines()[0]))
+        self.proa("image", "create", "--platform", "linux/riscv64", self.root, "far:1")
+        told = self.proa("run", "--rm", "--network", "none", "far:1", "true").stderr
+        self.assertIn("WARNING: The requested image's platform (linux/riscv64) does not match the detected host platform (linux/amd64", told)
+        self.assertEqual("", self.proa("run", "--rm", "--network", "none", "--platform", "linux/riscv64", "far:1", "true").stderr)
+        self.assertEqual("", self.proa("run", "--rm", "--network", "none", "--platform", "linux/amd64", "box:1", "true").stderr)
 
     def test_images_in_use_stay(self):
         self.proa("run", "-d", "--network", "none", "--name", "box", "box:1", "sleep", "1000")

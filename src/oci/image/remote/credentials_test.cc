@@ -6,6 +6,7 @@
 #include <cstdlib>
 
 #include "kernel/file.h"
+#include "kernel/runs_programs_test.h"
 #include "kernel/temp_folder_test.h"
 #include "net/base64.h"
 
@@ -98,7 +99,9 @@ TEST_F(CredentialsTest, StoredAndErased) {
   EXPECT_EQ("me/hub", user("docker.io"));
 }
 
-TEST_F(CredentialsTest, Helpers) {
+using CredentialHelpersTest = RunsProgramsOn<CredentialsTest>;
+
+TEST_F(CredentialHelpersTest, Answer) {
   install_helper("one");
   install_helper("two");
   write("config.json", R"({"credsStore":"one","credHelpers":{"special.example":"two"}})");
@@ -113,7 +116,7 @@ TEST_F(CredentialsTest, Helpers) {
   EXPECT_EQ("/", user("registry.example"));
 }
 
-TEST_F(CredentialsTest, HelpersThatFail) {
+TEST_F(CredentialHelpersTest, Fail) {
   write("config.json", R"({"credsStore":"absent"})");
   EXPECT_THAT(user("a"), HasSubstr("credential helper docker-credential-absent"));
   write("config.json", R"({"credsStore":"../x"})");
