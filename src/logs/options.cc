@@ -314,7 +314,8 @@ Storage storage_of(const std::string& name, const StringMap& options) {
   // One file starts anew when it is full, with what is not sent yet.
   if (forwarded) out.max_files = std::max(out.max_files, 2U);
   out.compress = out.max_files > 1 && out.max_size != 0 && flag_of(options, key("compress").c_str(), forwarded);
-  out.buffer = buffer_of(options);
+  // Of what is sent elsewhere the newest is kept, and the files are the buffer.
+  if (!forwarded) out.buffer = buffer_of(options);
   return out;
 }
 

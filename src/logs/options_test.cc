@@ -56,7 +56,8 @@ TEST(Options, WhatIsKept) {
   EXPECT_FALSE(storage_of("none", {}).enabled);
   EXPECT_EQ(storage_of("local", {{"max-buffer-size", "4m"}, {"mode", "blocking"}}).buffer, 0U);
   EXPECT_EQ(storage_of("local", {{"mode", "non-blocking"}}).buffer, 1U << 20);
-  EXPECT_EQ(storage_of("journald", {{"mode", "non-blocking"}, {"max-buffer-size", "4m"}}).buffer, 4U << 20);
+  EXPECT_EQ(storage_of("k8s-file", {{"mode", "non-blocking"}, {"max-buffer-size", "4m"}}).buffer, 4U << 20);
+  EXPECT_EQ(storage_of("journald", {{"mode", "non-blocking"}, {"max-buffer-size", "4m"}}).buffer, 0U);
 }
 
 }  // namespace
