@@ -1,5 +1,7 @@
 #include "vmm/api/config.h"
 
+#include <arpa/inet.h>
+
 #include <boost/json.hpp>
 #include <charconv>
 
@@ -249,6 +251,30 @@ Result<EntropyConfig> parse_entropy(const json::value& body) {
   return EntropyConfig{.rate = TRY(parse_rate(rate))};
 }
 
+Result<MmdsConfig> parse_mmds(const json::value& body) {
+  MmdsConfig mmds;
+  size_t version = 0;
+  std::optional<std::string> address;
+  Fields fields(body);
+  fields.choice("version", version, {"V1", "V2"})
+      .text("ipv4_address", address)
+      .flag("imds_compat", mmds.imds_compatible)
+      .texts("network_interfaces", mmds.interfaces, true);
+  TRY(fields.finish());
+  if (version == 1) mmds.version = Metadata::Version::kV2;
+  if (!address) return mmds;
+  in_addr parsed{};
+  if (::inet_pton(AF_INET, address->c_str(), &parsed) != 1) return fail("invalid IPv4 address syntax");
+  mmds.address = ntohl(parsed.s_addr);
+  return mmds;
+}
+
+Result<ConsoleConfig> parse_console(const json::value& body) {
+  Fields fields(body);
+  TRY(fields.finish());
+  return ConsoleConfig{};
+}
+
 Result<LoggerConfig> parse_logger(const json::value& body) {
   LoggerConfig logger;
   Fields fields(body);
@@ -376,6 +402,16 @@ json::value net_json(const NetConfig& net) {
   return out;
 }
 
+json::value mmds_json(const MmdsConfig& mmds) {
+  char address[INET_ADDRSTRLEN] = {};
+  const in_addr ip{htonl(mmds.address)};
+  ::inet_ntop(AF_INET, &ip, address, sizeof address);
+  return {{"version", mmds.version == Metadata::Version::kV2 ? "V2" : "V1"},
+          {"network_interfaces", json::array(mmds.interfaces.begin(), mmds.interfaces.end())},
+          {"ipv4_address", address},
+          {"imds_compat", mmds.imds_compatible}};
+}
+
 json::value cpuid_json(const std::vector<CpuidModifier>& modifiers) {
   static constexpr std::string_view kRegisters[] = {"eax", "ebx", "ecx", "edx"};
   json::array leaves;
@@ -410,6 +446,8 @@ json::value to_json(const VmConfig& config) {
   out["network-interfaces"] = std::move(nets);
   if (config.vsock) out["vsock"] = {{"guest_cid", config.vsock->guest_cid}, {"uds_path", config.vsock->uds_path}};
   if (config.entropy) out["entropy"] = {{"rate_limiter", rate_json(config.entropy->rate)}};
+  if (config.mmds) out["mmds-config"] = mmds_json(*config.mmds);
+  if (config.console) out["console"] = json::object();
   if (config.logger) out["logger"] = {{"log_path", config.logger->log_path}, {"level", config.logger->level}};
   if (config.metrics) out["metrics"] = {{"metrics_path", config.metrics->metrics_path}};
   if (!config.serial.serial_out_path.empty() || config.serial.rate.limits())
@@ -438,6 +476,8 @@ Result<VmConfig> parse_vm_config(const json::value& body) {
   }
   if (const auto* vsock = fields.any("vsock")) config.vsock = TRY_CTX(parse_vsock(*vsock), "vsock");
   if (const auto* entropy = fields.any("entropy")) config.entropy = TRY_CTX(parse_entropy(*entropy), "entropy");
+  if (const auto* mmds = fields.any("mmds-config")) config.mmds = TRY_CTX(parse_mmds(*mmds), "mmds-config");
+  if (const auto* console = fields.any("console")) config.console = TRY_CTX(parse_console(*console), "console");
   if (const auto* logger = fields.any("logger")) config.logger = TRY_CTX(parse_logger(*logger), "logger");
   if (const auto* metrics = fields.any("metrics")) config.metrics = TRY_CTX(parse_metrics(*metrics), "metrics");
   if (const auto* serial = fields.any("serial")) config.serial = TRY_CTX(parse_serial(*serial), "serial");

@@ -12,6 +12,7 @@
 #include "vmm/devices/virtio/net.h"
 #include "vmm/devices/virtio/rate_limiter.h"
 #include "vmm/machine/cpuid.h"
+#include "vmm/mmds/stack.h"
 
 namespace proa::vmm {
 
@@ -50,6 +51,17 @@ struct EntropyConfig {
   RatePlan rate;
 };
 
+// PUT /mmds/config; `address` in the host's byte order.
+struct MmdsConfig {
+  Metadata::Version version = Metadata::Version::kV1;
+  std::vector<std::string> interfaces;
+  uint32_t address = MetadataStack::kDefaultAddress;
+  bool imds_compatible = false;
+};
+
+// A virtio console (hvc0), which Firecracker has not: what is typed goes there then.
+struct ConsoleConfig {};
+
 // PUT /logger, /metrics and /serial.
 struct LoggerConfig {
   std::string log_path, level = "Info";
@@ -69,6 +81,8 @@ struct VmConfig {
   std::vector<NetConfig> nets;
   std::optional<VsockConfig> vsock;
   std::optional<EntropyConfig> entropy;
+  std::optional<MmdsConfig> mmds;
+  std::optional<ConsoleConfig> console;
   std::optional<LoggerConfig> logger;
   std::optional<MetricsConfig> metrics;
   SerialConfig serial;
@@ -106,6 +120,8 @@ Result<NetConfig> parse_net(const boost::json::value& body);
 Result<NetUpdate> parse_net_update(const boost::json::value& body);
 Result<VsockConfig> parse_vsock(const boost::json::value& body);
 Result<EntropyConfig> parse_entropy(const boost::json::value& body);
+Result<MmdsConfig> parse_mmds(const boost::json::value& body);
+Result<ConsoleConfig> parse_console(const boost::json::value& body);
 Result<LoggerConfig> parse_logger(const boost::json::value& body);
 Result<MetricsConfig> parse_metrics(const boost::json::value& body);
 Result<SerialConfig> parse_serial(const boost::json::value& body);

@@ -7,6 +7,7 @@
 #include <boost/json.hpp>
 #include <cctype>
 
+#include "base/ids.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "kernel/file.h"
@@ -135,6 +136,31 @@ Result<> MicroVm::set_entropy(const EntropyConfig& entropy) {
   return {};
 }
 
+Result<> MicroVm::set_mmds(MmdsConfig mmds) {
+  const std::lock_guard lock(mutex_);
+  TRY(before_start());
+  if (mmds.interfaces.empty())
+    return fail("MMDS config error: The list of network interface IDs that allow forwarding MMDS requests is empty.");
+  for (const std::string& id : mmds.interfaces)
+    if (std::ranges::find(config_.nets, id, &NetConfig::iface_id) == config_.nets.end())
+      return fail(
+          "MMDS config error: The list of network interface IDs provided contains at least one ID that does not "
+          "correspond to any existing network interface.");
+  // RFC 3927, 2.1: the first and the last 256 addresses are reserved.
+  if (mmds.address < 0xa9fe0100 || mmds.address > 0xa9fefeff)
+    return fail("MMDS config error: The MMDS IPv4 address is not link local.");
+  metadata_->configure(mmds.version, mmds.imds_compatible);
+  config_.mmds = std::move(mmds);
+  return {};
+}
+
+Result<> MicroVm::set_console(const ConsoleConfig& console) {
+  const std::lock_guard lock(mutex_);
+  TRY(before_start());
+  config_.console = console;
+  return {};
+}
+
 Result<> MicroVm::set_logger(LoggerConfig logger) {
   const std::lock_guard lock(mutex_);
   TRY(before_start());
@@ -180,6 +206,8 @@ Result<> MicroVm::set_config(VmConfig config) {
   for (NetConfig& net : config.nets) TRY(set_net(std::move(net)));
   if (config.vsock) TRY(set_vsock(std::move(*config.vsock)));
   if (config.entropy) TRY(set_entropy(*config.entropy));
+  if (config.mmds) TRY(set_mmds(std::move(*config.mmds)));
+  if (config.console) TRY(set_console(*config.console));
   if (config.logger) TRY(set_logger(std::move(*config.logger)));
   if (config.metrics) TRY(set_metrics(std::move(*config.metrics)));
   TRY(set_serial(std::move(config.serial)));
@@ -239,15 +267,7 @@ Result<> MicroVm::add_devices() {
     blocks_[drive.drive_id] = block.get();
     TRY(machine_->add(std::move(block)));
   }
-  for (NetConfig& net : config_.nets) {
-    if (!net.guest_mac) net.guest_mac = TRY(random_mac());
-    Fd tap = TRY_CTX(virtio::open_tap(net.host_dev_name), "Network config error");
-    auto device = std::make_unique<virtio::Net>(
-        std::move(tap),
-        virtio::NetOptions{.mac = *net.guest_mac, .mtu = net.mtu, .receive = net.receive, .send = net.send});
-    nets_[net.iface_id] = device.get();
-    TRY(machine_->add(std::move(device)));
-  }
+  for (NetConfig& net : config_.nets) TRY(add_net(net));
   if (config_.vsock) {
     auto vsock = TRY_CTX(virtio::Vsock::listen({.guest_cid = config_.vsock->guest_cid, .path = config_.vsock->uds_path},
                                                machine_->reactor()),
@@ -256,7 +276,31 @@ Result<> MicroVm::add_devices() {
     TRY(machine_->add(std::move(vsock)));
   }
   if (config_.entropy) TRY(machine_->add(std::make_unique<virtio::Rng>(config_.entropy->rate)));
+  if (config_.console) {
+    auto console = std::make_unique<virtio::Console>([this](std::string_view text) {
+      if (options_.serial_output) options_.serial_output(text);
+    });
+    console->on_room = [this] { machine_->reactor().post([this] { feed_serial(); }); };
+    console_ = console.get();
+    TRY(machine_->add(std::move(console)));
+  }
   return {};
+}
+
+Result<> MicroVm::add_net(NetConfig& net) {
+  if (!net.guest_mac) net.guest_mac = TRY(random_mac());
+  Fd tap = TRY_CTX(virtio::open_tap(net.host_dev_name), "Network config error");
+  auto device = std::make_unique<virtio::Net>(
+      std::move(tap),
+      virtio::NetOptions{.mac = *net.guest_mac, .mtu = net.mtu, .receive = net.receive, .send = net.send});
+  if (config_.mmds && std::ranges::find(config_.mmds->interfaces, net.iface_id) != config_.mmds->interfaces.end()) {
+    const auto first = static_cast<uint32_t>(TRY(random_number()));
+    auto stack = std::make_unique<MetadataStack>(metadata_, config_.mmds->address, first);
+    stacks_.push_back(stack.get());
+    device->set_filter(std::move(stack));
+  }
+  nets_[net.iface_id] = device.get();
+  return machine_->add(std::move(device));
 }
 
 Result<> MicroVm::start() {
@@ -278,6 +322,8 @@ Result<> MicroVm::start() {
     blocks_.clear();
     nets_.clear();
     vsock_ = nullptr;
+    console_ = nullptr;
+    stacks_.clear();
     return std::unexpected(std::move(begun.error()).with_context("Start microvm error"));
   }
   state_ = VmState::kRunning;
@@ -302,6 +348,7 @@ Result<> MicroVm::load(const SnapshotLoad& load) {
   config.machine.track_dirty_pages = load.track_dirty_pages;
   config.logger = config_.logger;
   config.metrics = config_.metrics;
+  if (config.mmds) metadata_->configure(config.mmds->version, config.mmds->imds_compatible);
   config_ = std::move(config);
   Fd memory = TRY_CTX(kernel::open(load.mem_file_path.c_str(), O_RDONLY), "Load snapshot error: memory file");
   TRY_CTX(make_machine(std::move(memory)), "Load snapshot error");
@@ -391,8 +438,36 @@ void MicroVm::type(std::string_view text) {
 }
 
 void MicroVm::feed_serial() {
+  // The reactor's lock first: it is held when the port has room again.
+  const auto held = machine_->reactor().lock();
   const std::lock_guard lock(typed_mutex_);
-  if (!typed_.empty()) typed_.erase(0, machine_->serial().input(typed_));
+  if (typed_.empty()) return;
+  typed_.erase(0, console_ != nullptr ? console_->input(typed_) : machine_->serial().input(typed_));
+}
+
+// Of all interfaces together.
+boost::json::value MicroVm::mmds_metrics() const {
+  uint64_t taken = 0, taken_bytes = 0, sent = 0, sent_bytes = 0, malformed = 0, unusual = 0;
+  uint64_t opened = 0, closed = 0, no_token = 0, invalid_token = 0;
+  for (const MetadataStack* stack : stacks_) {
+    const StackCounts& c = stack->counts();
+    taken += c.taken, taken_bytes += c.taken_bytes, sent += c.sent, sent_bytes += c.sent_bytes;
+    malformed += c.malformed, unusual += c.unusual;
+    opened += stack->tcp_counts().opened, closed += stack->tcp_counts().closed;
+    no_token += stack->http_counts().no_token, invalid_token += stack->http_counts().invalid_token;
+  }
+  return {{"rx_accepted", taken},
+          {"rx_accepted_err", malformed},
+          {"rx_accepted_unusual", unusual},
+          {"rx_count", taken},
+          {"rx_bytes", taken_bytes},
+          {"tx_count", sent},
+          {"tx_frames", sent},
+          {"tx_bytes", sent_bytes},
+          {"connections_created", opened},
+          {"connections_destroyed", closed},
+          {"rx_no_token", no_token},
+          {"rx_invalid_token", invalid_token}};
 }
 
 boost::json::value MicroVm::metrics() const {
@@ -420,6 +495,7 @@ boost::json::value MicroVm::metrics() const {
                             {"tx_packets_count", c.sent},       {"tx_bytes_count", c.sent_bytes},
                             {"tx_malformed_frames", c.dropped}, {"rate_limiter_throttled_events", c.throttled}};
   }
+  if (config_.mmds) out["mmds"] = mmds_metrics();
   if (vsock_ != nullptr) out["vsock"] = {{"connections", vsock_->connections()}};
   return out;
 }

@@ -11,6 +11,7 @@
 
 #include "vmm/api/config.h"
 #include "vmm/devices/virtio/block.h"
+#include "vmm/devices/virtio/console.h"
 #include "vmm/devices/virtio/net.h"
 #include "vmm/devices/virtio/vsock.h"
 #include "vmm/machine/machine.h"
@@ -29,11 +30,13 @@ class MicroVm {
     std::string kernel_cache;  // folder of unpacked kernels; "": none
     std::string initrd_extra;  // a cpio archive after the initial RAM disk
     bool debug_exit = false;
+    size_t metadata_limit = Metadata::kDefaultLimit;
     // What the guest writes to the serial port, unless PUT /serial names a file. On vCPU threads.
     std::function<void(std::string_view)> serial_output;
   };
 
-  explicit MicroVm(Options options) : options_(std::move(options)) {}
+  explicit MicroVm(Options options)
+      : options_(std::move(options)), metadata_(std::make_shared<Metadata>(options_.id, options_.metadata_limit)) {}
   ~MicroVm();
 
   const Options& options() const { return options_; }
@@ -48,6 +51,8 @@ class MicroVm {
   Result<> set_net(NetConfig net);
   Result<> set_vsock(VsockConfig vsock);
   Result<> set_entropy(const EntropyConfig& entropy);
+  Result<> set_mmds(MmdsConfig mmds);
+  Result<> set_console(const ConsoleConfig& console);
   Result<> set_logger(LoggerConfig logger);
   Result<> set_metrics(MetricsConfig metrics);
   Result<> set_serial(SerialConfig serial);
@@ -64,6 +69,9 @@ class MicroVm {
   Result<> update_drive(const DriveUpdate& update);
   Result<> update_net(const NetUpdate& update);
 
+  // What the guest reads of the metadata service; before the start and after it.
+  Metadata& metadata() { return *metadata_; }
+
   // A line of JSON to the metrics file.
   Result<> flush_metrics();
   boost::json::value metrics() const;
@@ -77,12 +85,15 @@ class MicroVm {
   Result<> after_start() const;
   Result<> make_machine(std::optional<Fd> memory);
   Result<> add_devices();
+  Result<> add_net(NetConfig& net);
   Result<> open_serial();
   void serial_byte(char byte);
   void feed_serial();
+  boost::json::value mmds_metrics() const;
   std::string command_line() const;
 
   const Options options_;
+  const std::shared_ptr<Metadata> metadata_;
   mutable std::mutex mutex_;
   VmConfig config_;
   VmState state_ = VmState::kNotStarted;
@@ -90,6 +101,8 @@ class MicroVm {
   std::map<std::string, virtio::Block*> blocks_;
   std::map<std::string, virtio::Net*> nets_;
   virtio::Vsock* vsock_ = nullptr;
+  virtio::Console* console_ = nullptr;
+  std::vector<MetadataStack*> stacks_;
 
   Fd serial_file_, metrics_file_;
   TokenBucket serial_bucket_;

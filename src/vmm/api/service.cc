@@ -99,6 +99,19 @@ ApiAnswer put_snapshot(Call& call) {
   return fault(400, cat("Invalid request method and/or path: PUT /snapshot/", call.id, "."));
 }
 
+// 413 where the document would be too large, else 400.
+ApiAnswer answer_metadata(Result<> done) {
+  if (done) return {};
+  if (done.error().code() == EFBIG) return fault(413, cat("MMDS limit exceeded error: ", done.error().message()));
+  return fault(400, cat("MMDS error: ", done.error().message()));
+}
+
+ApiAnswer put_mmds(Call& call) {
+  if (call.id.empty()) return answer_metadata(call.vm.metadata().put(call.body));
+  if (call.id != "config") return fault(400, cat("Unrecognized PUT request path `", call.id, "`."));
+  return with(call, parse_mmds, [](MicroVm& vm, MmdsConfig m) { return vm.set_mmds(std::move(m)); });
+}
+
 struct Route {
   std::string_view method, resource;
   Handler handler;
@@ -109,6 +122,13 @@ constexpr Route kRoutes[] = {
     {"GET", "vm", [](Call& c) { return data(to_json(c.vm.config())); }},
     {"GET", "machine-config", [](Call& c) { return data(to_json(c.vm.config().machine)); }},
     {"GET", "metrics", [](Call& c) { return data(c.vm.metrics()); }},  // Proa's own
+    {"GET", "mmds", [](Call& c) { return ApiAnswer{200, c.vm.metadata().document()}; }},
+    {"PUT", "mmds", put_mmds},
+    {"PATCH", "mmds", [](Call& c) { return answer_metadata(c.vm.metadata().patch(c.body)); }},
+    {"PUT", "console",  // Proa's own
+     [](Call& c) {
+       return with(c, parse_console, [](MicroVm& vm, const ConsoleConfig& console) { return vm.set_console(console); });
+     }},
     {"PUT", "actions", put_action},
     {"PUT", "boot-source",
      [](Call& c) {
