@@ -251,6 +251,12 @@ Result<EntropyConfig> parse_entropy(const json::value& body) {
   return EntropyConfig{.rate = TRY(parse_rate(rate))};
 }
 
+Result<uint32_t> parse_address(std::string_view text) {
+  in_addr parsed{};
+  if (::inet_pton(AF_INET, std::string(text).c_str(), &parsed) != 1) return fail("invalid IPv4 address syntax");
+  return ntohl(parsed.s_addr);
+}
+
 Result<MmdsConfig> parse_mmds(const json::value& body) {
   MmdsConfig mmds;
   size_t version = 0;
@@ -263,9 +269,7 @@ Result<MmdsConfig> parse_mmds(const json::value& body) {
   TRY(fields.finish());
   if (version == 1) mmds.version = Metadata::Version::kV2;
   if (!address) return mmds;
-  in_addr parsed{};
-  if (::inet_pton(AF_INET, address->c_str(), &parsed) != 1) return fail("invalid IPv4 address syntax");
-  mmds.address = ntohl(parsed.s_addr);
+  mmds.address = TRY(parse_address(*address));
   return mmds;
 }
 

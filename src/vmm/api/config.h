@@ -137,5 +137,7 @@ boost::json::value to_json(const VmConfig& config);
 Result<VmConfig> parse_vm_config(const boost::json::value& body);
 
 Result<virtio::MacAddress> parse_mac_address(std::string_view text);
+// "169.254.169.254", in the host's byte order.
+Result<uint32_t> parse_address(std::string_view text);
 
 }  // namespace proa::vmm

@@ -303,30 +303,62 @@ Result<> MicroVm::add_net(NetConfig& net) {
   return machine_->add(std::move(device));
 }
 
+Result<> MicroVm::begin() {
+  TRY(make_machine(std::nullopt));
+  TRY(machine_->boot({.kernel = config_.boot->kernel_image_path,
+                      .initrd = config_.boot->initrd_path,
+                      .initrd_extra = options_.initrd_extra,
+                      .command_line = command_line(),
+                      .options = {.cache_folder = options_.kernel_cache, .protocol = {}}}));
+  if (config_.machine.track_dirty_pages) TRY(machine_->track_dirty(true));
+  return machine_->start();
+}
+
+void MicroVm::drop_machine() {
+  machine_.reset();
+  blocks_.clear();
+  nets_.clear();
+  vsock_ = nullptr;
+  console_ = nullptr;
+  stacks_.clear();
+}
+
 Result<> MicroVm::start() {
   const std::lock_guard lock(mutex_);
   TRY(before_start());
   if (!config_.boot) return fail("Start microvm error: Cannot start microvm without kernel configuration.");
-  const auto begin = [&]() -> Result<> {
-    TRY(make_machine(std::nullopt));
-    TRY(machine_->boot({.kernel = config_.boot->kernel_image_path,
-                        .initrd = config_.boot->initrd_path,
-                        .initrd_extra = options_.initrd_extra,
-                        .command_line = command_line(),
-                        .options = {.cache_folder = options_.kernel_cache, .protocol = {}}}));
-    if (config_.machine.track_dirty_pages) TRY(machine_->track_dirty(true));
-    return machine_->start();
-  };
   if (auto begun = begin(); !begun) {
-    machine_.reset();
-    blocks_.clear();
-    nets_.clear();
-    vsock_ = nullptr;
-    console_ = nullptr;
-    stacks_.clear();
+    drop_machine();
     return std::unexpected(std::move(begun.error()).with_context("Start microvm error"));
   }
   state_ = VmState::kRunning;
+  started_.notify_all();
+  feed_serial();
+  return {};
+}
+
+// Restores into this machine; the configuration is the snapshot's.
+Result<> MicroVm::go_on(const SnapshotLoad& load) {
+  const SavedMachine saved = TRY(read_state_file(load.snapshot_path));
+  const auto description = TRY_CTX(json::parse(saved.description), "state file");
+  VmConfig config = TRY_CTX(parse_vm_config(description), "state file");
+  for (const auto& [id, device] : load.network_overrides) {
+    const auto net = std::ranges::find(config.nets, id, &NetConfig::iface_id);
+    if (net == config.nets.end()) return fail("Unknown Network Device: ", id);
+    net->host_dev_name = device;
+  }
+  if (load.vsock_path && config.vsock) config.vsock->uds_path = *load.vsock_path;
+  config.machine.track_dirty_pages = load.track_dirty_pages;
+  config.logger = config_.logger;
+  config.metrics = config_.metrics;
+  if (config.mmds) metadata_->configure(config.mmds->version, config.mmds->imds_compatible);
+  config_ = std::move(config);
+  Fd memory = TRY_CTX(kernel::open(load.mem_file_path.c_str(), O_RDONLY), "memory file");
+  TRY(make_machine(std::move(memory)));
+  TRY(machine_->restore(saved.state));
+  if (load.track_dirty_pages) TRY(machine_->track_dirty(true));
+  TRY(machine_->start());
+  if (load.resume_vm) TRY(machine_->resume());
   return {};
 }
 
@@ -336,30 +368,28 @@ Result<> MicroVm::load(const SnapshotLoad& load) {
   if (config_.boot || !config_.drives.empty() || !config_.nets.empty() || config_.vsock)
     return fail(
         "Load snapshot error: Loading a microVM snapshot not allowed after configuring boot-specific resources.");
-  const SavedMachine saved = TRY_CTX(read_state_file(load.snapshot_path), "Load snapshot error");
-  const auto description = TRY_CTX(json::parse(saved.description), "Load snapshot error: state file");
-  VmConfig config = TRY_CTX(parse_vm_config(description), "Load snapshot error: state file");
-  for (const auto& [id, device] : load.network_overrides) {
-    const auto net = std::ranges::find(config.nets, id, &NetConfig::iface_id);
-    if (net == config.nets.end()) return fail("Load snapshot error: Unknown Network Device: ", id);
-    net->host_dev_name = device;
+  VmConfig before = config_;
+  if (auto done = go_on(load); !done) {
+    drop_machine();
+    config_ = std::move(before);
+    return std::unexpected(std::move(done.error()).with_context("Load snapshot error"));
   }
-  if (load.vsock_path && config.vsock) config.vsock->uds_path = *load.vsock_path;
-  config.machine.track_dirty_pages = load.track_dirty_pages;
-  config.logger = config_.logger;
-  config.metrics = config_.metrics;
-  if (config.mmds) metadata_->configure(config.mmds->version, config.mmds->imds_compatible);
-  config_ = std::move(config);
-  Fd memory = TRY_CTX(kernel::open(load.mem_file_path.c_str(), O_RDONLY), "Load snapshot error: memory file");
-  TRY_CTX(make_machine(std::move(memory)), "Load snapshot error");
-  TRY_CTX(machine_->restore(saved.state), "Load snapshot error");
-  if (load.track_dirty_pages) TRY(machine_->track_dirty(true));
-  TRY(machine_->start());
-  state_ = VmState::kPaused;
-  if (!load.resume_vm) return {};
-  TRY(machine_->resume());
-  state_ = VmState::kRunning;
+  state_ = load.resume_vm ? VmState::kRunning : VmState::kPaused;
+  started_.notify_all();
   return {};
+}
+
+bool MicroVm::wait_for_start() {
+  std::unique_lock lock(mutex_);
+  started_.wait(lock, [&] { return abandoned_ || state_ != VmState::kNotStarted; });
+  return state_ != VmState::kNotStarted;
+}
+
+void MicroVm::stop() {
+  const std::lock_guard lock(mutex_);
+  abandoned_ = true;
+  if (machine_) machine_->stop();
+  started_.notify_all();
 }
 
 Result<> MicroVm::pause() {
@@ -434,7 +464,7 @@ void MicroVm::type(std::string_view text) {
     const std::lock_guard lock(typed_mutex_);
     typed_ += text.substr(0, kMostTyped - std::min(kMostTyped, typed_.size()));
   }
-  feed_serial();
+  if (state() != VmState::kNotStarted) feed_serial();
 }
 
 void MicroVm::feed_serial() {

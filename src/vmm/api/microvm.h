@@ -3,6 +3,7 @@
 // Threads: any; one call at a time does its work, others wait.
 #pragma once
 
+#include <condition_variable>
 #include <functional>
 #include <map>
 #include <memory>
@@ -77,10 +78,17 @@ class MicroVm {
   boost::json::value metrics() const;
   // What somebody typed for the serial port.
   void type(std::string_view text);
+  // Until the start, which may be somebody else's call to the API; false: stop() came before.
+  bool wait_for_start();
+  // Ends the machine, or the wait for its start.
+  void stop();
   // Null before the start.
   Machine* machine() const { return machine_.get(); }
 
  private:
+  Result<> begin();
+  Result<> go_on(const SnapshotLoad& load);
+  void drop_machine();
   Result<> before_start() const;
   Result<> after_start() const;
   Result<> make_machine(std::optional<Fd> memory);
@@ -97,6 +105,8 @@ class MicroVm {
   mutable std::mutex mutex_;
   VmConfig config_;
   VmState state_ = VmState::kNotStarted;
+  std::condition_variable started_;
+  bool abandoned_ = false;
   std::unique_ptr<Machine> machine_;
   std::map<std::string, virtio::Block*> blocks_;
   std::map<std::string, virtio::Net*> nets_;
