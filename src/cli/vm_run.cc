@@ -309,10 +309,12 @@ Result<int> run_apart(const Invocation& in, VmStore::Claim claim, MonitorPlan pl
     ::_exit(done ? *done : 1);
   }
   to.reset();
-  const auto patience = static_cast<int>(std::min<uint64_t>(in.whole("wait").value_or(0), 1 << 20) * 1000);
+  claim.lock.reset();  // the child has it
+  const bool waits = plan.guest && !plan.load;
+  const auto patience = waits ? static_cast<int>(std::min<uint64_t>(in.whole("wait").value_or(0), 1 << 20)) : 0;
   pollfd told{from.get(), POLLIN, 0};
-  if (plan.guest && !plan.load && patience != 0 && ::poll(&told, 1, patience) == 0)
-    return fail("machine ", name, ": its guest is not up after ", patience / 1000, " s; the machine goes on running")
+  if (patience != 0 && ::poll(&told, 1, patience * 1000) == 0)
+    return fail("machine ", name, ": its guest is not up after ", patience, " s; the machine goes on running")
         .hint(cat("`proa vm console ", name, "` shows what it says, `proa vm rm -f ", name, "` ends it"));
   const std::string said = TRY(kernel::read_all(from.get()));
   if (said != "ok") return fail(said.empty() ? cat("machine ", name, ": its monitor ended; see ", log) : said);

@@ -18,8 +18,7 @@ namespace {
 
 constexpr uint32_t kGuestCid = 3;
 
-Result<> write_record(const VmStore::Claim& claim, const MicroVm& vm) {
-  const VmRecord& record = claim.record;
+Result<> write_record(const VmRecord& record, const MicroVm& vm) {
   boost::json::object machine{{"name", record.name},
                               {"created", format_rfc3339(Clock::system().wall())},
                               {"engine", vm.machine()->engine().name()},
@@ -88,11 +87,11 @@ Result<End> run_machine(VmStore::Claim claim, MonitorPlan plan, const MonitorHoo
     TRY_CTX(vm.metadata().put(document), "metadata");
   }
   std::vector<std::unique_ptr<ApiServer>> servers;
-  TRY(write_pid(claim));
   if (!plan.api_socket.empty()) {
     TRY(vm.set_config(std::move(plan.config)));
     for (const std::string& path : {record.path("api.sock"), plan.api_socket})
       servers.push_back(TRY(ApiServer::listen(vm, path)));
+    TRY(write_pid(claim));
     if (hooks.waiting) hooks.waiting(vm);
     if (!vm.wait_for_start()) return never_started(vm, hooks, record);
   } else if (plan.load) {
@@ -103,7 +102,8 @@ Result<End> run_machine(VmStore::Claim claim, MonitorPlan plan, const MonitorHoo
     TRY(vm.start());
   }
   if (servers.empty()) servers.push_back(TRY(ApiServer::listen(vm, record.path("api.sock"))));
-  TRY(write_record(claim, vm));
+  TRY(write_record(claim.record, vm));
+  TRY(write_pid(claim));
   if (hooks.running) hooks.running(vm);
   End end = vm.machine()->wait();
   if (hooks.ended) hooks.ended(vm);
