@@ -27,13 +27,19 @@ Result<BucketPlan> parse_bucket(const json::value& body) {
   return plan;
 }
 
+Result<RateUpdate> parse_rate_update(const json::value* body) {
+  RateUpdate update;
+  if (body == nullptr) return update;
+  Fields fields(*body);
+  if (const auto* bytes = fields.any("bandwidth")) update.bandwidth = TRY(parse_bucket(*bytes));
+  if (const auto* operations = fields.any("ops")) update.operations = TRY(parse_bucket(*operations));
+  TRY(fields.finish());
+  return update;
+}
+
 Result<RatePlan> parse_rate(const json::value* body) {
   RatePlan plan;
-  if (body == nullptr) return plan;
-  Fields fields(*body);
-  if (const auto* bytes = fields.any("bandwidth")) plan.bandwidth = TRY(parse_bucket(*bytes));
-  if (const auto* operations = fields.any("ops")) plan.operations = TRY(parse_bucket(*operations));
-  TRY(fields.finish());
+  TRY(parse_rate_update(body)).apply(plan);
   return plan;
 }
 
@@ -44,15 +50,6 @@ json::value bucket_json(const BucketPlan& plan) {
 json::value rate_json(const RatePlan& plan) {
   if (!plan.bandwidth.limits() && !plan.operations.limits()) return nullptr;
   return {{"bandwidth", bucket_json(plan.bandwidth)}, {"ops", bucket_json(plan.operations)}};
-}
-
-Result<> check_machine(const MachineConfig& config) {
-  if (config.vcpu_count == 0 || config.vcpu_count > kMaxVcpus)
-    return fail("The vCPU number is invalid! The vCPU number can only be 1 or an even number when SMT is enabled.");
-  if (config.smt && config.vcpu_count > 1 && config.vcpu_count % 2 != 0)
-    return fail("The vCPU number is invalid! The vCPU number can only be 1 or an even number when SMT is enabled.");
-  if (config.mem_size_mib < 4) return fail("The memory size (MiB) is invalid.");
-  return {};
 }
 
 Fields& machine_fields(Fields& fields, MachineConfig& config, bool required) {
@@ -134,7 +131,6 @@ Result<virtio::MacAddress> parse_mac_address(std::string_view text) {
   return mac;
 }
 
-namespace {
 std::string mac_text(const virtio::MacAddress& mac) {
   static constexpr char kDigits[] = "0123456789abcdef";
   std::string text;
@@ -145,7 +141,6 @@ std::string mac_text(const virtio::MacAddress& mac) {
   }
   return text;
 }
-}  // namespace
 
 Result<BootSource> parse_boot_source(const json::value& body) {
   BootSource boot;
@@ -157,20 +152,28 @@ Result<BootSource> parse_boot_source(const json::value& body) {
   return boot;
 }
 
+Result<> check_machine(const MachineConfig& config) {
+  const bool odd = config.smt && config.vcpu_count > 1 && config.vcpu_count % 2 != 0;
+  if (config.vcpu_count == 0 || config.vcpu_count > kMaxVcpus || odd)
+    return fail("The number of vCPUs must be greater than 0, less than ", kMaxVcpus,
+                " and must be 1 or an even number if SMT is enabled.");
+  if (config.mem_size_mib == 0)
+    return fail("The memory size (MiB) is either 0, or not a multiple of the configured page size.");
+  if (config.mem_size_mib < 4) return fail("The memory size (MiB) is less than 4.");
+  return {};
+}
+
 Result<MachineConfig> parse_machine_config(const json::value& body) {
   MachineConfig config;
   Fields fields(body);
   TRY(machine_fields(fields, config, true).finish());
-  TRY(check_machine(config));
   return config;
 }
 
 Result<MachineConfig> patch_machine_config(const MachineConfig& now, const json::value& body) {
   MachineConfig config = now;
-  if (body.is_object() && body.get_object().empty()) return fail("Empty PATCH request.");
   Fields fields(body);
   TRY(machine_fields(fields, config, false).finish());
-  TRY(check_machine(config));
   return config;
 }
 
@@ -200,7 +203,7 @@ Result<DriveUpdate> parse_drive_update(const json::value& body) {
   fields.text("drive_id", update.drive_id, true).text("path_on_host", update.path_on_host);
   const json::value* rate = fields.any("rate_limiter");
   TRY(fields.finish());
-  if (rate != nullptr) update.rate = TRY(parse_rate(rate));
+  update.rate = TRY(parse_rate_update(rate));
   return update;
 }
 
@@ -229,8 +232,8 @@ Result<NetUpdate> parse_net_update(const json::value& body) {
   const json::value* receive = fields.any("rx_rate_limiter");
   const json::value* send = fields.any("tx_rate_limiter");
   TRY(fields.finish());
-  if (receive != nullptr) update.receive = TRY(parse_rate(receive));
-  if (send != nullptr) update.send = TRY(parse_rate(send));
+  update.receive = TRY(parse_rate_update(receive));
+  update.send = TRY(parse_rate_update(send));
   return update;
 }
 
@@ -282,7 +285,12 @@ Result<ConsoleConfig> parse_console(const json::value& body) {
 Result<LoggerConfig> parse_logger(const json::value& body) {
   LoggerConfig logger;
   Fields fields(body);
-  fields.text("log_path", logger.log_path).text("level", logger.level);
+  // Lines have the level in any case, and never the place in the source.
+  bool shown = false;
+  fields.text("log_path", logger.log_path)
+      .text("level", logger.level)
+      .flag("show_level", shown)
+      .flag("show_log_origin", shown);
   TRY(fields.finish());
   return logger;
 }
@@ -290,8 +298,15 @@ Result<LoggerConfig> parse_logger(const json::value& body) {
 Result<MetricsConfig> parse_metrics(const json::value& body) {
   MetricsConfig metrics;
   Fields fields(body);
-  fields.text("metrics_path", metrics.metrics_path, true);
+  fields.text("metrics_path", metrics.metrics_path, true).flag("emit_id", metrics.emit_id);
+  const json::value* properties = fields.any("properties");
   TRY(fields.finish());
+  if (properties == nullptr) return metrics;
+  if (!properties->is_object()) return fail("invalid type of `properties`: expected an object");
+  for (const auto& [name, value] : properties->get_object()) {
+    if (!value.is_string()) return fail("invalid type of `", std::string_view(name), "`: expected a string");
+    metrics.properties.emplace_back(name, value.get_string());
+  }
   return metrics;
 }
 
@@ -309,6 +324,12 @@ Result<std::vector<CpuidModifier>> parse_cpu_config(const json::value& body) {
   std::vector<CpuidModifier> all;
   Fields fields(body);
   const json::value* leaves = fields.any("cpuid_modifiers");
+  // A template for another processor has these empty.
+  for (const char* other : {"kvm_capabilities", "msr_modifiers", "reg_modifiers", "vcpu_features"}) {
+    const json::value* list = fields.any(other);
+    if (list != nullptr && (!list->is_array() || !list->get_array().empty()))
+      return fail("`", other, "`: only CPUID can be modified");
+  }
   TRY(fields.finish());
   if (leaves == nullptr) return all;
   if (!leaves->is_array()) return fail("invalid type of `cpuid_modifiers`: expected an array");
@@ -332,15 +353,20 @@ Result<SnapshotLoad> parse_snapshot_load(const json::value& body) {
   SnapshotLoad load;
   Fields fields(body);
   bool old_name = false;
+  bool realtime = false;
+  size_t huge = 0;
   fields.text("snapshot_path", load.snapshot_path, true)
       .text("mem_file_path", load.mem_file_path)
       .flag("track_dirty_pages", load.track_dirty_pages)
       .flag("enable_diff_snapshots", old_name)
-      .flag("resume_vm", load.resume_vm);
+      .flag("resume_vm", load.resume_vm)
+      .flag("clock_realtime", realtime)
+      .choice("huge_pages", huge, {"Snapshot", "None"});
   const json::value* backend = fields.any("mem_backend");
   const json::value* networks = fields.any("network_overrides");
   const json::value* vsock = fields.any("vsock_override");
   TRY(fields.finish());
+  if (realtime) return fail("`clock_realtime`: the guest's clock goes on from where it was");
   load.track_dirty_pages = load.track_dirty_pages || old_name;
   if ((backend != nullptr) == !load.mem_file_path.empty())
     return fail(backend != nullptr ? "too many fields: either `mem_backend` or `mem_file_path` exclusively is required"
@@ -406,6 +432,14 @@ json::value net_json(const NetConfig& net) {
   return out;
 }
 
+json::value metrics_json(const MetricsConfig& metrics) {
+  json::object out{{"metrics_path", metrics.metrics_path}, {"emit_id", metrics.emit_id}};
+  json::object properties;
+  for (const auto& [name, value] : metrics.properties) properties[name] = value;
+  if (!properties.empty()) out["properties"] = std::move(properties);
+  return out;
+}
+
 json::value mmds_json(const MmdsConfig& mmds) {
   char address[INET_ADDRSTRLEN] = {};
   const in_addr ip{htonl(mmds.address)};
@@ -453,7 +487,7 @@ json::value to_json(const VmConfig& config) {
   if (config.mmds) out["mmds-config"] = mmds_json(*config.mmds);
   if (config.console) out["console"] = json::object();
   if (config.logger) out["logger"] = {{"log_path", config.logger->log_path}, {"level", config.logger->level}};
-  if (config.metrics) out["metrics"] = {{"metrics_path", config.metrics->metrics_path}};
+  if (config.metrics) out["metrics"] = metrics_json(*config.metrics);
   if (!config.serial.serial_out_path.empty() || config.serial.rate.limits())
     out["serial"] = {{"serial_out_path", config.serial.serial_out_path},
                      {"rate_limiter", bucket_json(config.serial.rate)}};

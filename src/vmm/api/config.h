@@ -68,6 +68,8 @@ struct LoggerConfig {
 };
 struct MetricsConfig {
   std::string metrics_path;
+  bool emit_id = false;
+  std::vector<std::pair<std::string, std::string>> properties;  // on every line
 };
 struct SerialConfig {
   std::string serial_out_path;
@@ -89,14 +91,22 @@ struct VmConfig {
   std::vector<CpuidModifier> cpuid;
 };
 
+// Buckets that are not named stay as they are.
+struct RateUpdate {
+  std::optional<BucketPlan> bandwidth, operations;
+  void apply(RatePlan& plan) const {
+    if (bandwidth) plan.bandwidth = *bandwidth;
+    if (operations) plan.operations = *operations;
+  }
+};
 struct DriveUpdate {
   std::string drive_id;
   std::optional<std::string> path_on_host;
-  std::optional<RatePlan> rate;
+  RateUpdate rate;
 };
 struct NetUpdate {
   std::string iface_id;
-  std::optional<RatePlan> receive, send;
+  RateUpdate receive, send;
 };
 struct SnapshotCreate {
   std::string mem_file_path, snapshot_path;
@@ -112,6 +122,8 @@ struct SnapshotLoad {
 // From JSON. Errors are about one field, in the form of serde's: "missing field `x`", "unknown field `y`".
 Result<BootSource> parse_boot_source(const boost::json::value& body);
 Result<MachineConfig> parse_machine_config(const boost::json::value& body);
+// Whether there can be such a machine.
+Result<> check_machine(const MachineConfig& config);
 // PATCH: what is not there stays.
 Result<MachineConfig> patch_machine_config(const MachineConfig& now, const boost::json::value& body);
 Result<DriveConfig> parse_drive(const boost::json::value& body);
@@ -136,6 +148,7 @@ boost::json::value to_json(const MachineConfig& config);
 boost::json::value to_json(const VmConfig& config);
 Result<VmConfig> parse_vm_config(const boost::json::value& body);
 
+std::string mac_text(const virtio::MacAddress& mac);
 Result<virtio::MacAddress> parse_mac_address(std::string_view text);
 // "169.254.169.254", in the host's byte order.
 Result<uint32_t> parse_address(std::string_view text);

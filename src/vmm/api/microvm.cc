@@ -81,6 +81,7 @@ Result<> MicroVm::set_boot(BootSource boot) {
 Result<> MicroVm::set_machine(const MachineConfig& machine) {
   const std::lock_guard lock(mutex_);
   TRY(before_start());
+  TRY_CTX(check_machine(machine), "Machine config error");
   config_.machine = machine;
   return {};
 }
@@ -88,7 +89,9 @@ Result<> MicroVm::set_machine(const MachineConfig& machine) {
 Result<> MicroVm::patch_machine(const boost::json::value& body) {
   const std::lock_guard lock(mutex_);
   TRY(before_start());
-  config_.machine = TRY_CTX(patch_machine_config(config_.machine, body), "Machine config error");
+  const MachineConfig changed = TRY(patch_machine_config(config_.machine, body));
+  TRY_CTX(check_machine(changed), "Machine config error");
+  config_.machine = changed;
   return {};
 }
 
@@ -113,7 +116,7 @@ Result<> MicroVm::set_net(NetConfig net) {
   TRY(before_start());
   for (const NetConfig& other : config_.nets)
     if (other.iface_id != net.iface_id && net.guest_mac && other.guest_mac == net.guest_mac)
-      return fail("Network config error: The MAC address is already in use");
+      return fail("Network config error: The MAC address is already in use: ", mac_text(*net.guest_mac));
   const auto same = std::ranges::find(config_.nets, net.iface_id, &NetConfig::iface_id);
   if (same != config_.nets.end())
     *same = std::move(net);
@@ -166,12 +169,14 @@ Result<> MicroVm::set_logger(LoggerConfig logger) {
   TRY(before_start());
   using log::Level;
   static constexpr std::pair<std::string_view, Level> kLevels[] = {
-      {"error", Level::kError}, {"warning", Level::kWarning}, {"info", Level::kInfo}, {"debug", Level::kDebug}};
+      {"error", Level::kError}, {"warning", Level::kWarning}, {"warn", Level::kWarning}, {"info", Level::kInfo},
+      {"debug", Level::kDebug}, {"trace", Level::kDebug},     {"off", Level::kError}};
   std::string lower = logger.level;
   std::ranges::transform(lower, lower.begin(), [](unsigned char c) { return std::tolower(c); });
   const auto* level = std::ranges::find(kLevels, lower, &std::pair<std::string_view, Level>::first);
   if (level == std::end(kLevels)) return fail("Logger error: unknown level `", logger.level, "`");
-  TRY_CTX(log::configure({.file = logger.log_path, .level = level->second}), "Logger error");
+  const bool off = lower == "off";
+  TRY_CTX(log::configure({.file = off ? "/dev/null" : logger.log_path, .level = level->second}), "Logger error");
   config_.logger = std::move(logger);
   return {};
 }
@@ -289,7 +294,7 @@ Result<> MicroVm::add_devices() {
 
 Result<> MicroVm::add_net(NetConfig& net) {
   if (!net.guest_mac) net.guest_mac = TRY(random_mac());
-  Fd tap = TRY_CTX(virtio::open_tap(net.host_dev_name), "Network config error");
+  Fd tap = TRY_CTX(virtio::open_tap(net.host_dev_name), "Network config error: Cannot open/create the tap device");
   auto device = std::make_unique<virtio::Net>(
       std::move(tap),
       virtio::NetOptions{.mac = *net.guest_mac, .mtu = net.mtu, .receive = net.receive, .send = net.send});
@@ -433,16 +438,17 @@ Result<> MicroVm::update_drive(const DriveUpdate& update) {
   const std::lock_guard lock(mutex_);
   TRY(after_start());
   const auto at = blocks_.find(update.drive_id);
-  if (at == blocks_.end()) return fail("Drive config error: Unable to patch the block device: Device not found");
+  if (at == blocks_.end())
+    return fail(
+        "Drive config error: Unable to patch the block device: Device not found. Please verify the request arguments.");
   const auto held = machine_->reactor().lock();
   const auto config = std::ranges::find(config_.drives, update.drive_id, &DriveConfig::drive_id);
   if (update.path_on_host) {
     TRY_CTX(at->second->replace(*update.path_on_host), "Drive config error: Unable to patch the block device");
     config->path_on_host = *update.path_on_host;
   }
-  if (!update.rate) return {};
-  at->second->set_rate(*update.rate);
-  config->rate = *update.rate;
+  update.rate.apply(config->rate);
+  at->second->set_rate(config->rate);
   return {};
 }
 
@@ -450,11 +456,11 @@ Result<> MicroVm::update_net(const NetUpdate& update) {
   const std::lock_guard lock(mutex_);
   TRY(after_start());
   const auto at = nets_.find(update.iface_id);
-  if (at == nets_.end()) return fail("Network config error: Device not found");
+  if (at == nets_.end()) return fail("Network config error: Unable to update the net device: Device not found");
   const auto held = machine_->reactor().lock();
   const auto config = std::ranges::find(config_.nets, update.iface_id, &NetConfig::iface_id);
-  if (update.receive) config->receive = *update.receive;
-  if (update.send) config->send = *update.send;
+  update.receive.apply(config->receive);
+  update.send.apply(config->send);
   at->second->set_rates(config->receive, config->send);
   return {};
 }
@@ -504,6 +510,12 @@ boost::json::value MicroVm::metrics() const {
   namespace json = boost::json;
   const std::lock_guard lock(mutex_);
   json::object out;
+  if (config_.metrics && config_.metrics->emit_id) out["id"] = options_.id;
+  if (config_.metrics && !config_.metrics->properties.empty()) {
+    json::object properties;
+    for (const auto& [name, value] : config_.metrics->properties) properties[name] = value;
+    out["properties"] = std::move(properties);
+  }
   out["utc_timestamp_ms"] = Clock::system().wall().time_since_epoch().count() / 1'000'000;
   if (!machine_) return out;
   const auto held = machine_->reactor().lock();
@@ -531,6 +543,10 @@ boost::json::value MicroVm::metrics() const {
 }
 
 Result<> MicroVm::flush_metrics() {
+  {
+    const std::lock_guard lock(mutex_);
+    TRY(after_start());
+  }
   const std::string line = json::to_line(metrics()) + "\n";
   const std::lock_guard lock(mutex_);
   if (!metrics_file_) return fail("Internal VMM error: the metrics are not configured");

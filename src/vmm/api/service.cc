@@ -91,7 +91,14 @@ ApiAnswer patch_vm(Call& call) {
   return bad_json(Error(cat("unknown variant `", *state, "`, expected `Paused` or `Resumed`")));
 }
 
+ApiAnswer patch_machine(Call& call) {
+  if (call.body.is_object() && call.body.get_object().empty()) return fault(400, "Empty PATCH request.");
+  if (const auto read = patch_machine_config({}, call.body); !read) return bad_json(read.error());
+  return answer(call.vm.patch_machine(call.body));
+}
+
 ApiAnswer put_snapshot(Call& call) {
+  if (call.id.empty()) return fault(400, "Missing snapshot operation type.");
   if (call.id == "create")
     return with(call, parse_snapshot_create, [](MicroVm& vm, const SnapshotCreate& s) { return vm.snapshot(s); });
   if (call.id == "load")
@@ -138,7 +145,7 @@ constexpr Route kRoutes[] = {
      [](Call& c) {
        return with(c, parse_machine_config, [](MicroVm& vm, const MachineConfig& m) { return vm.set_machine(m); });
      }},
-    {"PATCH", "machine-config", [](Call& c) { return answer(c.vm.patch_machine(c.body)); }},
+    {"PATCH", "machine-config", patch_machine},
     {"PUT", "cpu-config",
      [](Call& c) {
        return with(c, parse_cpu_config,
@@ -188,6 +195,19 @@ constexpr Route kRoutes[] = {
     {"PATCH", "vm", patch_vm},
 };
 
+// What Firecracker marks so.
+bool is_deprecated(std::string_view method, std::string_view resource, const Call& call) {
+  const auto* fields = call.body.if_object();
+  if (fields == nullptr) return false;
+  const auto has = [&](std::string_view name) { return fields->contains(name); };
+  if (resource == "machine-config") return has("cpu_template");
+  if (resource == "vsock") return has("vsock_id");
+  if (resource == "snapshot") return call.id == "load" && (has("mem_file_path") || has("enable_diff_snapshots"));
+  if (resource != "mmds" || method != "PUT" || call.id != "config") return false;
+  const auto* version = fields->if_contains("version");
+  return version == nullptr || *version == document::value("V1");
+}
+
 }  // namespace
 
 ApiAnswer answer_api(MicroVm& vm, std::string_view method, std::string_view path, std::string_view body) {
@@ -197,17 +217,19 @@ ApiAnswer answer_api(MicroVm& vm, std::string_view method, std::string_view path
   if (method == "GET" && !body.empty()) return fault(400, "GET request cannot have a body.");
   const auto* route =
       std::ranges::find_if(kRoutes, [&](const Route& r) { return r.method == method && r.resource == resource; });
+  if ((method == "PUT" || method == "PATCH") && body.empty()) return fault(400, cat("Empty ", method, " request."));
   const bool takes_config = resource == "vm" && method == "GET";
   if (route == std::end(kRoutes) || (takes_config && rest != "config"))
-    return fault(400, cat("Invalid request method and/or path: ", method, " ", path, "."));
-  if (method != "GET" && body.empty()) return fault(400, cat("Empty ", method, " request."));
+    return fault(400, cat("Invalid request method and/or path: ", method, " ", resource, "."));
   Call call{.vm = vm, .id = rest, .body = nullptr};
   if (!body.empty()) {
     auto parsed = json::parse(body, {.max_bytes = kMaxBody, .max_depth = 16});
     if (!parsed) return bad_json(parsed.error());
     call.body = std::move(*parsed);
   }
-  return route->handler(call);
+  ApiAnswer done = route->handler(call);
+  done.deprecated = is_deprecated(method, resource, call);
+  return done;
 }
 
 struct ApiServer::State {
@@ -233,6 +255,7 @@ Result<std::unique_ptr<ApiServer>> ApiServer::listen(MicroVm& vm, const std::str
         // Pausing and saving take time that other connections do not have.
         const ApiAnswer done =
             co_await net::blocking([&] { return answer_api(vm, request.method(), request.target(), body); });
+        if (done.deprecated) response.headers.add("Deprecation", "true");
         if (done.body.empty()) {
           response.status = done.status;
           co_return co_await response.send();
