@@ -92,6 +92,7 @@ class GuestClient {
   bool take_one() {
     const auto frame = stack_.next();
     if (frame.empty()) return false;
+    if (frame.size() < sizeof(ether_header) + sizeof(iphdr) + sizeof last) return true;  // of ARP
     std::memcpy(&last, frame.data() + sizeof(ether_header) + sizeof(iphdr), sizeof last);
     const size_t head = sizeof(ether_header) + sizeof(iphdr) + last.doff * 4u;
     const uint32_t sequence = ntohl(last.seq);
