@@ -219,9 +219,7 @@ class VmGuestTest(SystemTest):
         typist.stdin.flush()
         log = self.root / "one/console.log"
         until(lambda: "said hello on hvc0" in log.read_text(errors="replace"), "the command's answer", patience=60)
-        typist.stdin.close()
-        typist.stdout.read()
-        typist.wait()
+        typist.communicate()
 
     def test_a_guest_that_never_comes_up_is_told(self):
         ran = self.vm("run", "-d", "--name", "stuck", "--wait", "2",
