@@ -37,7 +37,7 @@ std::string text_of(const document::object& object, std::string_view key) {
   return value != nullptr && value->is_string() ? std::string(std::string_view(value->get_string())) : "";
 }
 
-// "running", "paused", "off", "failed", ...; what left no word was killed.
+// "running", "paused", "waiting" (for its start over the API), "off", "failed", ...; what left no word was killed.
 std::string status_of(const VmRecord& record) {
   if (record.pid == 0) {
     const std::string reason = text_of(object_in(record.end), "reason");
@@ -45,7 +45,8 @@ std::string status_of(const VmRecord& record) {
   }
   const auto info = vmm::ask_machine(record, "GET", "/");
   if (!info) return "starting";
-  return text_of(object_in(*info), "state") == "Paused" ? "paused" : "running";
+  const std::string state = text_of(object_in(*info), "state");
+  return state == "Paused" ? "paused" : state == "Not started" ? "waiting" : "running";
 }
 
 document::value summary(const VmRecord& record) {

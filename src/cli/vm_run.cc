@@ -77,26 +77,56 @@ Result<vmm::NetConfig> parse_interface(const std::string& text, size_t number) {
   return net;
 }
 
+std::string replaced(std::string text, std::string_view word, std::string_view by) {
+  if (const size_t at = text.find(word); at != std::string::npos) text.replace(at, word.size(), by);
+  return text;
+}
+
+// "FILE[,v1][,address=ADDRESS]": on every interface. The file is read by the caller.
+Result<> add_metadata(const Invocation& in, vmm::VmConfig& config) {
+  const std::string text = in.text("mmds");
+  const auto parts = split(text, ',');
+  vmm::MmdsConfig mmds{.version = vmm::Metadata::Version::kV2, .interfaces = {}};
+  for (size_t i = 1; i < parts.size(); ++i) {
+    if (parts[i] == "v1")
+      mmds.version = vmm::Metadata::Version::kV1;
+    else if (parts[i].starts_with("address="))
+      mmds.address = TRY_CTX(vmm::parse_address(parts[i].substr(8)), "flag --mmds");
+    else
+      return fail("flag --mmds: \"", parts[i], "\" is not known").hint("FILE[,v1][,address=ADDRESS]");
+  }
+  for (const vmm::NetConfig& net : config.nets) mmds.interfaces.push_back(net.iface_id);
+  if (mmds.interfaces.empty())
+    return fail("flag --mmds: the guest reads metadata over a network interface").hint("add --net TAP");
+  config.mmds = std::move(mmds);
+  return {};
+}
+
 Result<vmm::VmConfig> config_of(const Invocation& in) {
   vmm::VmConfig config;
+  const bool over_api = in.is_set("api-sock");
   if (in.is_set("config")) {
     const std::string text = TRY(kernel::read_file(in.text("config").c_str()));
     const auto value = TRY_CTX(json::parse(text), in.text("config"));
     config = TRY_CTX(vmm::parse_vm_config(value), in.text("config"));
-  } else if (!in.is_set("kernel")) {
+  } else if (!in.is_set("kernel") && !over_api) {
     return fail("flag --kernel: a machine needs a kernel").hint("proa vm run --kernel FILE, or --config FILE");
   }
   if (in.is_set("kernel"))
     config.boot = vmm::BootSource{
         .kernel_image_path = in.text("kernel"), .initrd_path = in.text("initrd"), .boot_args = in.text("cmdline")};
-  if (in.is_set("cpus") || !in.is_set("config"))
-    config.machine.vcpu_count = static_cast<unsigned>(in.whole("cpus").value_or(1));
-  if (in.is_set("memory") || !in.is_set("config"))
+  const bool defaults = !in.is_set("config") && !over_api;
+  if (in.is_set("cpus") || defaults) config.machine.vcpu_count = static_cast<unsigned>(in.whole("cpus").value_or(1));
+  if (in.is_set("memory") || defaults)
     config.machine.mem_size_mib = static_cast<uint64_t>(in.bytes("memory").value_or(256 << 20)) >> 20;
   config.machine.track_dirty_pages = config.machine.track_dirty_pages || in.on("track-dirty");
   for (const std::string& disk : in.texts("disk")) config.drives.push_back(TRY(parse_disk(disk, config.drives.size())));
   for (const std::string& net : in.texts("net")) config.nets.push_back(TRY(parse_interface(net, config.nets.size())));
-  if (!config.entropy) config.entropy = vmm::EntropyConfig{};
+  if (!config.entropy && !over_api) config.entropy = vmm::EntropyConfig{};
+  if (in.text("console") == "virtio") config.console = vmm::ConsoleConfig{};
+  if (config.console && config.boot && !in.is_set("cmdline") && in.is_set("kernel"))
+    *config.boot->boot_args = replaced(*config.boot->boot_args, "console=ttyS0", "console=hvc0");
+  if (in.is_set("mmds")) TRY(add_metadata(in, config));
   return config;
 }
 
@@ -146,7 +176,7 @@ class Typist {
       if (events[1].revents != 0) {
         signalfd_siginfo info{};
         static_cast<void>(!::read(signals_.get(), &info, sizeof info));
-        vm.machine()->stop();
+        vm.stop();
       }
       if (events[2].revents != 0) type(vm);
     }
@@ -161,7 +191,7 @@ class Typist {
     const std::string_view typed(text, static_cast<size_t>(got));
     const size_t escape = raw_ ? typed.find(kEscape) : std::string_view::npos;
     vm.type(typed.substr(0, escape));
-    if (escape != std::string_view::npos) vm.machine()->stop();
+    if (escape != std::string_view::npos) vm.stop();
   }
 
   Fd signals_, done_;
@@ -176,12 +206,19 @@ Result<int> run_here(const Invocation& in, VmStore::Claim claim, MonitorPlan pla
                      const std::function<void()>& started) {
   const std::string name = claim.record.name;
   std::string report, refused;
-  const bool has_guest = plan.guest && !plan.load;
+  const bool has_guest = plan.guest && !plan.load && in.whole("wait").value_or(0) != 0;
+  const bool over_api = !plan.api_socket.empty();
   Result<End> end = [&]() -> Result<End> {
     const auto typist = TRY(Typist::create(attached));
     return vmm::run_machine(std::move(claim), std::move(plan),
-                            {.running =
+                            {.waiting =
                                  [&](MicroVm& vm) {
+                                   typist->start(vm);
+                                   if (started) started();
+                                 },
+                             .running =
+                                 [&](MicroVm& vm) {
+                                   if (over_api) return;
                                    typist->start(vm);
                                    if (started && !has_guest) started();
                                  },
@@ -197,7 +234,7 @@ Result<int> run_here(const Invocation& in, VmStore::Claim claim, MonitorPlan pla
                              .ended =
                                  [&](MicroVm& vm) {
                                    typist->stop();
-                                   report = vm.machine()->engine().report();
+                                   if (vm.machine() != nullptr) report = vm.machine()->engine().report();
                                  }});
   }();
   // One that never ran leaves nothing.
@@ -254,6 +291,7 @@ Result<int> run_apart(const Invocation& in, VmStore::Claim claim, MonitorPlan pl
   const auto child = TRY(kernel::clone_process(0));
   if (child.pid == 0) {
     ::setsid();
+    ::signal(SIGPIPE, SIG_IGN);  // who waits for our word may be gone
     const Fd nothing(::open("/dev/null", O_RDWR | O_CLOEXEC));
     const Fd output(::open(log.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
     ::dup2(nothing.get(), STDIN_FILENO);
@@ -271,6 +309,13 @@ Result<int> run_apart(const Invocation& in, VmStore::Claim claim, MonitorPlan pl
     ::_exit(done ? *done : 1);
   }
   to.reset();
+  claim.lock.reset();  // the child has it
+  const bool waits = plan.guest && !plan.load;
+  const auto patience = waits ? static_cast<int>(std::min<uint64_t>(in.whole("wait").value_or(0), 1 << 20)) : 0;
+  pollfd told{from.get(), POLLIN, 0};
+  if (patience != 0 && ::poll(&told, 1, patience * 1000) == 0)
+    return fail("machine ", name, ": its guest is not up after ", patience, " s; the machine goes on running")
+        .hint(cat("`proa vm console ", name, "` shows what it says, `proa vm rm -f ", name, "` ends it"));
   const std::string said = TRY(kernel::read_all(from.get()));
   if (said != "ok") return fail(said.empty() ? cat("machine ", name, ": its monitor ended; see ", log) : said);
   TRY(print_text(cat(name, "\n")));
@@ -286,7 +331,8 @@ Result<> add_guest(const Invocation& in, const std::string& name, MonitorPlan& p
   if (!has_root && config.boot->initrd_path.empty())
     return fail("the guest has no files to run a command from").hint("--disk FILE,root, or --initrd FILE");
   plan.options.initrd_extra =
-      TRY_CTX(vmm::make_guest_disk(config.boot->kernel_image_path, in.text("modules")), "the guest's init");
+      TRY_CTX(vmm::make_guest_disk(config.boot->kernel_image_path, in.text("modules"), config.console.has_value()),
+              "the guest's init");
   if (!in.is_set("cmdline") && config.boot->boot_args) *config.boot->boot_args += " quiet";
   plan.guest = TRY(guest_fields(in, config, name));
   vmm::GuestFields more;
@@ -313,6 +359,18 @@ Result<int> vm_run(const Invocation& in) {
   MonitorPlan plan{.config = TRY(config_of(in)), .load = {}, .options = {}, .vsock = !in.on("no-vsock")};
   plan.options.debug_exit = in.on("debug-exit");
   const std::string name = TRY(name_of(in));
+  if (in.is_set("mmds")) {
+    const std::string text = in.text("mmds");
+    plan.metadata = TRY_CTX(kernel::read_file(text.substr(0, text.find(',')).c_str()), "flag --mmds");
+  }
+  if (in.is_set("api-sock")) {
+    if (!in.arguments().empty() || in.on("agent"))
+      return fail(
+          "flag --api-sock: the guest is configured over the API; commands and --agent are for machines that start at "
+          "once");
+    plan.api_socket = in.text("api-sock");
+    plan.vsock = false;
+  }
   if (!in.arguments().empty() || in.on("agent")) TRY(add_guest(in, name, plan));
   return run(in, name, std::move(plan));
 }

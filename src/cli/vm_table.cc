@@ -38,6 +38,7 @@ constexpr Flag kWorkdir{"workdir", "w", Kind::kText, "PATH", "the folder that th
 constexpr Flag kUser{"user", "u", Kind::kText, "USER[:GROUP]",
                      "who runs the command, by name or number (default: root)"};
 
+constexpr std::string_view kConsoles[] = {"serial", "virtio"};
 constexpr Flag kRunFlags[] = {
     kName,
     {"kernel", "k", Kind::kText, "FILE", "the kernel: bzImage or ELF, compressed or not", {}, {}, Offer::kFile},
@@ -68,6 +69,20 @@ constexpr Flag kRunFlags[] = {
      {},
      {},
      Offer::kFolder},
+    {"api-sock",
+     "",
+     Kind::kText,
+     "SOCKET",
+     "wait to be configured and started over Firecracker's API on this socket, as firecracker --api-sock does",
+     {},
+     {},
+     Offer::kFile},
+    {"mmds", "", Kind::kText, "FILE[,v1][,address=ADDRESS]",
+     "metadata in JSON, which the guest reads at http://169.254.169.254 (with session tokens; v1: without)"},
+    {"console", "", Kind::kText, "KIND", "what this terminal is in the guest: serial (ttyS0) or virtio (hvc0)",
+     "serial", kConsoles},
+    {"wait", "", Kind::kUnsigned, "SECONDS",
+     "with --detach: how long to wait for the guest's init; 0: until the machine runs", "60"},
     {"no-vsock", "", Kind::kBool, "", "no socket device"},
     {"debug-exit", "", Kind::kBool, "", "a test program's write to port f4h ends the machine with that status"},
     {"track-dirty", "", Kind::kBool, "", "track written pages, for diff snapshots"},
@@ -80,6 +95,7 @@ constexpr Example kRunExamples[] = {
     {"{program} run --kernel vmlinuz --initrd initrd.img", "boot Linux with its console on this terminal"},
     {"{program} run -d --name db --kernel vmlinuz --disk db.img,root -m 1g -c 2", "... from a disk, in the background"},
     {"{program} run --config machine.json", "... as a Firecracker configuration says"},
+    {"{program} run --api-sock /run/fc.sock", "... as requests to Firecracker's API say"},
     {"{program} run --kernel vmlinuz --disk debian.img,root -- uname -a", "run one command in it, and end with it"},
     {"{program} run -it --kernel vmlinuz --disk debian.img,root -- bash", "... a shell"},
 };

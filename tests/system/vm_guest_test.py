@@ -2,6 +2,7 @@
 """Commands in guests with our init: streams, status, signals, terminal, exec, cp, disks, and two machines on one
 network. Debian's cloud kernel under the translator."""
 
+import json
 import os
 import pty
 import select
@@ -172,6 +173,62 @@ class VmGuestTest(SystemTest):
         self.vm("exec", "n1", "sh", "-c", "nc 10.9.1.2 80 </content")
         digest = command("md5sum", content).stdout.split()[0]
         until(lambda: digest in self.vm("exec", "n2", "md5sum", "/got").stdout, "the whole content")
+
+    def fetch(self, name, path, *headers, method="GET"):
+        """What busybox gets from the metadata service: headers and body."""
+        request = "\\r\\n".join([f"{method} {path} HTTP/1.1", "Host: metadata", "Connection: close", *headers, "", ""])
+        done = self.vm("exec", name, "sh", "-c", f"printf '{request}' | nc 169.254.169.254 80")
+        head, _, body = done.stdout.replace("\r", "").partition("\n\n")
+        return head, body
+
+    def test_metadata(self):
+        document = self.folder / "metadata.json"
+        big = "b" * 40000
+        document.write_text(json.dumps({"latest": {"meta-data": {"ami-id": "ami-1", "big": big}}}))
+        self.start("one", "--net", "vmtap0,ip=10.9.1.2/24,gateway=10.9.1.1", "--mmds", document)
+        self.vm("exec", "one", "ip", "route", "add", "169.254.169.254", "dev", "eth0")
+        head, body = self.fetch("one", "/latest/meta-data/ami-id")
+        self.assertIn("401 Unauthorized", head)
+        head, token = self.fetch("one", "/latest/api/token", "X-metadata-token-ttl-seconds: 60", method="PUT")
+        self.assertIn("200 OK", head, token)
+        with_token = f"X-metadata-token: {token.strip()}"
+        self.assertEqual("ami-1", self.fetch("one", "/latest/meta-data/ami-id", with_token)[1])
+        self.assertEqual("ami-id\nbig", self.fetch("one", "/latest/meta-data/", with_token)[1])
+        head, body = self.fetch("one", "/latest/meta-data/big", with_token, "Accept: application/json")
+        self.assertIn("application/json", head)
+        self.assertEqual(json.dumps(big), body)
+        api = ["curl", "-s", "--unix-socket", self.root / "one/api.sock"]
+        command(*api, "-X", "PATCH", "-d", '{"latest":{"meta-data":{"ami-id":"ami-2"}}}', "http://localhost/mmds")
+        self.assertEqual("ami-2", self.fetch("one", "/latest/meta-data/ami-id", with_token)[1])
+        counts = json.loads(self.vm("stats", "-o", "json", "one").stdout)["mmds"]
+        self.assertEqual((1, 0), (counts["rx_no_token"], counts["rx_invalid_token"]))
+        # Clients of the same image elsewhere: wget as it comes with busybox, version 1.
+        self.vm("rm", "-f", "one")
+        self.start("old", "--net", "vmtap0,ip=10.9.1.2/24", "--mmds", f"{document},v1,address=169.254.170.2")
+        self.vm("exec", "old", "ip", "route", "add", "169.254.170.2", "dev", "eth0")
+        got = self.vm("exec", "old", "wget", "-q", "-O", "-", "http://169.254.170.2/latest/meta-data/ami-id").stdout
+        self.assertEqual("ami-1", got)
+
+    def test_a_virtio_console(self):
+        ran = self.vm("run", "-d", "--name", "one", "--console", "virtio", *self.machine(), "--", "sh", "-c",
+                      "read word; echo said $word on $(cat /sys/class/tty/console/active)")
+        self.assertEqual("one\n", ran.stdout)
+        self.addCleanup(lambda: self.vm("rm", "-f", "one", check=False))
+        typist = subprocess.Popen(self.arguments("console", "one"), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        typist.stdin.write(b"hello\n")
+        typist.stdin.flush()
+        log = self.root / "one/console.log"
+        until(lambda: "said hello on hvc0" in log.read_text(errors="replace"), "the command's answer", patience=60)
+        typist.communicate()
+
+    def test_a_guest_that_never_comes_up_is_told(self):
+        ran = self.vm("run", "-d", "--name", "stuck", "--wait", "2",
+                      *self.machine("--cmdline", "console=ttyS0 rdinit=/bin/nothing panic=0 init=/bin/nothing"),
+                      "--", "true", check=False)
+        self.addCleanup(lambda: self.vm("rm", "-f", "stuck", check=False))
+        self.assertEqual(1, ran.returncode)
+        self.assertIn("machine stuck: its guest is not up after 2 s", ran.stderr)
+        self.assertIn("stuck", self.vm("ls").stdout)
 
     def test_a_restored_guest_still_serves(self):
         self.start("one")

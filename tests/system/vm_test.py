@@ -148,6 +148,49 @@ class VmTest(SystemTest):
         self.assertEqual("204", done.stdout)
         self.assertEqual("paused", self.status("api"))
 
+    def request(self, sock, method, path, body=None):
+        """Status and document of an API's answer."""
+        data = [] if body is None else ["-d", json.dumps(body)]
+        done = command("curl", "-s", "-w", "\n%{http_code}", "--unix-socket", sock, "-X", method, *data,
+                       f"http://localhost{path}")
+        text, _, status = done.stdout.rpartition("\n")
+        return int(status), json.loads(text) if text else None
+
+    def test_waits_for_its_configuration_over_the_api(self):
+        sock = self.folder / "fc.sock"
+        done = self.vm("run", "-d", "--name", "made", "--engine", "translator", "--api-sock", sock)
+        self.addCleanup(lambda: self.vm("rm", "-f", "made", check=False))
+        self.assertEqual("made\n", done.stdout)
+        self.assertEqual("waiting", self.status("made"))
+
+        def put(path, body, method="PUT"):
+            return self.request(sock, method, path, body)
+        for path, body in (("/boot-source", {"kernel_image_path": str(self.kernel)}),
+                           ("/machine-config", {"vcpu_count": 1, "mem_size_mib": 8}),
+                           ("/network-interfaces/eth0", {"iface_id": "eth0", "host_dev_name": "vmtap0"}),
+                           ("/mmds/config", {"network_interfaces": ["eth0"], "version": "V2"}),
+                           ("/mmds", {"latest": {"a": "b"}}),
+                           ("/entropy", {})):
+            with self.subTest(path=path):
+                self.assertEqual((204, None), put(path, body))
+        self.assertEqual((200, {"latest": {"a": "b"}}), self.request(sock, "GET", "/mmds"))
+        self.assertEqual("Not started", self.request(sock, "GET", "/")[1]["state"])
+        self.assertEqual((204, None), put("/actions", {"action_type": "InstanceStart"}))
+        self.assertEqual("running", self.status("made"))
+        status, fault = put("/mmds/config", {"network_interfaces": ["eth0"]})
+        self.assertEqual(400, status)
+        self.assertIn("not supported after starting", fault["fault_message"])
+        console = self.console("made")
+        console.type("x")
+        console.expect("boot\na")
+        self.vm("stop", "-t", "0", "made")
+        self.assertFalse(sock.exists())
+        # One that nobody starts ends when it is asked to.
+        self.vm("run", "-d", "--name", "idle", "--api-sock", sock)
+        self.addCleanup(lambda: self.vm("rm", "-f", "idle", check=False))
+        self.vm("stop", "-t", "0", "idle")
+        self.assertEqual("stopped", self.status("idle"))
+
     def test_a_tap_comes_and_goes_with_the_machine(self):
         self.start("net", "--net", "vmtap0,mac=02:00:00:00:00:05")
         self.assertIn("vmtap0", command("ip", "link").stdout)

@@ -54,8 +54,14 @@ class ApiTest : public testing::Test {
 };
 
 TEST_F(ApiTest, SaysWhatIsWrong) {
-  EXPECT_EQ(R"({"fault_message":"Invalid request method and/or path: GET /nothing."})", ask(400, "GET", "/nothing"));
+  EXPECT_EQ(R"({"fault_message":"Invalid request method and/or path: GET nothing."})", ask(400, "GET", "/nothing"));
   EXPECT_EQ(R"({"fault_message":"Empty PUT request."})", ask(400, "PUT", "/actions"));
+  EXPECT_EQ(R"({"fault_message":"Empty PUT request."})", ask(400, "PUT", "/nothing"));
+  EXPECT_EQ(R"({"fault_message":"Empty PATCH request."})", ask(400, "PATCH", "/machine-config", "{}"));
+  EXPECT_EQ(R"({"fault_message":"Missing snapshot operation type."})", ask(400, "PUT", "/snapshot", "{}"));
+  EXPECT_THAT(ask(400, "PUT", "/actions", R"({"action_type":"FlushMetrics"})"), HasSubstr("before starting"));
+  EXPECT_THAT(ask(400, "PUT", "/cpu-config", R"({"msr_modifiers":[{"addr":"0x10a","bitmap":"0b1"}]})"),
+              HasSubstr("only CPUID can be modified"));
   EXPECT_EQ(R"({"fault_message":"GET request cannot have a body."})", ask(400, "GET", "/", "{}"));
   EXPECT_THAT(
       ask(400, "PUT", "/boot-source", "{}"),
@@ -65,7 +71,7 @@ TEST_F(ApiTest, SaysWhatIsWrong) {
   EXPECT_THAT(ask(400, "PUT", "/machine-config", R"({"vcpu_count":1,"mem_size_mib":128,"x":1})"),
               HasSubstr("unknown field `x`"));
   EXPECT_THAT(ask(400, "PUT", "/machine-config", R"({"vcpu_count":0,"mem_size_mib":128})"),
-              HasSubstr("The vCPU number is invalid"));
+              HasSubstr("Machine config error: The number of vCPUs must be greater than 0"));
   EXPECT_THAT(ask(400, "PUT", "/machine-config", R"({"vcpu_count":"1","mem_size_mib":128})"),
               HasSubstr("invalid type of `vcpu_count`"));
   EXPECT_THAT(ask(400, "PUT", "/drives/", R"({})"), HasSubstr("The ID cannot be empty."));
@@ -139,6 +145,68 @@ TEST_F(ApiTest, RunsPausesSavesAndRestores) {
   EXPECT_TRUE(wait_for("ab"));
   copy.type("q");
   EXPECT_EQ(End::Kind::kOff, copy.machine()->wait().kind);
+}
+
+TEST_F(ApiTest, HasMetadata) {
+  EXPECT_EQ("{}", ask(200, "GET", "/mmds"));
+  EXPECT_THAT(ask(400, "PATCH", "/mmds", R"({"a":1})"),
+              HasSubstr("MMDS error: The MMDS data store is not initialized."));
+  ask(204, "PUT", "/mmds", R"({"a":{"b":1}})");
+  ask(204, "PATCH", "/mmds", R"({"a":{"b":null,"c":"d"}})");
+  EXPECT_EQ(R"({"a":{"c":"d"}})", ask(200, "GET", "/mmds"));
+  const std::string large = cat(R"({"a":")", std::string(51000, 'x'), R"("})");
+  ask(204, "PUT", "/mmds", large);
+  EXPECT_THAT(ask(413, "PATCH", "/mmds", R"({"more":")" + std::string(300, 'x') + "\"}"),
+              HasSubstr("MMDS limit exceeded error: The MMDS patch request doesn't fit."));
+  EXPECT_THAT(ask(400, "PUT", "/mmds/other", "{}"), HasSubstr("Unrecognized PUT request path `other`."));
+  const auto config = [&](int status, std::string_view more) {
+    return ask(status, "PUT", "/mmds/config", cat(R"({"network_interfaces":["e"],)", more, "}"));
+  };
+  EXPECT_THAT(ask(400, "PUT", "/mmds/config", R"({"network_interfaces":[]})"), HasSubstr("is empty"));
+  EXPECT_THAT(config(400, R"("version":"V2")"), HasSubstr("does not correspond to any existing network interface"));
+  ask(204, "PUT", "/network-interfaces/e", R"({"iface_id":"e","host_dev_name":"tap"})");
+  EXPECT_THAT(config(400, R"("ipv4_address":"10.0.0.1")"), HasSubstr("not link local"));
+  EXPECT_THAT(config(400, R"("ipv4_address":"x")"), HasSubstr("invalid IPv4 address syntax"));
+  EXPECT_THAT(config(400, R"("version":"V3")"), HasSubstr("unknown variant `V3`"));
+  config(204, R"("version":"V2","ipv4_address":"169.254.170.2","imds_compat":true)");
+  const auto shown = json::parse(ask(200, "GET", "/vm/config")).value();
+  EXPECT_EQ(R"({"version":"V2","network_interfaces":["e"],"ipv4_address":"169.254.170.2","imds_compat":true})",
+            json::to_line(shown.at("mmds-config")));
+  EXPECT_TRUE(parse_vm_config(shown));
+}
+
+TEST_F(ApiTest, MarksWhatGoesAway) {
+  const auto marked = [&](std::string_view path, std::string_view body) {
+    return answer_api(vm, "PUT", path, body).deprecated;
+  };
+  EXPECT_TRUE(marked("/machine-config", R"({"vcpu_count":1,"mem_size_mib":8,"cpu_template":"None"})"));
+  EXPECT_FALSE(marked("/machine-config", R"({"vcpu_count":1,"mem_size_mib":8})"));
+  EXPECT_TRUE(marked("/mmds/config", R"({"network_interfaces":[]})"));
+  EXPECT_FALSE(marked("/mmds/config", R"({"network_interfaces":[],"version":"V2"})"));
+  EXPECT_TRUE(marked("/snapshot/load", R"({"snapshot_path":"/x","mem_file_path":"/y"})"));
+}
+
+TEST_F(ApiTest, ChangesOnlyTheBucketsThatAreNamed) {
+  configure();
+  const std::string disk = files.path("disk");
+  ASSERT_TRUE(kernel::replace_file(disk, std::string(4096, 'd'), 0600));
+  ask(204, "PUT", "/drives/d",
+      cat(R"({"drive_id":"d","is_root_device":false,"path_on_host":")", disk,
+          R"(","rate_limiter":{"bandwidth":{"size":1000,"refill_time":100}}})"));
+  ask(204, "PUT", "/actions", R"({"action_type":"InstanceStart"})");
+  ask(204, "PATCH", "/drives/d", R"({"drive_id":"d","rate_limiter":{"ops":{"size":7,"refill_time":100}}})");
+  const auto limiter = json::parse(ask(200, "GET", "/vm/config")).value().at("drives").at(0).at("rate_limiter");
+  EXPECT_EQ(1000, limiter.at("bandwidth").at("size").as_int64());
+  EXPECT_EQ(7, limiter.at("ops").at("size").as_int64());
+  ask(204, "PATCH", "/drives/d", R"({"drive_id":"d","rate_limiter":{"bandwidth":{"size":0,"refill_time":0}}})");
+  EXPECT_TRUE(json::parse(ask(200, "GET", "/vm/config"))
+                  .value()
+                  .at("drives")
+                  .at(0)
+                  .at("rate_limiter")
+                  .at("bandwidth")
+                  .is_null());
+  EXPECT_THAT(ask(400, "PATCH", "/drives/none", R"({"drive_id":"none"})"), HasSubstr("Device not found"));
 }
 
 TEST_F(ApiTest, IsServedOnAUnixSocket) {

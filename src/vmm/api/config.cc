@@ -1,5 +1,7 @@
 #include "vmm/api/config.h"
 
+#include <arpa/inet.h>
+
 #include <boost/json.hpp>
 #include <charconv>
 
@@ -25,13 +27,19 @@ Result<BucketPlan> parse_bucket(const json::value& body) {
   return plan;
 }
 
+Result<RateUpdate> parse_rate_update(const json::value* body) {
+  RateUpdate update;
+  if (body == nullptr) return update;
+  Fields fields(*body);
+  if (const auto* bytes = fields.any("bandwidth")) update.bandwidth = TRY(parse_bucket(*bytes));
+  if (const auto* operations = fields.any("ops")) update.operations = TRY(parse_bucket(*operations));
+  TRY(fields.finish());
+  return update;
+}
+
 Result<RatePlan> parse_rate(const json::value* body) {
   RatePlan plan;
-  if (body == nullptr) return plan;
-  Fields fields(*body);
-  if (const auto* bytes = fields.any("bandwidth")) plan.bandwidth = TRY(parse_bucket(*bytes));
-  if (const auto* operations = fields.any("ops")) plan.operations = TRY(parse_bucket(*operations));
-  TRY(fields.finish());
+  TRY(parse_rate_update(body)).apply(plan);
   return plan;
 }
 
@@ -42,15 +50,6 @@ json::value bucket_json(const BucketPlan& plan) {
 json::value rate_json(const RatePlan& plan) {
   if (!plan.bandwidth.limits() && !plan.operations.limits()) return nullptr;
   return {{"bandwidth", bucket_json(plan.bandwidth)}, {"ops", bucket_json(plan.operations)}};
-}
-
-Result<> check_machine(const MachineConfig& config) {
-  if (config.vcpu_count == 0 || config.vcpu_count > kMaxVcpus)
-    return fail("The vCPU number is invalid! The vCPU number can only be 1 or an even number when SMT is enabled.");
-  if (config.smt && config.vcpu_count > 1 && config.vcpu_count % 2 != 0)
-    return fail("The vCPU number is invalid! The vCPU number can only be 1 or an even number when SMT is enabled.");
-  if (config.mem_size_mib < 4) return fail("The memory size (MiB) is invalid.");
-  return {};
 }
 
 Fields& machine_fields(Fields& fields, MachineConfig& config, bool required) {
@@ -132,7 +131,6 @@ Result<virtio::MacAddress> parse_mac_address(std::string_view text) {
   return mac;
 }
 
-namespace {
 std::string mac_text(const virtio::MacAddress& mac) {
   static constexpr char kDigits[] = "0123456789abcdef";
   std::string text;
@@ -143,7 +141,6 @@ std::string mac_text(const virtio::MacAddress& mac) {
   }
   return text;
 }
-}  // namespace
 
 Result<BootSource> parse_boot_source(const json::value& body) {
   BootSource boot;
@@ -155,20 +152,28 @@ Result<BootSource> parse_boot_source(const json::value& body) {
   return boot;
 }
 
+Result<> check_machine(const MachineConfig& config) {
+  const bool odd = config.smt && config.vcpu_count > 1 && config.vcpu_count % 2 != 0;
+  if (config.vcpu_count == 0 || config.vcpu_count > kMaxVcpus || odd)
+    return fail("The number of vCPUs must be greater than 0, less than ", kMaxVcpus,
+                " and must be 1 or an even number if SMT is enabled.");
+  if (config.mem_size_mib == 0)
+    return fail("The memory size (MiB) is either 0, or not a multiple of the configured page size.");
+  if (config.mem_size_mib < 4) return fail("The memory size (MiB) is less than 4.");
+  return {};
+}
+
 Result<MachineConfig> parse_machine_config(const json::value& body) {
   MachineConfig config;
   Fields fields(body);
   TRY(machine_fields(fields, config, true).finish());
-  TRY(check_machine(config));
   return config;
 }
 
 Result<MachineConfig> patch_machine_config(const MachineConfig& now, const json::value& body) {
   MachineConfig config = now;
-  if (body.is_object() && body.get_object().empty()) return fail("Empty PATCH request.");
   Fields fields(body);
   TRY(machine_fields(fields, config, false).finish());
-  TRY(check_machine(config));
   return config;
 }
 
@@ -198,7 +203,7 @@ Result<DriveUpdate> parse_drive_update(const json::value& body) {
   fields.text("drive_id", update.drive_id, true).text("path_on_host", update.path_on_host);
   const json::value* rate = fields.any("rate_limiter");
   TRY(fields.finish());
-  if (rate != nullptr) update.rate = TRY(parse_rate(rate));
+  update.rate = TRY(parse_rate_update(rate));
   return update;
 }
 
@@ -227,8 +232,8 @@ Result<NetUpdate> parse_net_update(const json::value& body) {
   const json::value* receive = fields.any("rx_rate_limiter");
   const json::value* send = fields.any("tx_rate_limiter");
   TRY(fields.finish());
-  if (receive != nullptr) update.receive = TRY(parse_rate(receive));
-  if (send != nullptr) update.send = TRY(parse_rate(send));
+  update.receive = TRY(parse_rate_update(receive));
+  update.send = TRY(parse_rate_update(send));
   return update;
 }
 
@@ -249,10 +254,43 @@ Result<EntropyConfig> parse_entropy(const json::value& body) {
   return EntropyConfig{.rate = TRY(parse_rate(rate))};
 }
 
+Result<uint32_t> parse_address(std::string_view text) {
+  in_addr parsed{};
+  if (::inet_pton(AF_INET, std::string(text).c_str(), &parsed) != 1) return fail("invalid IPv4 address syntax");
+  return ntohl(parsed.s_addr);
+}
+
+Result<MmdsConfig> parse_mmds(const json::value& body) {
+  MmdsConfig mmds;
+  size_t version = 0;
+  std::optional<std::string> address;
+  Fields fields(body);
+  fields.choice("version", version, {"V1", "V2"})
+      .text("ipv4_address", address)
+      .flag("imds_compat", mmds.imds_compatible)
+      .texts("network_interfaces", mmds.interfaces, true);
+  TRY(fields.finish());
+  if (version == 1) mmds.version = Metadata::Version::kV2;
+  if (!address) return mmds;
+  mmds.address = TRY(parse_address(*address));
+  return mmds;
+}
+
+Result<ConsoleConfig> parse_console(const json::value& body) {
+  Fields fields(body);
+  TRY(fields.finish());
+  return ConsoleConfig{};
+}
+
 Result<LoggerConfig> parse_logger(const json::value& body) {
   LoggerConfig logger;
   Fields fields(body);
-  fields.text("log_path", logger.log_path).text("level", logger.level);
+  // Lines have the level in any case, and never the place in the source.
+  bool shown = false;
+  fields.text("log_path", logger.log_path)
+      .text("level", logger.level)
+      .flag("show_level", shown)
+      .flag("show_log_origin", shown);
   TRY(fields.finish());
   return logger;
 }
@@ -260,8 +298,15 @@ Result<LoggerConfig> parse_logger(const json::value& body) {
 Result<MetricsConfig> parse_metrics(const json::value& body) {
   MetricsConfig metrics;
   Fields fields(body);
-  fields.text("metrics_path", metrics.metrics_path, true);
+  fields.text("metrics_path", metrics.metrics_path, true).flag("emit_id", metrics.emit_id);
+  const json::value* properties = fields.any("properties");
   TRY(fields.finish());
+  if (properties == nullptr) return metrics;
+  if (!properties->is_object()) return fail("invalid type of `properties`: expected an object");
+  for (const auto& [name, value] : properties->get_object()) {
+    if (!value.is_string()) return fail("invalid type of `", std::string_view(name), "`: expected a string");
+    metrics.properties.emplace_back(name, value.get_string());
+  }
   return metrics;
 }
 
@@ -279,6 +324,12 @@ Result<std::vector<CpuidModifier>> parse_cpu_config(const json::value& body) {
   std::vector<CpuidModifier> all;
   Fields fields(body);
   const json::value* leaves = fields.any("cpuid_modifiers");
+  // A template for another processor has these empty.
+  for (const char* other : {"kvm_capabilities", "msr_modifiers", "reg_modifiers", "vcpu_features"}) {
+    const json::value* list = fields.any(other);
+    if (list != nullptr && (!list->is_array() || !list->get_array().empty()))
+      return fail("`", other, "`: only CPUID can be modified");
+  }
   TRY(fields.finish());
   if (leaves == nullptr) return all;
   if (!leaves->is_array()) return fail("invalid type of `cpuid_modifiers`: expected an array");
@@ -302,15 +353,20 @@ Result<SnapshotLoad> parse_snapshot_load(const json::value& body) {
   SnapshotLoad load;
   Fields fields(body);
   bool old_name = false;
+  bool realtime = false;
+  size_t huge = 0;
   fields.text("snapshot_path", load.snapshot_path, true)
       .text("mem_file_path", load.mem_file_path)
       .flag("track_dirty_pages", load.track_dirty_pages)
       .flag("enable_diff_snapshots", old_name)
-      .flag("resume_vm", load.resume_vm);
+      .flag("resume_vm", load.resume_vm)
+      .flag("clock_realtime", realtime)
+      .choice("huge_pages", huge, {"Snapshot", "None"});
   const json::value* backend = fields.any("mem_backend");
   const json::value* networks = fields.any("network_overrides");
   const json::value* vsock = fields.any("vsock_override");
   TRY(fields.finish());
+  if (realtime) return fail("`clock_realtime`: the guest's clock goes on from where it was");
   load.track_dirty_pages = load.track_dirty_pages || old_name;
   if ((backend != nullptr) == !load.mem_file_path.empty())
     return fail(backend != nullptr ? "too many fields: either `mem_backend` or `mem_file_path` exclusively is required"
@@ -376,6 +432,24 @@ json::value net_json(const NetConfig& net) {
   return out;
 }
 
+json::value metrics_json(const MetricsConfig& metrics) {
+  json::object out{{"metrics_path", metrics.metrics_path}, {"emit_id", metrics.emit_id}};
+  json::object properties;
+  for (const auto& [name, value] : metrics.properties) properties[name] = value;
+  if (!properties.empty()) out["properties"] = std::move(properties);
+  return out;
+}
+
+json::value mmds_json(const MmdsConfig& mmds) {
+  char address[INET_ADDRSTRLEN] = {};
+  const in_addr ip{htonl(mmds.address)};
+  ::inet_ntop(AF_INET, &ip, address, sizeof address);
+  return {{"version", mmds.version == Metadata::Version::kV2 ? "V2" : "V1"},
+          {"network_interfaces", json::array(mmds.interfaces.begin(), mmds.interfaces.end())},
+          {"ipv4_address", address},
+          {"imds_compat", mmds.imds_compatible}};
+}
+
 json::value cpuid_json(const std::vector<CpuidModifier>& modifiers) {
   static constexpr std::string_view kRegisters[] = {"eax", "ebx", "ecx", "edx"};
   json::array leaves;
@@ -410,8 +484,10 @@ json::value to_json(const VmConfig& config) {
   out["network-interfaces"] = std::move(nets);
   if (config.vsock) out["vsock"] = {{"guest_cid", config.vsock->guest_cid}, {"uds_path", config.vsock->uds_path}};
   if (config.entropy) out["entropy"] = {{"rate_limiter", rate_json(config.entropy->rate)}};
+  if (config.mmds) out["mmds-config"] = mmds_json(*config.mmds);
+  if (config.console) out["console"] = json::object();
   if (config.logger) out["logger"] = {{"log_path", config.logger->log_path}, {"level", config.logger->level}};
-  if (config.metrics) out["metrics"] = {{"metrics_path", config.metrics->metrics_path}};
+  if (config.metrics) out["metrics"] = metrics_json(*config.metrics);
   if (!config.serial.serial_out_path.empty() || config.serial.rate.limits())
     out["serial"] = {{"serial_out_path", config.serial.serial_out_path},
                      {"rate_limiter", bucket_json(config.serial.rate)}};
@@ -438,6 +514,8 @@ Result<VmConfig> parse_vm_config(const json::value& body) {
   }
   if (const auto* vsock = fields.any("vsock")) config.vsock = TRY_CTX(parse_vsock(*vsock), "vsock");
   if (const auto* entropy = fields.any("entropy")) config.entropy = TRY_CTX(parse_entropy(*entropy), "entropy");
+  if (const auto* mmds = fields.any("mmds-config")) config.mmds = TRY_CTX(parse_mmds(*mmds), "mmds-config");
+  if (const auto* console = fields.any("console")) config.console = TRY_CTX(parse_console(*console), "console");
   if (const auto* logger = fields.any("logger")) config.logger = TRY_CTX(parse_logger(*logger), "logger");
   if (const auto* metrics = fields.any("metrics")) config.metrics = TRY_CTX(parse_metrics(*metrics), "metrics");
   if (const auto* serial = fields.any("serial")) config.serial = TRY_CTX(parse_serial(*serial), "serial");

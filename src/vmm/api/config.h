@@ -12,6 +12,7 @@
 #include "vmm/devices/virtio/net.h"
 #include "vmm/devices/virtio/rate_limiter.h"
 #include "vmm/machine/cpuid.h"
+#include "vmm/mmds/stack.h"
 
 namespace proa::vmm {
 
@@ -50,12 +51,25 @@ struct EntropyConfig {
   RatePlan rate;
 };
 
+// PUT /mmds/config; `address` in the host's byte order.
+struct MmdsConfig {
+  Metadata::Version version = Metadata::Version::kV1;
+  std::vector<std::string> interfaces;
+  uint32_t address = MetadataStack::kDefaultAddress;
+  bool imds_compatible = false;
+};
+
+// A virtio console (hvc0), which Firecracker has not: what is typed goes there then.
+struct ConsoleConfig {};
+
 // PUT /logger, /metrics and /serial.
 struct LoggerConfig {
   std::string log_path, level = "Info";
 };
 struct MetricsConfig {
   std::string metrics_path;
+  bool emit_id = false;
+  std::vector<std::pair<std::string, std::string>> properties;  // on every line
 };
 struct SerialConfig {
   std::string serial_out_path;
@@ -69,20 +83,30 @@ struct VmConfig {
   std::vector<NetConfig> nets;
   std::optional<VsockConfig> vsock;
   std::optional<EntropyConfig> entropy;
+  std::optional<MmdsConfig> mmds;
+  std::optional<ConsoleConfig> console;
   std::optional<LoggerConfig> logger;
   std::optional<MetricsConfig> metrics;
   SerialConfig serial;
   std::vector<CpuidModifier> cpuid;
 };
 
+// Buckets that are not named stay as they are.
+struct RateUpdate {
+  std::optional<BucketPlan> bandwidth, operations;
+  void apply(RatePlan& plan) const {
+    if (bandwidth) plan.bandwidth = *bandwidth;
+    if (operations) plan.operations = *operations;
+  }
+};
 struct DriveUpdate {
   std::string drive_id;
   std::optional<std::string> path_on_host;
-  std::optional<RatePlan> rate;
+  RateUpdate rate;
 };
 struct NetUpdate {
   std::string iface_id;
-  std::optional<RatePlan> receive, send;
+  RateUpdate receive, send;
 };
 struct SnapshotCreate {
   std::string mem_file_path, snapshot_path;
@@ -98,6 +122,8 @@ struct SnapshotLoad {
 // From JSON. Errors are about one field, in the form of serde's: "missing field `x`", "unknown field `y`".
 Result<BootSource> parse_boot_source(const boost::json::value& body);
 Result<MachineConfig> parse_machine_config(const boost::json::value& body);
+// Whether there can be such a machine.
+Result<> check_machine(const MachineConfig& config);
 // PATCH: what is not there stays.
 Result<MachineConfig> patch_machine_config(const MachineConfig& now, const boost::json::value& body);
 Result<DriveConfig> parse_drive(const boost::json::value& body);
@@ -106,6 +132,8 @@ Result<NetConfig> parse_net(const boost::json::value& body);
 Result<NetUpdate> parse_net_update(const boost::json::value& body);
 Result<VsockConfig> parse_vsock(const boost::json::value& body);
 Result<EntropyConfig> parse_entropy(const boost::json::value& body);
+Result<MmdsConfig> parse_mmds(const boost::json::value& body);
+Result<ConsoleConfig> parse_console(const boost::json::value& body);
 Result<LoggerConfig> parse_logger(const boost::json::value& body);
 Result<MetricsConfig> parse_metrics(const boost::json::value& body);
 Result<SerialConfig> parse_serial(const boost::json::value& body);
@@ -120,6 +148,9 @@ boost::json::value to_json(const MachineConfig& config);
 boost::json::value to_json(const VmConfig& config);
 Result<VmConfig> parse_vm_config(const boost::json::value& body);
 
+std::string mac_text(const virtio::MacAddress& mac);
 Result<virtio::MacAddress> parse_mac_address(std::string_view text);
+// "169.254.169.254", in the host's byte order.
+Result<uint32_t> parse_address(std::string_view text);
 
 }  // namespace proa::vmm

@@ -6,6 +6,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/error.h"
 
@@ -70,6 +71,17 @@ class Fields {
       ++at;
     }
     problem(cat("unknown variant `", found, "` of `", name, "`"));
+    return *this;
+  }
+  Fields& texts(std::string_view name, std::vector<std::string>& to, bool required = false) {
+    const boost::json::value* value = find(name, required);
+    if (value == nullptr) return *this;
+    if (!value->is_array()) return wrong(name, "an array"), *this;
+    to.clear();
+    for (const boost::json::value& one : value->get_array()) {
+      if (!one.is_string()) return wrong(name, "an array of strings"), *this;
+      to.emplace_back(one.get_string());
+    }
     return *this;
   }
   // For what has parts of its own; null when it is not there.

@@ -7,6 +7,7 @@
 #include <boost/json.hpp>
 #include <cctype>
 
+#include "base/ids.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "kernel/file.h"
@@ -80,6 +81,7 @@ Result<> MicroVm::set_boot(BootSource boot) {
 Result<> MicroVm::set_machine(const MachineConfig& machine) {
   const std::lock_guard lock(mutex_);
   TRY(before_start());
+  TRY_CTX(check_machine(machine), "Machine config error");
   config_.machine = machine;
   return {};
 }
@@ -87,7 +89,9 @@ Result<> MicroVm::set_machine(const MachineConfig& machine) {
 Result<> MicroVm::patch_machine(const boost::json::value& body) {
   const std::lock_guard lock(mutex_);
   TRY(before_start());
-  config_.machine = TRY_CTX(patch_machine_config(config_.machine, body), "Machine config error");
+  const MachineConfig changed = TRY(patch_machine_config(config_.machine, body));
+  TRY_CTX(check_machine(changed), "Machine config error");
+  config_.machine = changed;
   return {};
 }
 
@@ -112,7 +116,7 @@ Result<> MicroVm::set_net(NetConfig net) {
   TRY(before_start());
   for (const NetConfig& other : config_.nets)
     if (other.iface_id != net.iface_id && net.guest_mac && other.guest_mac == net.guest_mac)
-      return fail("Network config error: The MAC address is already in use");
+      return fail("Network config error: The MAC address is already in use: ", mac_text(*net.guest_mac));
   const auto same = std::ranges::find(config_.nets, net.iface_id, &NetConfig::iface_id);
   if (same != config_.nets.end())
     *same = std::move(net);
@@ -135,17 +139,44 @@ Result<> MicroVm::set_entropy(const EntropyConfig& entropy) {
   return {};
 }
 
+Result<> MicroVm::set_mmds(MmdsConfig mmds) {
+  const std::lock_guard lock(mutex_);
+  TRY(before_start());
+  if (mmds.interfaces.empty())
+    return fail("MMDS config error: The list of network interface IDs that allow forwarding MMDS requests is empty.");
+  for (const std::string& id : mmds.interfaces)
+    if (std::ranges::find(config_.nets, id, &NetConfig::iface_id) == config_.nets.end())
+      return fail(
+          "MMDS config error: The list of network interface IDs provided contains at least one ID that does not "
+          "correspond to any existing network interface.");
+  // RFC 3927, 2.1: the first and the last 256 addresses are reserved.
+  if (mmds.address < 0xa9fe0100 || mmds.address > 0xa9fefeff)
+    return fail("MMDS config error: The MMDS IPv4 address is not link local.");
+  metadata_->configure(mmds.version, mmds.imds_compatible);
+  config_.mmds = std::move(mmds);
+  return {};
+}
+
+Result<> MicroVm::set_console(const ConsoleConfig& console) {
+  const std::lock_guard lock(mutex_);
+  TRY(before_start());
+  config_.console = console;
+  return {};
+}
+
 Result<> MicroVm::set_logger(LoggerConfig logger) {
   const std::lock_guard lock(mutex_);
   TRY(before_start());
   using log::Level;
   static constexpr std::pair<std::string_view, Level> kLevels[] = {
-      {"error", Level::kError}, {"warning", Level::kWarning}, {"info", Level::kInfo}, {"debug", Level::kDebug}};
+      {"error", Level::kError}, {"warning", Level::kWarning}, {"warn", Level::kWarning}, {"info", Level::kInfo},
+      {"debug", Level::kDebug}, {"trace", Level::kDebug},     {"off", Level::kError}};
   std::string lower = logger.level;
   std::ranges::transform(lower, lower.begin(), [](unsigned char c) { return std::tolower(c); });
   const auto* level = std::ranges::find(kLevels, lower, &std::pair<std::string_view, Level>::first);
   if (level == std::end(kLevels)) return fail("Logger error: unknown level `", logger.level, "`");
-  TRY_CTX(log::configure({.file = logger.log_path, .level = level->second}), "Logger error");
+  const bool off = lower == "off";
+  TRY_CTX(log::configure({.file = off ? "/dev/null" : logger.log_path, .level = level->second}), "Logger error");
   config_.logger = std::move(logger);
   return {};
 }
@@ -180,6 +211,8 @@ Result<> MicroVm::set_config(VmConfig config) {
   for (NetConfig& net : config.nets) TRY(set_net(std::move(net)));
   if (config.vsock) TRY(set_vsock(std::move(*config.vsock)));
   if (config.entropy) TRY(set_entropy(*config.entropy));
+  if (config.mmds) TRY(set_mmds(std::move(*config.mmds)));
+  if (config.console) TRY(set_console(*config.console));
   if (config.logger) TRY(set_logger(std::move(*config.logger)));
   if (config.metrics) TRY(set_metrics(std::move(*config.metrics)));
   TRY(set_serial(std::move(config.serial)));
@@ -239,15 +272,7 @@ Result<> MicroVm::add_devices() {
     blocks_[drive.drive_id] = block.get();
     TRY(machine_->add(std::move(block)));
   }
-  for (NetConfig& net : config_.nets) {
-    if (!net.guest_mac) net.guest_mac = TRY(random_mac());
-    Fd tap = TRY_CTX(virtio::open_tap(net.host_dev_name), "Network config error");
-    auto device = std::make_unique<virtio::Net>(
-        std::move(tap),
-        virtio::NetOptions{.mac = *net.guest_mac, .mtu = net.mtu, .receive = net.receive, .send = net.send});
-    nets_[net.iface_id] = device.get();
-    TRY(machine_->add(std::move(device)));
-  }
+  for (NetConfig& net : config_.nets) TRY(add_net(net));
   if (config_.vsock) {
     auto vsock = TRY_CTX(virtio::Vsock::listen({.guest_cid = config_.vsock->guest_cid, .path = config_.vsock->uds_path},
                                                machine_->reactor()),
@@ -256,31 +281,89 @@ Result<> MicroVm::add_devices() {
     TRY(machine_->add(std::move(vsock)));
   }
   if (config_.entropy) TRY(machine_->add(std::make_unique<virtio::Rng>(config_.entropy->rate)));
+  if (config_.console) {
+    auto console = std::make_unique<virtio::Console>([this](std::string_view text) {
+      if (options_.serial_output) options_.serial_output(text);
+    });
+    console->on_room = [this] { machine_->reactor().post([this] { feed_serial(); }); };
+    console_ = console.get();
+    TRY(machine_->add(std::move(console)));
+  }
   return {};
+}
+
+Result<> MicroVm::add_net(NetConfig& net) {
+  if (!net.guest_mac) net.guest_mac = TRY(random_mac());
+  Fd tap = TRY_CTX(virtio::open_tap(net.host_dev_name), "Network config error: Cannot open/create the tap device");
+  auto device = std::make_unique<virtio::Net>(
+      std::move(tap),
+      virtio::NetOptions{.mac = *net.guest_mac, .mtu = net.mtu, .receive = net.receive, .send = net.send});
+  if (config_.mmds && std::ranges::find(config_.mmds->interfaces, net.iface_id) != config_.mmds->interfaces.end()) {
+    const auto first = static_cast<uint32_t>(TRY(random_number()));
+    auto stack = std::make_unique<MetadataStack>(metadata_, config_.mmds->address, first);
+    stacks_.push_back(stack.get());
+    device->set_filter(std::move(stack));
+  }
+  nets_[net.iface_id] = device.get();
+  return machine_->add(std::move(device));
+}
+
+Result<> MicroVm::begin() {
+  TRY(make_machine(std::nullopt));
+  TRY(machine_->boot({.kernel = config_.boot->kernel_image_path,
+                      .initrd = config_.boot->initrd_path,
+                      .initrd_extra = options_.initrd_extra,
+                      .command_line = command_line(),
+                      .options = {.cache_folder = options_.kernel_cache, .protocol = {}}}));
+  if (config_.machine.track_dirty_pages) TRY(machine_->track_dirty(true));
+  return machine_->start();
+}
+
+void MicroVm::drop_machine() {
+  machine_.reset();
+  blocks_.clear();
+  nets_.clear();
+  vsock_ = nullptr;
+  console_ = nullptr;
+  stacks_.clear();
 }
 
 Result<> MicroVm::start() {
   const std::lock_guard lock(mutex_);
   TRY(before_start());
   if (!config_.boot) return fail("Start microvm error: Cannot start microvm without kernel configuration.");
-  const auto begin = [&]() -> Result<> {
-    TRY(make_machine(std::nullopt));
-    TRY(machine_->boot({.kernel = config_.boot->kernel_image_path,
-                        .initrd = config_.boot->initrd_path,
-                        .initrd_extra = options_.initrd_extra,
-                        .command_line = command_line(),
-                        .options = {.cache_folder = options_.kernel_cache, .protocol = {}}}));
-    if (config_.machine.track_dirty_pages) TRY(machine_->track_dirty(true));
-    return machine_->start();
-  };
   if (auto begun = begin(); !begun) {
-    machine_.reset();
-    blocks_.clear();
-    nets_.clear();
-    vsock_ = nullptr;
+    drop_machine();
     return std::unexpected(std::move(begun.error()).with_context("Start microvm error"));
   }
   state_ = VmState::kRunning;
+  started_.notify_all();
+  feed_serial();
+  return {};
+}
+
+// Restores into this machine; the configuration is the snapshot's.
+Result<> MicroVm::go_on(const SnapshotLoad& load) {
+  const SavedMachine saved = TRY(read_state_file(load.snapshot_path));
+  const auto description = TRY_CTX(json::parse(saved.description), "state file");
+  VmConfig config = TRY_CTX(parse_vm_config(description), "state file");
+  for (const auto& [id, device] : load.network_overrides) {
+    const auto net = std::ranges::find(config.nets, id, &NetConfig::iface_id);
+    if (net == config.nets.end()) return fail("Unknown Network Device: ", id);
+    net->host_dev_name = device;
+  }
+  if (load.vsock_path && config.vsock) config.vsock->uds_path = *load.vsock_path;
+  config.machine.track_dirty_pages = load.track_dirty_pages;
+  config.logger = config_.logger;
+  config.metrics = config_.metrics;
+  if (config.mmds) metadata_->configure(config.mmds->version, config.mmds->imds_compatible);
+  config_ = std::move(config);
+  Fd memory = TRY_CTX(kernel::open(load.mem_file_path.c_str(), O_RDONLY), "memory file");
+  TRY(make_machine(std::move(memory)));
+  TRY(machine_->restore(saved.state));
+  if (load.track_dirty_pages) TRY(machine_->track_dirty(true));
+  TRY(machine_->start());
+  if (load.resume_vm) TRY(machine_->resume());
   return {};
 }
 
@@ -290,29 +373,28 @@ Result<> MicroVm::load(const SnapshotLoad& load) {
   if (config_.boot || !config_.drives.empty() || !config_.nets.empty() || config_.vsock)
     return fail(
         "Load snapshot error: Loading a microVM snapshot not allowed after configuring boot-specific resources.");
-  const SavedMachine saved = TRY_CTX(read_state_file(load.snapshot_path), "Load snapshot error");
-  const auto description = TRY_CTX(json::parse(saved.description), "Load snapshot error: state file");
-  VmConfig config = TRY_CTX(parse_vm_config(description), "Load snapshot error: state file");
-  for (const auto& [id, device] : load.network_overrides) {
-    const auto net = std::ranges::find(config.nets, id, &NetConfig::iface_id);
-    if (net == config.nets.end()) return fail("Load snapshot error: Unknown Network Device: ", id);
-    net->host_dev_name = device;
+  VmConfig before = config_;
+  if (auto done = go_on(load); !done) {
+    drop_machine();
+    config_ = std::move(before);
+    return std::unexpected(std::move(done.error()).with_context("Load snapshot error"));
   }
-  if (load.vsock_path && config.vsock) config.vsock->uds_path = *load.vsock_path;
-  config.machine.track_dirty_pages = load.track_dirty_pages;
-  config.logger = config_.logger;
-  config.metrics = config_.metrics;
-  config_ = std::move(config);
-  Fd memory = TRY_CTX(kernel::open(load.mem_file_path.c_str(), O_RDONLY), "Load snapshot error: memory file");
-  TRY_CTX(make_machine(std::move(memory)), "Load snapshot error");
-  TRY_CTX(machine_->restore(saved.state), "Load snapshot error");
-  if (load.track_dirty_pages) TRY(machine_->track_dirty(true));
-  TRY(machine_->start());
-  state_ = VmState::kPaused;
-  if (!load.resume_vm) return {};
-  TRY(machine_->resume());
-  state_ = VmState::kRunning;
+  state_ = load.resume_vm ? VmState::kRunning : VmState::kPaused;
+  started_.notify_all();
   return {};
+}
+
+bool MicroVm::wait_for_start() {
+  std::unique_lock lock(mutex_);
+  started_.wait(lock, [&] { return abandoned_ || state_ != VmState::kNotStarted; });
+  return state_ != VmState::kNotStarted;
+}
+
+void MicroVm::stop() {
+  const std::lock_guard lock(mutex_);
+  abandoned_ = true;
+  if (machine_) machine_->stop();
+  started_.notify_all();
 }
 
 Result<> MicroVm::pause() {
@@ -356,16 +438,17 @@ Result<> MicroVm::update_drive(const DriveUpdate& update) {
   const std::lock_guard lock(mutex_);
   TRY(after_start());
   const auto at = blocks_.find(update.drive_id);
-  if (at == blocks_.end()) return fail("Drive config error: Unable to patch the block device: Device not found");
+  if (at == blocks_.end())
+    return fail(
+        "Drive config error: Unable to patch the block device: Device not found. Please verify the request arguments.");
   const auto held = machine_->reactor().lock();
   const auto config = std::ranges::find(config_.drives, update.drive_id, &DriveConfig::drive_id);
   if (update.path_on_host) {
     TRY_CTX(at->second->replace(*update.path_on_host), "Drive config error: Unable to patch the block device");
     config->path_on_host = *update.path_on_host;
   }
-  if (!update.rate) return {};
-  at->second->set_rate(*update.rate);
-  config->rate = *update.rate;
+  update.rate.apply(config->rate);
+  at->second->set_rate(config->rate);
   return {};
 }
 
@@ -373,11 +456,11 @@ Result<> MicroVm::update_net(const NetUpdate& update) {
   const std::lock_guard lock(mutex_);
   TRY(after_start());
   const auto at = nets_.find(update.iface_id);
-  if (at == nets_.end()) return fail("Network config error: Device not found");
+  if (at == nets_.end()) return fail("Network config error: Unable to update the net device: Device not found");
   const auto held = machine_->reactor().lock();
   const auto config = std::ranges::find(config_.nets, update.iface_id, &NetConfig::iface_id);
-  if (update.receive) config->receive = *update.receive;
-  if (update.send) config->send = *update.send;
+  update.receive.apply(config->receive);
+  update.send.apply(config->send);
   at->second->set_rates(config->receive, config->send);
   return {};
 }
@@ -387,18 +470,52 @@ void MicroVm::type(std::string_view text) {
     const std::lock_guard lock(typed_mutex_);
     typed_ += text.substr(0, kMostTyped - std::min(kMostTyped, typed_.size()));
   }
-  feed_serial();
+  if (state() != VmState::kNotStarted) feed_serial();
 }
 
 void MicroVm::feed_serial() {
+  // The reactor's lock first: it is held when the port has room again.
+  const auto held = machine_->reactor().lock();
   const std::lock_guard lock(typed_mutex_);
-  if (!typed_.empty()) typed_.erase(0, machine_->serial().input(typed_));
+  if (typed_.empty()) return;
+  typed_.erase(0, console_ != nullptr ? console_->input(typed_) : machine_->serial().input(typed_));
+}
+
+// Of all interfaces together.
+boost::json::value MicroVm::mmds_metrics() const {
+  uint64_t taken = 0, taken_bytes = 0, sent = 0, sent_bytes = 0, malformed = 0, unusual = 0;
+  uint64_t opened = 0, closed = 0, no_token = 0, invalid_token = 0;
+  for (const MetadataStack* stack : stacks_) {
+    const StackCounts& c = stack->counts();
+    taken += c.taken, taken_bytes += c.taken_bytes, sent += c.sent, sent_bytes += c.sent_bytes;
+    malformed += c.malformed, unusual += c.unusual;
+    opened += stack->tcp_counts().opened, closed += stack->tcp_counts().closed;
+    no_token += stack->http_counts().no_token, invalid_token += stack->http_counts().invalid_token;
+  }
+  return {{"rx_accepted", taken},
+          {"rx_accepted_err", malformed},
+          {"rx_accepted_unusual", unusual},
+          {"rx_count", taken},
+          {"rx_bytes", taken_bytes},
+          {"tx_count", sent},
+          {"tx_frames", sent},
+          {"tx_bytes", sent_bytes},
+          {"connections_created", opened},
+          {"connections_destroyed", closed},
+          {"rx_no_token", no_token},
+          {"rx_invalid_token", invalid_token}};
 }
 
 boost::json::value MicroVm::metrics() const {
   namespace json = boost::json;
   const std::lock_guard lock(mutex_);
   json::object out;
+  if (config_.metrics && config_.metrics->emit_id) out["id"] = options_.id;
+  if (config_.metrics && !config_.metrics->properties.empty()) {
+    json::object properties;
+    for (const auto& [name, value] : config_.metrics->properties) properties[name] = value;
+    out["properties"] = std::move(properties);
+  }
   out["utc_timestamp_ms"] = Clock::system().wall().time_since_epoch().count() / 1'000'000;
   if (!machine_) return out;
   const auto held = machine_->reactor().lock();
@@ -420,11 +537,16 @@ boost::json::value MicroVm::metrics() const {
                             {"tx_packets_count", c.sent},       {"tx_bytes_count", c.sent_bytes},
                             {"tx_malformed_frames", c.dropped}, {"rate_limiter_throttled_events", c.throttled}};
   }
+  if (config_.mmds) out["mmds"] = mmds_metrics();
   if (vsock_ != nullptr) out["vsock"] = {{"connections", vsock_->connections()}};
   return out;
 }
 
 Result<> MicroVm::flush_metrics() {
+  {
+    const std::lock_guard lock(mutex_);
+    TRY(after_start());
+  }
   const std::string line = json::to_line(metrics()) + "\n";
   const std::lock_guard lock(mutex_);
   if (!metrics_file_) return fail("Internal VMM error: the metrics are not configured");

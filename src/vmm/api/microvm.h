@@ -3,6 +3,7 @@
 // Threads: any; one call at a time does its work, others wait.
 #pragma once
 
+#include <condition_variable>
 #include <functional>
 #include <map>
 #include <memory>
@@ -11,6 +12,7 @@
 
 #include "vmm/api/config.h"
 #include "vmm/devices/virtio/block.h"
+#include "vmm/devices/virtio/console.h"
 #include "vmm/devices/virtio/net.h"
 #include "vmm/devices/virtio/vsock.h"
 #include "vmm/machine/machine.h"
@@ -29,11 +31,13 @@ class MicroVm {
     std::string kernel_cache;  // folder of unpacked kernels; "": none
     std::string initrd_extra;  // a cpio archive after the initial RAM disk
     bool debug_exit = false;
+    size_t metadata_limit = Metadata::kDefaultLimit;
     // What the guest writes to the serial port, unless PUT /serial names a file. On vCPU threads.
     std::function<void(std::string_view)> serial_output;
   };
 
-  explicit MicroVm(Options options) : options_(std::move(options)) {}
+  explicit MicroVm(Options options)
+      : options_(std::move(options)), metadata_(std::make_shared<Metadata>(options_.id, options_.metadata_limit)) {}
   ~MicroVm();
 
   const Options& options() const { return options_; }
@@ -48,6 +52,8 @@ class MicroVm {
   Result<> set_net(NetConfig net);
   Result<> set_vsock(VsockConfig vsock);
   Result<> set_entropy(const EntropyConfig& entropy);
+  Result<> set_mmds(MmdsConfig mmds);
+  Result<> set_console(const ConsoleConfig& console);
   Result<> set_logger(LoggerConfig logger);
   Result<> set_metrics(MetricsConfig metrics);
   Result<> set_serial(SerialConfig serial);
@@ -64,32 +70,49 @@ class MicroVm {
   Result<> update_drive(const DriveUpdate& update);
   Result<> update_net(const NetUpdate& update);
 
+  // What the guest reads of the metadata service; before the start and after it.
+  Metadata& metadata() { return *metadata_; }
+
   // A line of JSON to the metrics file.
   Result<> flush_metrics();
   boost::json::value metrics() const;
   // What somebody typed for the serial port.
   void type(std::string_view text);
+  // Until the start, which may be somebody else's call to the API; false: stop() came before.
+  bool wait_for_start();
+  // Ends the machine, or the wait for its start.
+  void stop();
   // Null before the start.
   Machine* machine() const { return machine_.get(); }
 
  private:
+  Result<> begin();
+  Result<> go_on(const SnapshotLoad& load);
+  void drop_machine();
   Result<> before_start() const;
   Result<> after_start() const;
   Result<> make_machine(std::optional<Fd> memory);
   Result<> add_devices();
+  Result<> add_net(NetConfig& net);
   Result<> open_serial();
   void serial_byte(char byte);
   void feed_serial();
+  boost::json::value mmds_metrics() const;
   std::string command_line() const;
 
   const Options options_;
+  const std::shared_ptr<Metadata> metadata_;
   mutable std::mutex mutex_;
   VmConfig config_;
   VmState state_ = VmState::kNotStarted;
+  std::condition_variable started_;
+  bool abandoned_ = false;
   std::unique_ptr<Machine> machine_;
   std::map<std::string, virtio::Block*> blocks_;
   std::map<std::string, virtio::Net*> nets_;
   virtio::Vsock* vsock_ = nullptr;
+  virtio::Console* console_ = nullptr;
+  std::vector<MetadataStack*> stacks_;
 
   Fd serial_file_, metrics_file_;
   TokenBucket serial_bucket_;

@@ -91,12 +91,32 @@ ApiAnswer patch_vm(Call& call) {
   return bad_json(Error(cat("unknown variant `", *state, "`, expected `Paused` or `Resumed`")));
 }
 
+ApiAnswer patch_machine(Call& call) {
+  if (call.body.is_object() && call.body.get_object().empty()) return fault(400, "Empty PATCH request.");
+  if (const auto read = patch_machine_config({}, call.body); !read) return bad_json(read.error());
+  return answer(call.vm.patch_machine(call.body));
+}
+
 ApiAnswer put_snapshot(Call& call) {
+  if (call.id.empty()) return fault(400, "Missing snapshot operation type.");
   if (call.id == "create")
     return with(call, parse_snapshot_create, [](MicroVm& vm, const SnapshotCreate& s) { return vm.snapshot(s); });
   if (call.id == "load")
     return with(call, parse_snapshot_load, [](MicroVm& vm, const SnapshotLoad& s) { return vm.load(s); });
   return fault(400, cat("Invalid request method and/or path: PUT /snapshot/", call.id, "."));
+}
+
+// 413 where the document would be too large, else 400.
+ApiAnswer answer_metadata(Result<> done) {
+  if (done) return {};
+  if (done.error().code() == EFBIG) return fault(413, cat("MMDS limit exceeded error: ", done.error().message()));
+  return fault(400, cat("MMDS error: ", done.error().message()));
+}
+
+ApiAnswer put_mmds(Call& call) {
+  if (call.id.empty()) return answer_metadata(call.vm.metadata().put(call.body));
+  if (call.id != "config") return fault(400, cat("Unrecognized PUT request path `", call.id, "`."));
+  return with(call, parse_mmds, [](MicroVm& vm, MmdsConfig m) { return vm.set_mmds(std::move(m)); });
 }
 
 struct Route {
@@ -109,6 +129,13 @@ constexpr Route kRoutes[] = {
     {"GET", "vm", [](Call& c) { return data(to_json(c.vm.config())); }},
     {"GET", "machine-config", [](Call& c) { return data(to_json(c.vm.config().machine)); }},
     {"GET", "metrics", [](Call& c) { return data(c.vm.metrics()); }},  // Proa's own
+    {"GET", "mmds", [](Call& c) { return ApiAnswer{200, c.vm.metadata().document()}; }},
+    {"PUT", "mmds", put_mmds},
+    {"PATCH", "mmds", [](Call& c) { return answer_metadata(c.vm.metadata().patch(c.body)); }},
+    {"PUT", "console",  // Proa's own
+     [](Call& c) {
+       return with(c, parse_console, [](MicroVm& vm, const ConsoleConfig& console) { return vm.set_console(console); });
+     }},
     {"PUT", "actions", put_action},
     {"PUT", "boot-source",
      [](Call& c) {
@@ -118,7 +145,7 @@ constexpr Route kRoutes[] = {
      [](Call& c) {
        return with(c, parse_machine_config, [](MicroVm& vm, const MachineConfig& m) { return vm.set_machine(m); });
      }},
-    {"PATCH", "machine-config", [](Call& c) { return answer(c.vm.patch_machine(c.body)); }},
+    {"PATCH", "machine-config", patch_machine},
     {"PUT", "cpu-config",
      [](Call& c) {
        return with(c, parse_cpu_config,
@@ -168,6 +195,19 @@ constexpr Route kRoutes[] = {
     {"PATCH", "vm", patch_vm},
 };
 
+// What Firecracker marks so.
+bool is_deprecated(std::string_view method, std::string_view resource, const Call& call) {
+  const auto* fields = call.body.if_object();
+  if (fields == nullptr) return false;
+  const auto has = [&](std::string_view name) { return fields->contains(name); };
+  if (resource == "machine-config") return has("cpu_template");
+  if (resource == "vsock") return has("vsock_id");
+  if (resource == "snapshot") return call.id == "load" && (has("mem_file_path") || has("enable_diff_snapshots"));
+  if (resource != "mmds" || method != "PUT" || call.id != "config") return false;
+  const auto* version = fields->if_contains("version");
+  return version == nullptr || *version == document::value("V1");
+}
+
 }  // namespace
 
 ApiAnswer answer_api(MicroVm& vm, std::string_view method, std::string_view path, std::string_view body) {
@@ -177,17 +217,19 @@ ApiAnswer answer_api(MicroVm& vm, std::string_view method, std::string_view path
   if (method == "GET" && !body.empty()) return fault(400, "GET request cannot have a body.");
   const auto* route =
       std::ranges::find_if(kRoutes, [&](const Route& r) { return r.method == method && r.resource == resource; });
+  if ((method == "PUT" || method == "PATCH") && body.empty()) return fault(400, cat("Empty ", method, " request."));
   const bool takes_config = resource == "vm" && method == "GET";
   if (route == std::end(kRoutes) || (takes_config && rest != "config"))
-    return fault(400, cat("Invalid request method and/or path: ", method, " ", path, "."));
-  if (method != "GET" && body.empty()) return fault(400, cat("Empty ", method, " request."));
+    return fault(400, cat("Invalid request method and/or path: ", method, " ", resource, "."));
   Call call{.vm = vm, .id = rest, .body = nullptr};
   if (!body.empty()) {
     auto parsed = json::parse(body, {.max_bytes = kMaxBody, .max_depth = 16});
     if (!parsed) return bad_json(parsed.error());
     call.body = std::move(*parsed);
   }
-  return route->handler(call);
+  ApiAnswer done = route->handler(call);
+  done.deprecated = is_deprecated(method, resource, call);
+  return done;
 }
 
 struct ApiServer::State {
@@ -213,6 +255,7 @@ Result<std::unique_ptr<ApiServer>> ApiServer::listen(MicroVm& vm, const std::str
         // Pausing and saving take time that other connections do not have.
         const ApiAnswer done =
             co_await net::blocking([&] { return answer_api(vm, request.method(), request.target(), body); });
+        if (done.deprecated) response.headers.add("Deprecation", "true");
         if (done.body.empty()) {
           response.status = done.status;
           co_return co_await response.send();

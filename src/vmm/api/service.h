@@ -17,7 +17,8 @@ namespace proa::vmm {
 
 struct ApiAnswer {
   int status = 204;
-  std::string body;  // JSON; "": none
+  std::string body;         // JSON; "": none
+  bool deprecated = false;  // the request has fields that go away: told by a header
 };
 
 // One request, without any transport. May take as long as the operation takes.

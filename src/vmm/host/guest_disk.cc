@@ -81,7 +81,7 @@ Result<std::string> kernel_release(const std::string& kernel) {
   return release.contains('/') ? "" : release;
 }
 
-Result<std::string> make_guest_disk(const std::string& kernel, std::string modules) {
+Result<std::string> make_guest_disk(const std::string& kernel, std::string modules, bool console) {
   if (modules.empty()) modules = find_modules(kernel, TRY(kernel_release(kernel)));
   CpioWriter archive;
   const auto size = static_cast<size_t>(proa_guest_end - proa_guest_begin);
@@ -91,7 +91,9 @@ Result<std::string> make_guest_disk(const std::string& kernel, std::string modul
   archive.add("dev/console", 020600, {}, 5 << 8 | 1);
   archive.add("proa", 040755);
   archive.add("proa/modules", 040755);
-  TRY(add_modules(archive, modules, kEarly, "proa/early"));
+  std::vector<std::string_view> early(std::begin(kEarly), std::end(kEarly));
+  if (console) early.push_back("drivers/char/virtio_console");
+  TRY(add_modules(archive, modules, early, "proa/early"));
   TRY(add_modules(archive, modules, kLate, "proa/late"));
   return archive.finish();
 }

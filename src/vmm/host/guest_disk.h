@@ -14,6 +14,6 @@ Result<std::string> kernel_release(const std::string& kernel);
 // A cpio archive with /init and /proa. `modules`: the folder that holds "kernel/", of this kernel; "" looks at
 // /lib/modules/RELEASE and at ../lib/modules/RELEASE beside the kernel, and takes none when there is none, as kernels
 // may have all of it built in.
-Result<std::string> make_guest_disk(const std::string& kernel, std::string modules);
+Result<std::string> make_guest_disk(const std::string& kernel, std::string modules, bool console = false);
 
 }  // namespace proa::vmm

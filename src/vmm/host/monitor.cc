@@ -18,17 +18,19 @@ namespace {
 
 constexpr uint32_t kGuestCid = 3;
 
-Result<> write_record(const VmStore::Claim& claim, const MicroVm& vm) {
-  const VmRecord& record = claim.record;
+Result<> write_record(const VmRecord& record, const MicroVm& vm) {
   boost::json::object machine{{"name", record.name},
                               {"created", format_rfc3339(Clock::system().wall())},
                               {"engine", vm.machine()->engine().name()},
                               {"config", to_json(vm.config())}};
-  TRY(kernel::replace_file(record.path("machine.json"), json::to_pretty(machine), 0600));
+  return kernel::replace_file(record.path("machine.json"), json::to_pretty(machine), 0600);
+}
+
+Result<> write_pid(const VmStore::Claim& claim) {
   const std::string pid = cat(::getpid(), "\n");
   if (::ftruncate(claim.lock.get(), 0) != 0 ||
       ::pwrite(claim.lock.get(), pid.data(), pid.size(), 0) != static_cast<ssize_t>(pid.size()))
-    return fail_errno(errno, record.path("lock"));
+    return fail_errno(errno, claim.record.path("lock"));
   return {};
 }
 
@@ -44,6 +46,13 @@ Result<> write_end(const VmRecord& record, const End& end) {
 std::optional<int> finish_guest(std::unique_ptr<GuestControl> control) {
   control->stop();
   return control->status();
+}
+
+Result<End> never_started(MicroVm& vm, const MonitorHooks& hooks, const VmRecord& record) {
+  if (hooks.ended) hooks.ended(vm);
+  const End end{.kind = End::Kind::kStopped};
+  TRY(write_end(record, end));
+  return end;
 }
 
 }  // namespace
@@ -65,24 +74,36 @@ Result<End> run_machine(VmStore::Claim claim, MonitorPlan plan, const MonitorHoo
     }
     hub.reset();
   });
-  hub = TRY(ConsoleHub::listen(record.path("console.sock"), record.path("console.log"), [&vm](std::string_view text) {
-    if (vm.machine() != nullptr) vm.type(text);
-  }));
+  hub = TRY(ConsoleHub::listen(record.path("console.sock"), record.path("console.log"),
+                               [&vm](std::string_view text) { vm.type(text); }));
   if (plan.vsock && !plan.config.vsock)
     plan.config.vsock = VsockConfig{.guest_cid = kGuestCid, .uds_path = record.path("vsock.sock")};
   std::unique_ptr<GuestControl> control;
   if (plan.guest)
     control = TRY(GuestControl::listen(record.path("vsock.sock"), std::move(*plan.guest),
                                        {.up = hooks.guest_up, .failed = hooks.guest_failed}));
-  if (plan.load) {
+  if (!plan.metadata.empty()) {
+    const auto document = TRY_CTX(json::parse(plan.metadata), "metadata");
+    TRY_CTX(vm.metadata().put(document), "metadata");
+  }
+  std::vector<std::unique_ptr<ApiServer>> servers;
+  if (!plan.api_socket.empty()) {
+    TRY(vm.set_config(std::move(plan.config)));
+    for (const std::string& path : {record.path("api.sock"), plan.api_socket})
+      servers.push_back(TRY(ApiServer::listen(vm, path)));
+    TRY(write_pid(claim));
+    if (hooks.waiting) hooks.waiting(vm);
+    if (!vm.wait_for_start()) return never_started(vm, hooks, record);
+  } else if (plan.load) {
     plan.load->vsock_path = record.path("vsock.sock");
     TRY(vm.load(*plan.load));
   } else {
     TRY(vm.set_config(std::move(plan.config)));
     TRY(vm.start());
   }
-  const auto server = TRY(ApiServer::listen(vm, record.path("api.sock")));
-  TRY(write_record(claim, vm));
+  if (servers.empty()) servers.push_back(TRY(ApiServer::listen(vm, record.path("api.sock"))));
+  TRY(write_record(claim.record, vm));
+  TRY(write_pid(claim));
   if (hooks.running) hooks.running(vm);
   End end = vm.machine()->wait();
   if (hooks.ended) hooks.ended(vm);

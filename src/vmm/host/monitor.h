@@ -17,15 +17,18 @@ struct MonitorPlan {
   MicroVm::Options options;          // serial_output is the monitor's own
   bool vsock = true;                 // a socket device, on vsock.sock in the folder
   std::optional<std::string> guest;  // our init is in the guest: the fields of its kGo
+  std::string api_socket;            // configured and started over the API, here and in the folder; "": at once
+  std::string metadata;              // JSON for the metadata service, from the start on; "": none
 };
 
 // What the caller takes part in; each may be missing.
 struct MonitorHooks {
+  std::function<void(MicroVm&)> waiting;                 // with an api_socket: it can be reached, and is not started
   std::function<void(MicroVm&)> running;                 // it runs, and can be reached
   std::function<void()> guest_up;                        // the guest's init serves sessions; on a thread of its own
   std::function<void(const std::string&)> guest_failed;  // ... or could not set up what it was to; on that thread
   std::function<void(std::string_view)> said;            // what the guest writes, on vCPU threads
-  std::function<void(MicroVm&)> ended;                   // it has ended, and is about to go
+  std::function<void(MicroVm&)> ended;                   // it has ended, or never started, and is about to go
 };
 
 // Runs it; returns when it has ended. `status` of the end is the workload's if the guest's init told of one.

@@ -89,7 +89,7 @@ class Core {
 
  private:
   friend class Strings;
-  // --- registers and operands
+  // --- operands.cc: registers, memory operands, the stack
   uint64_t reg(unsigned number, unsigned size, bool rex = true) const;
   void set_reg(unsigned number, unsigned size, uint64_t value, bool rex = true);
   void set_status(uint64_t mask, uint64_t value) { c_.status = (c_.status & ~mask) | (value & mask); }
@@ -107,8 +107,6 @@ class Core {
   Guest<> write_rm(const Insn& insn, unsigned size, uint64_t value);
   Guest<uint64_t> load(unsigned segment, uint64_t offset, unsigned size);
   Guest<> store(unsigned segment, uint64_t offset, unsigned size, uint64_t value);
-
-  // --- stack
   uint64_t stack_mask() const;
   Guest<> push(uint64_t value, unsigned size);
   Guest<uint64_t> pop(unsigned size);
@@ -121,18 +119,28 @@ class Core {
   Guest<> branch(const Insn& insn, uint64_t target);
   Guest<> jump_relative(const Insn& insn);
   Guest<> group5(const Insn& insn);
+  Guest<> near_return(const Insn& insn);
+  Guest<> loop(const Insn& insn);
+  bool condition(unsigned number) const;
+
+  // --- integer.cc
+  Guest<> pop_segment(unsigned index, unsigned size);
+  Guest<> pop_rm(const Insn& insn);
   Guest<> push_all(const Insn& insn);
   Guest<> pop_all(const Insn& insn);
   Guest<> enter(const Insn& insn);
+  Guest<> leave(unsigned size);
+  Guest<> bound(const Insn& insn);
+  Guest<> adjust_privilege(const Insn& insn);
+  Guest<> set_interrupt_flag(bool on);
   Guest<> decimal(const Insn& insn);
   Guest<> pop_flags(const Insn& insn);
   Guest<> compare_exchange_wide(const Insn& insn);
   Guest<> bit_string(const Insn& insn);
-  Guest<> masked_move(const Insn& insn);
-  bool condition(unsigned number) const;
 
   // --- native.cc
   Guest<> identity(const Insn& insn);
+  Guest<> masked_move(const Insn& insn);
   Guest<bool> run_native(const Insn& insn, const HostMem& memory, const std::byte* host);
   Guest<> fx_save(const Insn& insn);
   Guest<> fx_restore(const Insn& insn);

@@ -9,6 +9,9 @@ namespace proa::vmm::translator {
 
 enum class CodeSize : uint8_t { k16, k32, k64 };
 
+// The bits of an operand or address of so many bytes.
+constexpr uint64_t mask_of(unsigned size) { return size >= 8 ? ~0ULL : (1ULL << (8 * size)) - 1; }
+
 // The status flags, as a set in six bits.
 enum StatusFlag : uint8_t { kCf = 1, kPf = 2, kAf = 4, kZf = 8, kSf = 16, kOf = 32, kAllFlags = 63 };
 

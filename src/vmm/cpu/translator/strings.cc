@@ -7,7 +7,6 @@ namespace proa::vmm::translator {
 
 namespace {
 
-uint64_t mask_of(unsigned size) { return size >= 8 ? ~0ULL : (1ULL << (8 * size)) - 1; }
 enum class StringOp : uint8_t { kMovs = 0, kCmps = 1, kStos = 3, kLods = 4, kScas = 5 };
 
 void set_subtract_flags(uint64_t& status, uint64_t left, uint64_t right, unsigned size) {

@@ -4,24 +4,19 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
-#include <ucontext.h>
 #include <unistd.h>
 
-#include <csignal>
 #include <cstring>
 #include <utility>
 
 #include "vmm/cpu/translator/engine.h"
+#include "vmm/cpu/translator/native_signals.h"
 
 namespace proa::vmm::translator {
 
 namespace {
 
 using Activity = CpuState::Pending::Activity;
-constexpr size_t kSignalStack = 64 << 10;
-thread_local CodeCache* running_code = nullptr;
-thread_local Context* running_context = nullptr;
-std::array<struct sigaction, 65> previous_actions;
 
 // The GS base of this thread while it runs translated code.
 class GsBase {
@@ -35,10 +30,6 @@ class GsBase {
  private:
   unsigned long old_ = 0;
 };
-
-}  // namespace
-
-namespace {
 
 // What stands in the code behind a call out, at any address.
 template <typename T>
@@ -94,7 +85,7 @@ Result<> TranslatorVcpu::build(const std::vector<CpuidLeaf>& cpuid) {
   translations_->on_page_retired = [this](GuestAddress page) { engine_.code_page_retired(id_, page); };
   core_->on_flush = [this](Flush what, uint64_t linear) { translations_->flush(what, linear); };
   signal_stack_ = std::make_unique<uint8_t[]>(kSignalStack);
-  install_signal_handlers();
+  install_native_signals();
   return {};
 }
 
@@ -159,73 +150,14 @@ Surroundings TranslatorVcpu::surroundings() {
   };
 }
 
-void TranslatorVcpu::request(uint32_t bits) {
-  requests_.fetch_or(bits, std::memory_order_seq_cst);
-  if (context_) __atomic_store_n(&context_->run, 0, __ATOMIC_SEQ_CST);
-  requests_.notify_one();
-}
-
-void TranslatorVcpu::code_written(GuestAddress address, uint64_t length) {
-  {
-    const std::scoped_lock lock(written_mutex_);
-    written_.emplace_back(address, length);
-  }
-  request(kCodeWritten);
-}
-
-void TranslatorVcpu::drop_writes(const std::function<void()>& meanwhile) {
-  request(kDropWrites);
-  while (running_.load(std::memory_order_seq_cst) && (requests_.load(std::memory_order_seq_cst) & kDropWrites)) {
-    meanwhile();
-    ::sched_yield();
-  }
-}
-void TranslatorVcpu::serve_drop_writes() {
-  if (!(requests_.load(std::memory_order_seq_cst) & kDropWrites)) return;
-  core_->mmu().drop_writes();
-  requests_.fetch_and(~uint32_t{kDropWrites}, std::memory_order_seq_cst);
-}
-
-// --- state
-
-Result<CpuState> TranslatorVcpu::state() {
-  core_->save();
-  CpuState state = core_->state();
-  lapic_->save(state);
-  state.pending.activity = activity_;
-  state.pending.interrupt_shadow = shadow_;
-  state.pending.nmi_pending = requests_ & kNmiRequest;
-  return state;
-}
-
-Result<> TranslatorVcpu::set_state(const CpuState& state) {
-  lapic_->restore(state);
-  core_->restore(state);
-  if (state.cr8) lapic_->set_cr8(static_cast<uint8_t>(state.cr8));
-  activity_ = state.pending.activity;
-  shadow_ = state.pending.interrupt_shadow;
-  if (state.pending.nmi_pending) request(kNmiRequest);
-  if (state.pending.exception)
-    raise({.vector = state.pending.vector, .has_error = state.pending.has_error, .error = state.pending.error});
-  if (state.pending.interrupt) static_cast<void>(core_->interrupt(state.pending.interrupt_vector));
-  core_->state().pending = {};
-  core_->state().pending.nmi_blocked = state.pending.nmi_blocked;
-  request(kInterrupt | kTimer);
-  return {};
-}
-
 // --- the loop
 
 Result<Stop> TranslatorVcpu::run() {
   stop_.reset();
-  stack_t stack{}, old_stack{};
-  stack.ss_sp = signal_stack_.get();
-  stack.ss_size = kSignalStack;
-  if (::sigaltstack(&stack, &old_stack) != 0) return fail_errno(errno, "signal stack of a vCPU");
-  running_context = context_;
-  running_code = cache_.get();
-  running_.store(true, std::memory_order_seq_cst);
   {
+    NativeSignals signals;
+    TRY(signals.enter(*cache_, *context_, signal_stack_.get()));
+    running_.store(true, std::memory_order_seq_cst);
     const GsBase gs(context_);
     while (!stop_) {
       const uint8_t* target = next();
@@ -233,12 +165,8 @@ Result<Stop> TranslatorVcpu::run() {
       context_->target = reinterpret_cast<uint64_t>(target);
       cache_->enter();
     }
+    running_.store(false, std::memory_order_seq_cst);
   }
-  running_.store(false, std::memory_order_seq_cst);
-  running_context = nullptr;
-  running_code = nullptr;
-  old_stack.ss_flags &= ~SS_ONSTACK;
-  ::sigaltstack(&old_stack, nullptr);
   if (!failure_.empty()) return fail(failure_);
   return *stop_;
 }
@@ -299,103 +227,6 @@ void TranslatorVcpu::step_alone() {
   if (done && reasons && !stop_) raise({.vector = kDb, .trap = true, .address = reasons});
 }
 
-// Whether an interrupt is above the priority, be they enabled or not.
-bool TranslatorVcpu::interrupt_waits() const {
-  return lapic_->deliverable() || (id_ == 0 && engine_.extint() && lapic_->accepts_extint());
-}
-
-void TranslatorVcpu::take_interrupt() {
-  std::optional<uint8_t> vector = lapic_->acknowledge();
-  if (!vector && id_ == 0 && engine_.extint() && lapic_->accepts_extint()) vector = engine_.bus().acknowledge_extint();
-  if (!vector) {
-    expect_interrupts(interrupt_waits());
-    return;
-  }
-  forget_predictions();
-  if (!core_->interrupt(*vector)) stop_ = Stop{StopReason::kTripleFault};
-}
-
-void TranslatorVcpu::expect_interrupts(bool yes) {
-  interrupts_ = yes;
-  context_->interruptible = yes ? 0 : 1;
-}
-
-// What others asked for. False: stop.
-bool TranslatorVcpu::service() {
-  __atomic_store_n(&context_->run, 1, __ATOMIC_SEQ_CST);
-  const uint32_t bits = requests_.exchange(0, std::memory_order_seq_cst);
-  if (bits & kDropWrites) core_->mmu().drop_writes();
-  if (bits & kCodeWritten) {
-    std::deque<std::pair<GuestAddress, uint64_t>> written;
-    {
-      const std::scoped_lock lock(written_mutex_);
-      written.swap(written_);
-    }
-    for (const auto& [address, length] : written) translations_->written(address, length);
-  }
-  if (bits & kInit) reset_for_init();
-  if ((bits & kStartup) && activity_ == Activity::kWaitForSipi) begin_at(startup_vector_);
-  if (bits & kTimer) lapic_->tick();
-  if (bits & (kInterrupt | kTimer)) expect_interrupts(interrupt_waits());
-  if (bits & kNmiRequest) {
-    if (core_->state().pending.nmi_blocked || activity_ == Activity::kWaitForSipi) {
-      requests_.fetch_or(kNmiRequest);
-    } else {
-      activity_ = Activity::kRunning;
-      core_->state().pending.nmi_blocked = true;
-      forget_predictions();
-      if (!core_->interrupt(kNmi)) stop_ = Stop{StopReason::kTripleFault};
-    }
-  }
-  if (bits & kAllHalted) stop_ = Stop{StopReason::kHaltedForEver};
-  if (bits & kKick) {
-    core_->count(ExitCause::kKick);
-    stop_ = Stop{StopReason::kKicked};
-  }
-  return !stop_;
-}
-
-void TranslatorVcpu::wait() {
-  const bool for_ever = activity_ == Activity::kWaitForSipi || !(context_->system & kFlagIf);
-  if (for_ever) engine_.idle_for_ever(true);
-  running_.store(false, std::memory_order_seq_cst);
-  while (requests_.load(std::memory_order_seq_cst) == 0) requests_.wait(0);
-  running_.store(true, std::memory_order_seq_cst);
-  if (for_ever) engine_.idle_for_ever(false);
-}
-
-void TranslatorVcpu::reset_for_init() {
-  CpuState state;
-  const CpuState& old = core_->state();
-  core_->save();
-  state.tsc = old.tsc;
-  state.cr0 = 0x60000010 | (old.cr0 & (kCr0Cd | kCr0Nw));
-  state.gpr[kRdx] = 0x600;
-  for (unsigned i = 0; i < 6; ++i) state.segments[i] = {.attributes = 0x93, .limit = 0xffff};
-  state.segments[kCs] = {.selector = 0xf000, .attributes = 0x9b, .limit = 0xffff, .base = 0xffff0000};
-  state.tr = {.attributes = 0x8b, .limit = 0xffff};
-  state.ldtr = {.attributes = 0x82, .limit = 0xffff};
-  state.gdtr.limit = state.idtr.limit = 0xffff;
-  state.fx = context_->fx;
-  state.apic_base = old.apic_base;
-  state.pat = old.pat, state.tsc_aux = old.tsc_aux;
-  state.mtrr_def_type = old.mtrr_def_type, state.mtrr_fixed = old.mtrr_fixed, state.mtrr_variable = old.mtrr_variable;
-  core_->restore(state);
-  lapic_->reset(true);
-  activity_ = id_ == 0 ? Activity::kRunning : Activity::kWaitForSipi;
-  shadow_ = false;
-}
-
-void TranslatorVcpu::begin_at(uint8_t vector) {
-  CpuState& state = core_->state();
-  state.segments[kCs] = {.selector = static_cast<uint16_t>(vector << 8),
-                         .attributes = 0x9b,
-                         .limit = 0xffff,
-                         .base = uint64_t{vector} << 12};
-  context_->rip = 0;
-  activity_ = Activity::kRunning;
-}
-
 const uint8_t* TranslatorVcpu::next() {
   while (!stop_) {
     if (!__atomic_load_n(&context_->run, __ATOMIC_RELAXED) || requests_.load(std::memory_order_relaxed) != 0)
@@ -431,174 +262,6 @@ const uint8_t* TranslatorVcpu::next() {
     return cache_->exec((*block)->entry);
   }
   return nullptr;
-}
-
-// --- passages
-
-const uint8_t* TranslatorVcpu::after_step(const Guest<>& done, const Block& block, unsigned insn, uint64_t resets) {
-  settle(done);
-  if (!done || shadow_ || activity_ != Activity::kRunning || resets != translations_->counters().resets) return next();
-  if (block.dead || !__atomic_load_n(&context_->run, __ATOMIC_RELAXED) || interrupt_due() || stop_) return next();
-  if (stepping() || static_cast<bool>(context_->system & kFlagDf) != block.down) return next();
-  if (insn + 1U >= block.points || context_->rip != block.pc + translations_->point(block, insn + 1).guest)
-    return next();
-  if (context_->rip == block.pc + block.length) return next();
-  return translations_->host(block, insn + 1);
-}
-
-// Bytes that another processor has changed since are decoded anew.
-Guest<> TranslatorVcpu::step_in(const Block& block, unsigned number) {
-  const Insn insn = translations_->insn(block, number);
-  const unsigned length = translations_->point(block, number + 1).guest - translations_->point(block, number).guest;
-  return insn.op && insn.length == length ? core_->step(insn) : core_->step();
-}
-
-const uint8_t* TranslatorVcpu::slow_access(const Site& at, uint64_t linear) {
-  const Site site = at;
-  Block& block = translations_->block(site.block);
-  context_->rip = block.pc + translations_->point(block, site.insn).guest;
-  core_->count(ExitCause::kTlbMiss);
-  auto direct = core_->mmu().fill(linear, site.size, site.write, core_->user());
-  if (direct && *direct) return translations_->host(block, site.insn);
-  // Wide operands may have to be aligned, which comes before page faults: the core knows.
-  if (!direct && direct.error().vector == kPfFault && site.size <= 8) {
-    raise(direct.error());
-    return next();
-  }
-  const uint64_t resets = translations_->counters().resets;
-  return after_step(step_in(block, site.insn), block, site.insn, resets);
-}
-
-const uint8_t* TranslatorVcpu::call_out(const Site& at) {
-  const Site site = at;
-  Block& block = translations_->block(site.block);
-  context_->rip = block.pc + translations_->point(block, site.insn).guest;
-  const uint64_t resets = translations_->counters().resets;
-  const unsigned cpl = core_->cpl();
-  auto done = step_in(block, site.insn);
-  if (core_->cpl() != cpl) forget_predictions();
-  return after_step(done, block, site.insn, resets);
-}
-
-const uint8_t* TranslatorVcpu::link(Edge& edge) {
-  context_->rip = edge.target;
-  if (!__atomic_load_n(&context_->run, __ATOMIC_RELAXED)) return next();
-  const uint64_t resets = translations_->counters().resets;
-  auto block = translations_->find();
-  if (!block || !*block || stepping() || interrupt_due()) return next();
-  if (resets == translations_->counters().resets) translations_->link(edge, **block);
-  return cache_->exec((*block)->entry);
-}
-
-const uint8_t* TranslatorVcpu::indirect(uint64_t target) {
-  context_->rip = target;
-  if (!__atomic_load_n(&context_->run, __ATOMIC_RELAXED)) return next();
-  auto block = translations_->find();
-  if (!block || !*block || stepping() || interrupt_due()) return next();
-  translations_->land(**block);
-  return cache_->exec((*block)->entry);
-}
-
-const uint8_t* TranslatorVcpu::safe_point(uint64_t data) {
-  context_->rip = data & 1 ? translations_->block(static_cast<uint32_t>(data >> 1)).pc
-                           : reinterpret_cast<const Edge*>(data)->target;
-  return next();
-}
-
-const uint8_t* TranslatorVcpu::need_fpu(const Site& at) {
-  const Site site = at;
-  Block& block = translations_->block(site.block);
-  context_->rip = block.pc + translations_->point(block, site.insn).guest;
-  auto insn = core_->fetch(context_->rip);
-  Guest<> ready;
-  if (!insn)
-    ready = std::unexpected(insn.error());
-  else
-    ready = core_->use_fpu((insn->op->traits & kMandatory) &&
-                           (insn->op->reg == RegClass::kXmm || insn->op->rm == RmClass::kXmm));
-  if (ready) return translations_->host(block, site.insn);
-  raise(ready.error());
-  return next();
-}
-
-// The host's processor refused an instruction of translated code.
-const uint8_t* TranslatorVcpu::native_fault() {
-  const uint64_t signal = context_->fault_signal;
-  const Translations::Place place = translations_->locate(context_->fault_host_rip);
-  if (!place.block) {  // an instruction that is run by itself
-    core_->native_signal = signal;
-    return nullptr;
-  }
-  context_->rip = place.block->pc + translations_->point(*place.block, place.insn).guest;
-  auto insn = core_->fetch(context_->rip);
-  raise(insn ? core_->native_fault(signal, *insn) : insn.error());
-  return next();
-}
-
-void TranslatorVcpu::on_signal(int signal, void* info_pointer, void* ucontext_pointer) {
-  auto* context = static_cast<ucontext_t*>(ucontext_pointer);
-  auto* info = static_cast<siginfo_t*>(info_pointer);
-  auto& registers = context->uc_mcontext.gregs;
-  const auto rip = static_cast<uint64_t>(registers[REG_RIP]);
-  if (running_code && running_code->contains(rip)) {
-    if (signal == SIGSEGV && running_code->in_stack_guard(reinterpret_cast<uint64_t>(info->si_addr))) {
-      // The predictions are full: forget all but the newest and go on.
-      constexpr size_t kKept = 64;
-      const auto old = reinterpret_cast<const uint8_t*>(registers[REG_RSP]);
-      auto* fresh = reinterpret_cast<uint8_t*>(running_code->call_stack_base() - kKept);
-      std::memcpy(fresh, old, kKept);
-      registers[REG_RSP] = static_cast<greg_t>(reinterpret_cast<uint64_t>(fresh));
-      return;
-    }
-    running_context->fault_host_rip = rip;
-    running_context->fault_signal = static_cast<uint64_t>(signal);
-    registers[REG_RIP] = static_cast<greg_t>(reinterpret_cast<uint64_t>(running_code->passages().native_fault));
-    return;
-  }
-  // Somebody else's: as it was before us.
-  const struct sigaction& old = previous_actions[static_cast<size_t>(signal)];
-  if (old.sa_flags & SA_SIGINFO) {
-    old.sa_sigaction(signal, info, ucontext_pointer);
-  } else if (old.sa_handler != SIG_DFL && old.sa_handler != SIG_IGN) {
-    old.sa_handler(signal);
-  } else {
-    ::sigaction(signal, &old, nullptr);  // happens again, and for good
-  }
-}
-
-void TranslatorVcpu::install_signal_handlers() {
-  static std::once_flag once;
-  std::call_once(once, [] {
-    for (const int signal : {SIGSEGV, SIGFPE, SIGILL, SIGBUS}) {
-      struct sigaction action{};
-      action.sa_sigaction = [](int number, siginfo_t* info, void* context) { on_signal(number, info, context); };
-      action.sa_flags = SA_SIGINFO | SA_ONSTACK;
-      ::sigaction(signal, &action, &previous_actions[static_cast<size_t>(signal)]);
-    }
-  });
-}
-
-std::string TranslatorVcpu::report() const {
-  const TranslationCounters& t = translations_->counters();
-  const MmuCounters& m = core_->mmu().counters();
-  std::string out;
-  const auto line = [&](const char* name, uint64_t value) { out += cat("vcpu", id_, ".", name, " ", value, "\n"); };
-  line("blocks", t.blocks), line("instructions", t.instructions), line("identity", t.identity),
-      line("inline", t.inlined);
-  line("call-out", t.called_out), line("guest-bytes", t.guest_bytes), line("host-bytes", t.host_bytes);
-  line("translation-ns", t.nanoseconds), line("links", t.links), line("checked-links", t.checked_links);
-  line("landings", t.landings), line("dropped", t.dropped), line("resets", t.resets);
-  line("tlb-fills", m.fills), line("tlb-slow", m.slow), line("tlb-flushes", m.flushes),
-      line("tlb-global-flushes", m.global_flushes);
-  line("tlb-invalidations", m.invalidations), line("walks", m.walks), line("walk-reads-one-level", m.one_level_reads);
-  line("walk-reads-two-level", m.two_level_reads);
-  for (size_t i = 0; i < core_->exits.size(); ++i)
-    out += cat("vcpu", id_, ".exit-", exit_cause_name(static_cast<ExitCause>(i)), " ", core_->exits[i], "\n");
-  // One by one only while nothing changes them.
-  const bool still = !running_.load(std::memory_order_seq_cst);
-  if (engine_.options().trace_blocks && still) translations_->list(out);
-  if (core_->sites && still) core_->sites->list(out);
-  return out;
 }
 
 }  // namespace proa::vmm::translator

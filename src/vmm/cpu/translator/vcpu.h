@@ -56,7 +56,7 @@ class TranslatorVcpu final : public Vcpu {
   Surroundings surroundings();
   Mmu::Outside outside();
 
-  // Passages from translated code.
+  // Passages from translated code: vcpu_passages.cc.
   static TranslatorVcpu& self(void* owner) { return *static_cast<TranslatorVcpu*>(owner); }
   const uint8_t* slow_access(const Site& site, uint64_t linear);
   const uint8_t* call_out(const Site& site);
@@ -83,9 +83,6 @@ class TranslatorVcpu final : public Vcpu {
   void reset_for_init();
   void begin_at(uint8_t vector);
   bool stepping() const;
-
-  static void install_signal_handlers();
-  static void on_signal(int signal, void* info, void* ucontext);
 
   TranslatorEngine& engine_;
   unsigned id_;

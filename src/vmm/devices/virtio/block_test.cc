@@ -134,6 +134,19 @@ TEST_P(BlockTest, AResetWaitsForWhatIsOnItsWay) {
   EXPECT_EQ(0, request(0, 0, {{kBuffer, 512, true}}));
 }
 
+TEST_P(BlockTest, SoDoesADriverThatGivesUp) {
+  start();
+  driver->memory->store<uint32_t>(kHeader, 0);
+  driver->memory->store<uint64_t>(kHeader + 8, 0);
+  driver->offer(0, {{kHeader, 16, false}, {kBuffer, 4096, true}, {kStatus, 1, true}});
+  driver->notify(0);
+  driver->write(0x70, 0x8f);
+  EXPECT_EQ(4097, driver->completed(0));
+  driver->set_up();
+  EXPECT_EQ(0, request(0, 0, {{kBuffer, 512, true}}));
+  EXPECT_EQ(-1, driver->completed(0));
+}
+
 TEST_P(BlockTest, TheDiskMayBeReplaced) {
   start();
   Disk other;

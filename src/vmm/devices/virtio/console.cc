@@ -51,7 +51,9 @@ void Console::give_input() {
     }
   } while (given < pending_.size() && queue.rearm());
   pending_.erase(0, given);
-  if (given > 0) transport().signal(kInput);
+  if (given == 0) return;
+  transport().signal(kInput);
+  if (on_room) on_room();
 }
 
 void Console::take_output() {

@@ -16,6 +16,7 @@ class Console : public Device {
   // What somebody typed; returns how much there was room for. Under the reactor's lock, as resize().
   size_t input(std::string_view text);
   void resize(uint16_t columns, uint16_t rows);
+  std::function<void()> on_room;  // there may be room for input again; under that lock too
 
   Type type() const override { return Type::kConsole; }
   uint64_t features() const override { return 1; }  // the size is told

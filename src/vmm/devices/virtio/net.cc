@@ -118,21 +118,24 @@ void Net::give_back() {
   gathered_ = room_ = 0;
 }
 
-long Net::read_frame(std::span<const iovec> parts) {
-  if (filter_) {
-    const std::vector<std::byte> frame = filter_->next();
-    if (!frame.empty()) {
-      std::vector<std::byte> whole(kHeader);
-      whole.insert(whole.end(), frame.begin(), frame.end());
-      size_t at = 0;
-      for (const iovec& part : parts) {
-        const size_t size = std::min(part.iov_len, whole.size() - at);
-        std::memcpy(part.iov_base, whole.data() + at, size);
-        at += size;
-      }
-      return static_cast<long>(at);
-    }
+// The filter's next frame; 0: it has none.
+long Net::read_filter(std::span<const iovec> parts) {
+  const std::vector<std::byte> frame = filter_->next();
+  if (frame.empty()) return 0;
+  std::vector<std::byte> whole(kHeader);
+  whole.insert(whole.end(), frame.begin(), frame.end());
+  size_t at = 0;
+  for (const iovec& part : parts) {
+    const size_t size = std::min(part.iov_len, whole.size() - at);
+    std::memcpy(part.iov_base, whole.data() + at, size);
+    at += size;
   }
+  return static_cast<long>(whole.size());
+}
+
+long Net::read_frame(std::span<const iovec> parts) {
+  if (filter_)
+    if (const long size = read_filter(parts); size != 0) return size;
   return ::readv(tap_.get(), parts.data(), static_cast<int>(std::min<size_t>(parts.size(), IOV_MAX)));
 }
 
@@ -177,33 +180,55 @@ long Net::read_by_copy() {
   return got;
 }
 
-bool Net::receive_one() {
+Net::Received Net::receive_one() {
   if (!gather()) {
     readable_.set_events(0);  // until the guest gives buffers
-    return transport().running() && transport().queue(kReceive).rearm() && (readable_.set_events(EPOLLIN), true);
+    if (!transport().running() || !transport().queue(kReceive).rearm()) return Received::kNoBuffers;
+    readable_.set_events(EPOLLIN);
+    return Received::kMore;
   }
   const long got = room_ >= kMaxFrame ? read_direct() : read_by_copy();
   if (got < static_cast<long>(kHeader)) {
     if (got >= 0) ++counts_.dropped;
-    return false;
+    return Received::kNothing;
   }
   deliver(static_cast<size_t>(got));
-  return true;
+  return Received::kMore;
 }
 
 void Net::receive() {
   if (!transport().running() || !transport().queue(kReceive).ready()) return;
   readable_.set_events(EPOLLIN);
-  for (int i = 0; i < kBatch; ++i) {
+  Received last = Received::kMore;
+  for (int i = 0; i < kBatch && last == Received::kMore; ++i) {
     if (const auto wait = receive_limiter_.admit(1)) {
       ++counts_.throttled;
       readable_.set_events(0);
       if (receive_retry_) receive_retry_->arm(*wait);
+      last = Received::kNoBuffers;
       break;
     }
-    if (!receive_one()) break;
+    last = receive_one();
   }
-  if (transport().running()) transport().signal(kReceive);
+  if (!transport().running()) return;
+  transport().signal(kReceive);
+  // The TAP wakes us when it has more, and so does a guest that gives buffers.
+  if (!filter_ || !receive_retry_ || last == Received::kNoBuffers) return;
+  if (const auto wait = filter_->due()) receive_retry_->arm(std::max(*wait, std::chrono::nanoseconds(1)));
+}
+
+// Copied: a filter may look at it as often as it likes, a guest may change it meanwhile.
+bool Net::filter_takes(const Chain& chain) {
+  const uint64_t size = chain.readable_bytes;
+  if (size <= kHeader || size > kMaxFrame) return false;
+  std::array<std::byte, FrameFilter::kStart> start{};
+  const size_t known = std::min<size_t>(start.size(), size - kHeader);
+  chain.read(kHeader, start.data(), known);
+  if (!filter_->wants({start.data(), known})) return false;
+  std::vector<std::byte> frame(size - kHeader);
+  chain.read(kHeader, frame.data(), frame.size());
+  filter_->take(frame);
+  return true;
 }
 
 void Net::send_one(const Chain& chain) {
@@ -211,11 +236,6 @@ void Net::send_one(const Chain& chain) {
   if (size <= kHeader || size > kMaxFrame) {
     ++counts_.dropped;
     return;
-  }
-  if (filter_) {
-    std::vector<std::byte> frame(size - kHeader);
-    chain.read(kHeader, frame.data(), frame.size());
-    if (filter_->take(frame)) return;
   }
   const std::vector<iovec> parts = slice(chain.readable, 0, size);
   if (parts.size() > IOV_MAX || ::writev(tap_.get(), parts.data(), static_cast<int>(parts.size())) < 0) {
@@ -234,6 +254,10 @@ void Net::send() {
     queue.suppress();
     Queue::Pop popped = queue.pop(chain);
     for (; popped == Queue::Pop::kChain; popped = queue.pop(chain)) {
+      if (filter_ && filter_takes(chain)) {  // costs nothing of the limit
+        queue.push(chain, 0);
+        continue;
+      }
       if (const auto wait = send_limiter_.admit(std::max<uint64_t>(chain.readable_bytes, kHeader) - kHeader)) {
         queue.undo();
         ++counts_.throttled;

@@ -2,7 +2,10 @@
 #pragma once
 
 #include <array>
+#include <chrono>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -26,14 +29,19 @@ struct NetCounts {
 // A TAP device by name, made if it is missing (and gone with the descriptor then); frames with virtio's header.
 Result<Fd> open_tap(const std::string& name);
 
-// What looks at frames of the guest before the TAP does (the metadata service). Under the reactor's lock.
+// What takes some of the guest's frames before the TAP does (the metadata service). Under the reactor's lock.
 class FrameFilter {
  public:
+  // Bytes of a frame that wants() needs: Ethernet and ARP or IPv4.
+  static constexpr size_t kStart = 42;
   virtual ~FrameFilter() = default;
-  // A frame from the guest, without virtio's header: true when it was taken and goes nowhere else.
-  virtual bool take(std::span<const std::byte> frame) = 0;
+  // Whether it takes the frame, without virtio's header, that begins so; it goes nowhere else then.
+  virtual bool wants(std::span<const std::byte> start) const = 0;
+  virtual void take(std::span<const std::byte> frame) = 0;
   // The next frame for the guest; empty when there is none.
   virtual std::vector<std::byte> next() = 0;
+  // When there is one: now (zero), later, or not before another is taken.
+  virtual std::optional<std::chrono::nanoseconds> due() const = 0;
 };
 
 class Net : public Device {
@@ -61,12 +69,15 @@ class Net : public Device {
  private:
   static constexpr size_t kHeader = 12, kMaxFrame = 65550 + kHeader;
   void receive();
-  bool receive_one();
+  enum class Received : uint8_t { kMore, kNothing, kNoBuffers };
+  Received receive_one();
   bool gather();
   void give_back();
   long read_direct();
   long read_by_copy();
   long read_frame(std::span<const iovec> parts);
+  long read_filter(std::span<const iovec> parts);
+  bool filter_takes(const Chain& chain);
   void deliver(size_t bytes);
   void send();
   void send_one(const Chain& chain);

@@ -85,6 +85,18 @@ TEST_F(NetTest, FramesWaitForBuffers) {
   EXPECT_EQ(17, driver->wait_completed(0));
 }
 
+// A driver that gives up (FAILED, 2.1) and begins anew finds a device without a trace of the past.
+TEST_F(NetTest, BeginsAnewAfterADriverThatGaveUp) {
+  testing::internal::CaptureStderr();
+  driver->write(0x70, 0x8f);
+  driver->set_up();
+  EXPECT_EQ("", testing::internal::GetCapturedStderr());
+  driver->offer(0, {{kData, 2000, true}});
+  driver->notify(0);
+  from_host("again");
+  EXPECT_EQ(17, driver->wait_completed(0));
+}
+
 TEST_F(NetTest, SendingIsLimited) {
   for (uint16_t i = 0; i < 3; ++i) driver->offer(1, {{kData, 60, false}}, i);
   driver->notify(1);

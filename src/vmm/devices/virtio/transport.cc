@@ -155,7 +155,7 @@ bool Transport::features_fit() const {
 void Transport::set_status(uint32_t status) {
   if (status == 0) return do_reset();
   const uint32_t added = status & ~status_ & (kAcknowledge | kDriver | kDriverOk | kFeaturesOk | kFailed);
-  if ((added & kFailed) != 0) active_ = false;
+  if ((added & kFailed) != 0 && std::exchange(active_, false)) device_.reset();
   if ((added & kFeaturesOk) != 0 && ((status_ & kDriver) == 0 || !features_fit())) {
     status_ |= added & ~(kFeaturesOk | kDriverOk);
     return;
