@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "kernel/file.h"
+#include "kernel/memory.h"
 #include "net/client.h"
 #include "vmm/api/service.h"
 #include "vmm/host/console_hub.h"
@@ -84,6 +85,7 @@ Result<End> run_machine(VmStore::Claim claim, MonitorPlan plan, const MonitorHoo
   const auto server = TRY(ApiServer::listen(vm, record.path("api.sock")));
   TRY(write_record(claim, vm));
   if (hooks.running) hooks.running(vm);
+  kernel::release_program_pages();
   End end = vm.machine()->wait();
   if (hooks.ended) hooks.ended(vm);
   if (control) end.status = finish_guest(std::move(control)).value_or(end.status);
