@@ -82,6 +82,8 @@ Result<std::string> guest_fields(const Invocation& in, const vmm::VmConfig& conf
     const size_t index = before + i < root && root < config.drives.size() ? before + i + 1 : before + i;
     fields.add("mount", cat(device(index), " ", at, config.drives[before + i].is_read_only ? " ro" : " rw"));
   }
+  if (!config.drives.empty()) fields.add("disks", "1");
+  if (!config.nets.empty()) fields.add("nets", "1");
   fields.add("hostname", in.is_set("hostname") ? in.text("hostname") : machine);
   const auto nets = in.texts("net");
   for (size_t i = 0; i < nets.size(); ++i) {

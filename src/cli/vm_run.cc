@@ -19,7 +19,6 @@
 #include "kernel/file.h"
 #include "kernel/process.h"
 #include "kernel/tty.h"
-#include "vmm/host/guest_disk.h"
 #include "vmm/host/monitor.h"
 
 namespace proa::cli {
@@ -31,7 +30,6 @@ using vmm::MonitorPlan;
 using vmm::VmStore;
 
 constexpr char kEscape = 0x1d;  // Ctrl-]
-constexpr std::string_view kKernelCache = "/var/cache/proa/kernels";
 
 vmm::EngineKind engine_kind(const Invocation& in) {
   const std::string name = in.text("engine");
@@ -232,9 +230,9 @@ Result<int> run_here(const Invocation& in, VmStore::Claim claim, MonitorPlan pla
                                    if (attached) static_cast<void>(!::write(STDOUT_FILENO, text.data(), text.size()));
                                  },
                              .ended =
-                                 [&](MicroVm& vm) {
+                                 [&](MicroVm& vm, const vmm::StartReport& start) {
                                    typist->stop();
-                                   if (vm.machine() != nullptr) report = vm.machine()->engine().report();
+                                   if (vm.machine() != nullptr) report = start.text() + vm.machine()->engine().report();
                                  }});
   }();
   // One that never ran leaves nothing.
@@ -264,9 +262,9 @@ Result<int> run_workload(const Invocation& in, VmStore::Claim claim, MonitorPlan
                                             if (console.size() > 2 * kTail) console.erase(0, kTail);
                                           },
                                       .ended =
-                                          [&](MicroVm& vm) {
+                                          [&](MicroVm& vm, const vmm::StartReport& start) {
                                             foreground->stop();
-                                            report = vm.machine()->engine().report();
+                                            report = start.text() + vm.machine()->engine().report();
                                           }});
   if (!end || in.on("rm")) static_cast<void>(VmStore(in.text("root")).remove(name));
   const End how = TRY(std::move(end));
@@ -330,9 +328,8 @@ Result<> add_guest(const Invocation& in, const std::string& name, MonitorPlan& p
   if (!config.boot) return fail("flag --kernel: a machine needs a kernel");
   if (!has_root && config.boot->initrd_path.empty())
     return fail("the guest has no files to run a command from").hint("--disk FILE,root, or --initrd FILE");
-  plan.options.initrd_extra =
-      TRY_CTX(vmm::make_guest_disk(config.boot->kernel_image_path, in.text("modules"), config.console.has_value()),
-              "the guest's init");
+  plan.modules = in.text("modules");
+  if (!in.on("cold")) plan.templates = in.text("cache") + "/machines";
   if (!in.is_set("cmdline") && config.boot->boot_args) *config.boot->boot_args += " quiet";
   plan.guest = TRY(guest_fields(in, config, name));
   vmm::GuestFields more;
@@ -346,7 +343,6 @@ Result<int> run(const Invocation& in, const std::string& name, MonitorPlan plan)
   plan.options.engine = engine_kind(in);
   plan.options.engine_options.trace_blocks = in.text("trace") == "blocks";
   plan.options.engine_options.trace_exits = in.text("trace") == "exits";
-  plan.options.kernel_cache = kKernelCache;
   auto claim = TRY(VmStore(in.text("root")).claim(name));
   if (in.on("detach")) return run_apart(in, std::move(claim), std::move(plan));
   if (!in.arguments().empty() && plan.guest && !plan.load) return run_workload(in, std::move(claim), std::move(plan));
@@ -358,6 +354,7 @@ Result<int> run(const Invocation& in, const std::string& name, MonitorPlan plan)
 Result<int> vm_run(const Invocation& in) {
   MonitorPlan plan{.config = TRY(config_of(in)), .load = {}, .options = {}, .vsock = !in.on("no-vsock")};
   plan.options.debug_exit = in.on("debug-exit");
+  plan.options.kernel_cache = in.text("cache") + "/kernels";
   const std::string name = TRY(name_of(in));
   if (in.is_set("mmds")) {
     const std::string text = in.text("mmds");

@@ -83,6 +83,16 @@ constexpr Flag kRunFlags[] = {
      "serial", kConsoles},
     {"wait", "", Kind::kUnsigned, "SECONDS",
      "with --detach: how long to wait for the guest's init; 0: until the machine runs", "60"},
+    {"cold", "", Kind::kBool, "",
+     "with a command or --agent: boots, even where a machine of this kind has booted before, and keeps nothing"},
+    {"cache",
+     "",
+     Kind::kText,
+     "DIR",
+     "folder of what is kept: unpacked kernels, machines that have booted",
+     "/var/cache/proa",
+     {},
+     Offer::kFolder},
     {"no-vsock", "", Kind::kBool, "", "no socket device"},
     {"debug-exit", "", Kind::kBool, "", "a test program's write to port f4h ends the machine with that status"},
     {"track-dirty", "", Kind::kBool, "", "track written pages, for diff snapshots"},
@@ -113,7 +123,9 @@ constexpr Command kRun{
         "With COMMAND, the guest's first process is Proa's init, which is put into the initial RAM disk with the "
         "kernel's modules for virtio. It mounts the disks, sets up the network, runs COMMAND with this command's "
         "standard streams (with --detach: on the console) and switches the machine off when it ends; its exit status "
-        "becomes that of this command. `exec` and `cp` work in such guests.",
+        "becomes that of this command. `exec` and `cp` work in such guests. The second such machine of the same "
+        "kernel, RAM "
+        "disk and size does not boot but goes on from where the first one's init was ready, unless there is --cold.",
     .flags = kRunFlags,
     .arguments = kRunArguments,
     .examples = kRunExamples,

@@ -8,6 +8,7 @@
 
 #include "base/text.h"
 #include "engine/engine.h"
+#include "kernel/boot_fact.h"
 #include "kernel/file.h"
 
 namespace proa::engine {
@@ -66,11 +67,7 @@ Result<Fd> lock_boot(const Folders& folders) {
 
 }  // namespace
 
-std::string boot_id() {
-  std::string text = kernel::read_file("/proc/sys/kernel/random/boot_id").value_or("");
-  while (text.ends_with('\n')) text.pop_back();
-  return text;
-}
+std::string boot_id() { return kernel::boot_id(); }
 
 Result<Booted> Engine::boot() {
   const std::string record = boot_record(folders_), this_boot = boot_id();

@@ -89,7 +89,8 @@ class Init {
       if (!call_host()) say("the host does not answer");
       return;
     }
-    if (frames_.kind() != Kind::kGo || ready_) return;
+    if (frames_.kind() != Kind::kGo) return;
+    if (ready_) return renew(frames_.payload());
     if (auto done = go(frames_.payload()); !done) {
       say(done.error().text.view());
       send_frame(control_, Kind::kFail, done.error().text.view());

@@ -64,9 +64,10 @@ inline Entry entry_of(const struct stat& file) {
 }
 
 // Fields are "key=value\0", one after the other; keys may come several times.
-//   kGo:    root=DEVICE ro|rw · mount=DEVICE PATH ro|rw · hostname=NAME · address=DEVICE ADDRESS/PREFIX ·
-//           gateway=ADDRESS · nameserver=ADDRESS · init=PATH (takes over as the first process) ·
-//           arg=, env=, cwd=, user= (a workload on the console; the machine ends with it)
+//   kGo:    time=NANOSECONDS since the epoch · seed=HEX (these two also to a guest that is up, after it was restored) ·
+//           disks=1, nets=1 (there are any) · root=DEVICE ro|rw · mount=DEVICE PATH ro|rw · hostname=NAME ·
+//           address=DEVICE ADDRESS/PREFIX · gateway=ADDRESS · nameserver=ADDRESS · init=PATH (takes over as the first
+//           process) · arg=, env=, cwd=, user= (a workload on the console; the machine ends with it)
 //   kStart: do=exec · arg= · env= · cwd= · user=NAME|UID[:GROUP|GID] · tty= · workload= (the machine ends with it)
 //           do=put · path=; then entries from the host
 //           do=get · path=; then entries from the guest

@@ -1,10 +1,12 @@
 #include "guest/system.h"
 
 #include <errno.h>
+#include <linux/random.h>
 #include <linux/reboot.h>
 #include <signal.h>
 #include <sys/mount.h>
 #include <sys/syscall.h>
+#include <time.h>
 
 #include "guest/network.h"
 #include "guest/wire.h"
@@ -120,6 +122,37 @@ void load_module(std::string_view name) {
   }
 }
 
+// Unless it is right already, but for the time the words took to come here.
+void set_clock(std::string_view text) {
+  constexpr uint64_t kSecond = 1'000'000'000, kClose = kSecond / 10;
+  uint64_t wanted = 0;
+  if (!shim::parse_number(text, ~uint64_t{0} >> 1, &wanted)) return;
+  timespec time = {};
+  sys::call(SYS_clock_gettime, CLOCK_REALTIME, raw(&time));
+  const uint64_t now = static_cast<uint64_t>(time.tv_sec) * kSecond + static_cast<uint64_t>(time.tv_nsec);
+  if ((wanted > now ? wanted - now : now - wanted) < kClose) return;
+  time = {.tv_sec = static_cast<time_t>(wanted / kSecond), .tv_nsec = static_cast<long>(wanted % kSecond)};
+  sys::call(SYS_clock_settime, CLOCK_REALTIME, raw(&time));
+}
+
+// Hex digits, which have four bits each. The kernel takes it into account from the next random number on.
+void add_randomness(std::string_view seed) {
+  constexpr size_t kMost = 64;
+  struct {  // rand_pool_info, with its bytes
+    int entropy_bits, size;
+    char bytes[kMost];
+  } pool = {};
+  const std::string_view part = shim::first(seed, kMost);
+  pool.entropy_bits = static_cast<int>(part.size() * 4);
+  pool.size = static_cast<int>(part.size());
+  __builtin_memcpy(pool.bytes, part.data(), part.size());
+  const int random = sys::open(AT_FDCWD, "/dev/random", O_WRONLY);
+  if (random < 0) return;
+  sys::control(random, RNDADDENTROPY, &pool);
+  sys::call(SYS_ioctl, random, RNDRESEEDCRNG, 0);
+  sys::close(random);
+}
+
 }  // namespace
 
 void say(std::string_view text) {
@@ -164,6 +197,11 @@ void load_modules(const char* list) {
   for (std::string_view name = shim::take_word(&rest); !name.empty(); name = shim::take_word(&rest)) load_module(name);
 }
 
+void renew(std::string_view fields) {
+  set_clock(field(fields, "time"));
+  if (const std::string_view seed = field(fields, "seed"); !seed.empty()) add_randomness(seed);
+}
+
 Result<> set_up(std::string_view fields) {
   Result<> done;
   const auto each = [&](std::string_view wanted, auto act) {
@@ -171,7 +209,9 @@ Result<> set_up(std::string_view fields) {
       if (done && key == wanted) done = act(value);
     });
   };
-  load_modules("/proa/late");
+  renew(fields);
+  if (field(fields, "disks") == "1") load_modules("/proa/disks");
+  if (field(fields, "nets") == "1") load_modules("/proa/nets");
   each("root", enter_root);
   each("mount", mount_disk);
   if (const std::string_view name = field(fields, "hostname"); !name.empty())

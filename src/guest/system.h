@@ -13,6 +13,8 @@ using shim::Result;
 void mount_kernel_files();
 // Loads those that /proa/LIST names, in its order; failures go to the console.
 void load_modules(const char* list);
+// The clock and the random numbers' seed of the fields of kGo.
+void renew(std::string_view fields);
 // Everything that the fields of kGo ask for, in order: root, mounts, names, network.
 Result<> set_up(std::string_view fields);
 void make_folders(const char* path);  // mkdir -p, of those above it too

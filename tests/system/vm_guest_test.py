@@ -20,7 +20,7 @@ from lib.case import SystemTest, command, main, until  # noqa: E402
 from vm_linux_test import prepare  # noqa: E402
 
 
-class VmGuestTest(SystemTest):
+class VmGuestCase(SystemTest):
     def setUp(self):
         super().setUp()
         self.kernel = next((prepare() / "boot").glob("vmlinuz-*"))
@@ -47,7 +47,7 @@ class VmGuestTest(SystemTest):
         return command(*self.arguments(*args), **kwargs)
 
     def machine(self, *args, files=True):
-        return ("--engine", "translator", "--kernel", self.kernel, "-m", "192m",
+        return ("--engine", "translator", "--cache", self.folder / "cache", "--kernel", self.kernel, "-m", "192m",
                 *(("--initrd", self.initrd) if files else ()), *args)
 
     def start(self, name, *args, **kwargs):
@@ -55,12 +55,25 @@ class VmGuestTest(SystemTest):
         self.vm("run", "-d", "--name", name, *self.machine(*args, **kwargs), "--", "sleep", "1000")
         self.addCleanup(lambda: self.vm("rm", "-f", name, check=False))
 
+    def start_network(self):
+        """Machines n1 and n2, 10.9.1.1 and .2, on a bridge, in sight of each other."""
+        command("ip", "link", "add", "vmbr0", "type", "bridge")
+        self.addCleanup(lambda: command("ip", "link", "del", "vmbr0"))
+        command("ip", "link", "set", "vmbr0", "up")
+        for number in (1, 2):
+            self.start(f"n{number}", "--net", f"vmtap{number},ip=10.9.1.{number}/24")
+            command("ip", "link", "set", f"vmtap{number}", "master", "vmbr0", "up")
+        until(lambda: self.vm("exec", "n1", "ping", "-c", "1", "-w", "1", "10.9.1.2", check=False).returncode == 0,
+              "ping")
+
     def image(self, name, *options):
         """A disk with an ext4 of the tree."""
         disk = self.folder / name
         command("mke2fs", "-q", "-t", "ext4", *options, disk, "32m")
         return disk
 
+
+class VmGuestTest(VmGuestCase):
     def test_streams_status_and_surroundings(self):
         (self.folder / "typed").write_text("typed\n")
         with (self.folder / "typed").open() as typed:
@@ -158,18 +171,11 @@ class VmGuestTest(SystemTest):
         command("e2fsck", "-fn", root)
 
     def test_two_machines_on_one_network(self):
-        command("ip", "link", "add", "vmbr0", "type", "bridge")
-        self.addCleanup(lambda: command("ip", "link", "del", "vmbr0"))
-        command("ip", "link", "set", "vmbr0", "up")
-        for number in (1, 2):
-            self.start(f"n{number}", "--net", f"vmtap{number},ip=10.9.1.{number}/24")
-            command("ip", "link", "set", f"vmtap{number}", "master", "vmbr0", "up")
+        self.start_network()
         content = self.folder / "content"
         content.write_bytes(os.urandom(2_000_000))
         self.vm("cp", content, "n1:/content")
         self.vm("exec", "n2", "sh", "-c", "sleep 1000 | nc -l -p 80 >/got & true")
-        until(lambda: self.vm("exec", "n1", "ping", "-c", "1", "-w", "1", "10.9.1.2", check=False).returncode == 0,
-              "ping")
         self.vm("exec", "n1", "sh", "-c", "nc 10.9.1.2 80 </content")
         digest = command("md5sum", content).stdout.split()[0]
         until(lambda: digest in self.vm("exec", "n2", "md5sum", "/got").stdout, "the whole content")

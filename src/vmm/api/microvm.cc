@@ -12,7 +12,6 @@
 #include "base/log.h"
 #include "kernel/file.h"
 #include "vmm/devices/virtio/rng.h"
-#include "vmm/machine/snapshot.h"
 
 namespace proa::vmm {
 
@@ -219,10 +218,11 @@ Result<> MicroVm::set_config(VmConfig config) {
   return set_cpuid(std::move(config.cpuid));
 }
 
-std::string MicroVm::command_line() const {
-  std::string line = config_.boot->boot_args ? *config_.boot->boot_args : std::string(kDefaultArguments);
-  if (config_.drives.empty() || !config_.drives[0].is_root_device) return line;
-  const DriveConfig& root = config_.drives[0];
+std::string command_line(const VmConfig& config) {
+  std::string line = config.boot->boot_args ? *config.boot->boot_args : std::string(kDefaultArguments);
+  const auto at = std::ranges::find_if(config.drives, &DriveConfig::is_root_device);
+  if (at == config.drives.end()) return line;
+  const DriveConfig& root = *at;
   line += root.partuuid.empty() ? " root=/dev/vda" : cat(" root=PARTUUID=", root.partuuid);
   return line + (root.is_read_only ? " ro" : " rw");
 }
@@ -308,17 +308,6 @@ Result<> MicroVm::add_net(NetConfig& net) {
   return machine_->add(std::move(device));
 }
 
-Result<> MicroVm::begin() {
-  TRY(make_machine(std::nullopt));
-  TRY(machine_->boot({.kernel = config_.boot->kernel_image_path,
-                      .initrd = config_.boot->initrd_path,
-                      .initrd_extra = options_.initrd_extra,
-                      .command_line = command_line(),
-                      .options = {.cache_folder = options_.kernel_cache, .protocol = {}}}));
-  if (config_.machine.track_dirty_pages) TRY(machine_->track_dirty(true));
-  return machine_->start();
-}
-
 void MicroVm::drop_machine() {
   machine_.reset();
   blocks_.clear();
@@ -328,10 +317,27 @@ void MicroVm::drop_machine() {
   stacks_.clear();
 }
 
-Result<> MicroVm::start() {
+Result<> MicroVm::boot() {
+  std::string extra;
+  if (options_.initrd_extra) extra = TRY_CTX(options_.initrd_extra(), "the guest's init");
+  return machine_->boot({.kernel = config_.boot->kernel_image_path,
+                         .initrd = config_.boot->initrd_path,
+                         .initrd_extra = std::move(extra),
+                         .command_line = command_line(config_),
+                         .options = {.cache_folder = options_.kernel_cache, .protocol = {}}});
+}
+
+Result<> MicroVm::start(std::optional<Image> image) {
   const std::lock_guard lock(mutex_);
   TRY(before_start());
   if (!config_.boot) return fail("Start microvm error: Cannot start microvm without kernel configuration.");
+  const auto begin = [&]() -> Result<> {
+    TRY(make_machine(image ? std::optional(std::move(image->memory)) : std::nullopt));
+    TRY(image ? machine_->restore(image->state) : boot());
+    if (config_.machine.track_dirty_pages) TRY(machine_->track_dirty(true));
+    TRY(machine_->start());
+    return machine_->resume();
+  };
   if (auto begun = begin(); !begun) {
     drop_machine();
     return std::unexpected(std::move(begun.error()).with_context("Start microvm error"));
@@ -432,6 +438,19 @@ Result<> MicroVm::snapshot(const SnapshotCreate& create) {
               {.state = create.snapshot_path, .memory = create.mem_file_path}, config_.machine.track_dirty_pages),
           "Create snapshot error");
   return {};
+}
+
+Result<> MicroVm::save_image(const std::string& description, const SnapshotFiles& files) {
+  const std::lock_guard lock(mutex_);
+  if (state_ != VmState::kRunning) return fail("the machine does not run");
+  TRY(machine_->pause());
+  const auto save = [&]() -> Result<> {
+    if (!machine_->disks_and_nets_untouched()) return fail("the kernel uses its disks or network interfaces already");
+    return write_snapshot(*machine_, SnapshotKind::kFull, description, files, false);
+  };
+  const auto saved = save();
+  TRY(machine_->resume());
+  return saved;
 }
 
 Result<> MicroVm::update_drive(const DriveUpdate& update) {

@@ -16,11 +16,15 @@
 #include "vmm/devices/virtio/net.h"
 #include "vmm/devices/virtio/vsock.h"
 #include "vmm/machine/machine.h"
+#include "vmm/machine/snapshot.h"
 
 namespace proa::vmm {
 
 enum class VmState : uint8_t { kNotStarted, kRunning, kPaused };
 std::string_view state_name(VmState state);  // "Not started", "Running", "Paused"
+
+// The kernel's command line: what the configuration says, and where its root is.
+std::string command_line(const VmConfig& config);
 
 class MicroVm {
  public:
@@ -29,7 +33,8 @@ class MicroVm {
     EngineKind engine = EngineKind::kAuto;
     EngineOptions engine_options;
     std::string kernel_cache;  // folder of unpacked kernels; "": none
-    std::string initrd_extra;  // a cpio archive after the initial RAM disk
+    // A cpio archive after the initial RAM disk, made when the machine boots; null: none.
+    std::function<Result<std::string>()> initrd_extra;
     bool debug_exit = false;
     size_t metadata_limit = Metadata::kDefaultLimit;
     // What the guest writes to the serial port, unless PUT /serial names a file. On vCPU threads.
@@ -59,7 +64,13 @@ class MicroVm {
   Result<> set_serial(SerialConfig serial);
   Result<> set_cpuid(std::vector<CpuidModifier> modifiers);
   Result<> set_config(VmConfig config);
-  Result<> start();
+  // What a machine is that has booted already; of one with the same board, engine and number of devices of each type.
+  struct Image {
+    Fd memory;  // mapped privately
+    std::string state;
+  };
+  // With an image the machine goes on from there in place of booting.
+  Result<> start(std::optional<Image> image = {});
   Result<> load(const SnapshotLoad& load);
 
   // --- after it
@@ -67,6 +78,9 @@ class MicroVm {
   Result<> resume();
   Result<> ctrl_alt_del();
   Result<> snapshot(const SnapshotCreate& create);
+  // Of a running machine, whose guest notices nothing. Fails once a driver has taken a disk or a network interface: it
+  // may know what will be different.
+  Result<> save_image(const std::string& description, const SnapshotFiles& files);
   Result<> update_drive(const DriveUpdate& update);
   Result<> update_net(const NetUpdate& update);
 
@@ -86,7 +100,6 @@ class MicroVm {
   Machine* machine() const { return machine_.get(); }
 
  private:
-  Result<> begin();
   Result<> go_on(const SnapshotLoad& load);
   void drop_machine();
   Result<> before_start() const;
@@ -94,11 +107,11 @@ class MicroVm {
   Result<> make_machine(std::optional<Fd> memory);
   Result<> add_devices();
   Result<> add_net(NetConfig& net);
+  Result<> boot();
   Result<> open_serial();
   void serial_byte(char byte);
   void feed_serial();
   boost::json::value mmds_metrics() const;
-  std::string command_line() const;
 
   const Options options_;
   const std::shared_ptr<Metadata> metadata_;

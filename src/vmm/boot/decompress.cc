@@ -143,14 +143,12 @@ Result<Fd> make_memfd(const char* name) {
   return fd;
 }
 
-// "device-inode-size-mtime-offset": a file that changes has another.
-Result<std::string> cache_key(int fd, uint64_t offset) {
-  const struct stat about = TRY(kernel::stat_fd(fd));
-  return cat(about.st_dev, "-", about.st_ino, "-", about.st_size, "-", about.st_mtim.tv_sec, ".", about.st_mtim.tv_nsec,
-             "-", about.st_ctim.tv_sec, ".", about.st_ctim.tv_nsec, "-", offset);
-}
-
 }  // namespace
+
+std::string file_identity(const struct stat& about) {
+  return cat(about.st_dev, "-", about.st_ino, "-", about.st_size, "-", about.st_mtim.tv_sec, ".", about.st_mtim.tv_nsec,
+             "-", about.st_ctim.tv_sec, ".", about.st_ctim.tv_nsec);
+}
 
 Compression find_compression(std::string_view data) {
   const auto starts = [&](std::string_view magic) { return data.starts_with(magic); };
@@ -216,7 +214,7 @@ Result<FileView> unpack_cached(const FileView& data, std::string_view part, Comp
   const auto offset = static_cast<uint64_t>(part.data() - data.bytes().data());
   std::string path;
   if (!cache_folder.empty()) {
-    path = cat(cache_folder, "/", TRY(cache_key(data.fd(), offset)));
+    path = cat(cache_folder, "/", file_identity(TRY(kernel::stat_fd(data.fd()))), "-", offset);
     if (auto kept = kernel::open(path.c_str(), O_RDONLY)) return FileView::map(std::move(*kept), data.name());
   }
   Fd file;

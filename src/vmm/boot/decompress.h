@@ -1,6 +1,8 @@
 // Compressed kernels and initial RAM disks, unpacked by the monitor: native speed in place of the guest's.
 #pragma once
 
+#include <sys/stat.h>
+
 #include <cstdint>
 #include <span>
 #include <string>
@@ -38,6 +40,9 @@ class FileView {
   const char* data_ = nullptr;
   size_t size_ = 0;
 };
+
+// "device-inode-size-mtime-ctime": a file that changes has another.
+std::string file_identity(const struct stat& about);
 
 // The unpacked form of part of a file, from the cache folder when it was unpacked before; keyed by the file's identity
 // (device, inode, size, times), so a changed file is unpacked anew. Without a folder ("") nothing is kept.

@@ -12,11 +12,15 @@ const char* exit_cause_name(ExitCause cause) {
   return kNames[static_cast<size_t>(cause)];
 }
 
+EngineKind choose_engine(EngineKind kind) {
+  if (kind != EngineKind::kAuto) return kind;
+  return probe_kvm() == KvmKind::kHardware ? EngineKind::kKvm : EngineKind::kTranslator;
+}
+
 Result<std::unique_ptr<Engine>> make_engine(EngineKind kind, GuestMemory& memory, Bus& bus,
                                             const EngineOptions& options) {
-  if (kind == EngineKind::kAuto) kind = probe_kvm() == KvmKind::kHardware ? EngineKind::kKvm : EngineKind::kTranslator;
-  return kind == EngineKind::kKvm ? make_kvm_engine(memory, bus, options)
-                                  : translator::make_engine(memory, bus, options);
+  return choose_engine(kind) == EngineKind::kKvm ? make_kvm_engine(memory, bus, options)
+                                                 : translator::make_engine(memory, bus, options);
 }
 
 }  // namespace proa::vmm

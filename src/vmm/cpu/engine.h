@@ -152,6 +152,9 @@ struct EngineOptions {
   uint32_t dirty_ring = 0;                   // kvm: entries of each vCPU's dirty ring, a power of two; 0: dirty bitmaps
 };
 
+// What kAuto stands for on this host; any other as it is.
+EngineKind choose_engine(EngineKind kind);
+
 // kAuto: kvm where it runs ring 0 by hardware, else the translator. The memory and the bus outlive the engine.
 Result<std::unique_ptr<Engine>> make_engine(EngineKind kind, GuestMemory& memory, Bus& bus,
                                             const EngineOptions& options = {});

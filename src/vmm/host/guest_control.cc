@@ -6,6 +6,8 @@
 
 #include <cstring>
 
+#include "base/clock.h"
+#include "base/ids.h"
 #include "kernel/file.h"
 #include "net/socket.h"
 #include "vmm/devices/reactor.h"
@@ -49,6 +51,16 @@ void GuestControl::work() {
   }
 }
 
+// With what it cannot know when it goes on from a snapshot: the time, and randomness that no other copy has.
+Result<> GuestControl::tell(GuestLink& link, std::string_view fields) {
+  constexpr size_t kSeedBytes = 32;
+  GuestFields more;
+  more.add("seed", TRY(random_hex(kSeedBytes)));
+  more.add("time", cat(Clock::system().wall().time_since_epoch().count()));
+  told_ = true;
+  return link.send(Kind::kGo, cat(fields, more.text()));
+}
+
 // One connection, until it or the machine ends. A guest that was restored from a snapshot makes another.
 void GuestControl::converse(GuestLink link) {
   while (readable(link.fd())) {
@@ -58,9 +70,12 @@ void GuestControl::converse(GuestLink link) {
     if (message->payload.size() == sizeof number) std::memcpy(&number, message->payload.data(), sizeof number);
     switch (message->kind) {
       case Kind::kReady:
-        if (!link.send(Kind::kGo, go_)) return;
+        if (hooks_.ready) std::exchange(hooks_.ready, nullptr)();
+        if (!tell(link, go_)) return;
         break;
       case Kind::kUp:
+        // From a guest that was set up before it came here.
+        if (!told_ && !tell(link, {})) return;
         if (hooks_.up) std::exchange(hooks_.up, nullptr)();
         break;
       case Kind::kFail:

@@ -14,6 +14,7 @@ namespace proa::vmm {
 class GuestControl {
  public:
   struct Hooks {
+    std::function<void()> ready;                     // it waits to be told what to set up; once
     std::function<void()> up;                        // sessions are served
     std::function<void(const std::string&)> failed;  // it could not be set up, and switches off
   };
@@ -29,11 +30,13 @@ class GuestControl {
   GuestControl() = default;
   void work();
   void converse(GuestLink link);
+  Result<> tell(GuestLink& link, std::string_view fields);
   bool readable(int fd) const;
 
   std::string path_, go_;
   Hooks hooks_;
   Fd listener_, stop_;
+  bool told_ = false;
   std::optional<int> status_;
   std::thread thread_;
 };

@@ -14,7 +14,12 @@ namespace proa::vmm {
 
 namespace {
 
-// In an order that suits what depends on what. Before the host is reached, and after it has said what to set up.
+struct ModuleList {
+  std::string_view name;  // in the archive
+  std::span<const std::string_view> modules;
+};
+// In an order that suits what depends on what. Before the host is reached; for disks and for network interfaces, once
+// the host has said that there are any. Drivers of those come last: what waits for the host has not seen either.
 constexpr std::string_view kEarly[] = {"drivers/virtio/virtio_ring",
                                        "drivers/virtio/virtio",
                                        "drivers/virtio/virtio_mmio",
@@ -22,18 +27,20 @@ constexpr std::string_view kEarly[] = {"drivers/virtio/virtio_ring",
                                        "net/vmw_vsock/vmw_vsock_virtio_transport_common",
                                        "net/vmw_vsock/vmw_vsock_virtio_transport",
                                        "drivers/char/hw_random/rng-core",
-                                       "drivers/char/hw_random/virtio-rng"};
-constexpr std::string_view kLate[] = {"drivers/block/virtio_blk",
-                                      "net/core/failover",
-                                      "drivers/net/net_failover",
-                                      "drivers/net/virtio_net",
-                                      "crypto/crc32c_generic",
-                                      "lib/crc16",
-                                      "fs/mbcache",
-                                      "fs/jbd2/jbd2",
-                                      "fs/ext4/ext4",
-                                      "fs/squashfs/squashfs",
-                                      "fs/overlayfs/overlay"};
+                                       "drivers/char/hw_random/virtio-rng",
+                                       "net/core/failover",
+                                       "drivers/net/net_failover",
+                                       "crypto/crc32c_generic",
+                                       "lib/crc16",
+                                       "fs/mbcache",
+                                       "fs/jbd2/jbd2",
+                                       "fs/ext4/ext4",
+                                       "fs/squashfs/squashfs",
+                                       "fs/overlayfs/overlay"};
+constexpr std::string_view kDisks[] = {"drivers/block/virtio_blk"};
+constexpr std::string_view kNets[] = {"drivers/net/virtio_net"};
+constexpr ModuleList kLists[] = {{"proa/early", kEarly}, {"proa/disks", kDisks}, {"proa/nets", kNets}};
+constexpr std::string_view kConsole = "drivers/char/virtio_console";
 constexpr std::string_view kSuffixes[] = {".ko", ".ko.xz", ".ko.zst", ".ko.gz"};
 
 std::string find_modules(const std::string& kernel, const std::string& release) {
@@ -45,24 +52,29 @@ std::string find_modules(const std::string& kernel, const std::string& release) 
   return "";
 }
 
-// Adds those that are there, and their list.
-Result<> add_modules(CpioWriter& archive, const std::string& folder, std::span<const std::string_view> wanted,
-                     std::string_view list) {
-  std::string names;
-  for (const std::string_view module : wanted) {
-    for (const std::string_view suffix : kSuffixes) {
-      const std::string path = cat(folder, "/kernel/", module, suffix);
-      if (folder.empty() || !kernel::path_exists(path.c_str())) continue;
-      FileView file = TRY_CTX(FileView::open(path), "module");
-      if (const Compression how = find_compression(file.bytes()); how != Compression::kNone)
-        file = TRY_CTX(unpack_cached(file, file.bytes(), how, ""), "module ", path);
-      const std::string name = cat(module.substr(module.rfind('/') + 1), ".ko");
-      archive.add_file(cat("proa/modules/", name), file.bytes());
-      names += name + " ";
-      break;
-    }
+// Of one module; "" where it is not there.
+std::string find_module(const std::string& folder, std::string_view module) {
+  for (const std::string_view suffix : kSuffixes) {
+    std::string path = cat(folder, "/kernel/", module, suffix);
+    if (!folder.empty() && kernel::path_exists(path.c_str())) return path;
   }
-  archive.add_file(list, names);
+  return "";
+}
+
+// Adds those that are there, and their list.
+Result<> add_modules(CpioWriter& archive, const std::string& folder, const ModuleList& list) {
+  std::string names;
+  for (const std::string_view module : list.modules) {
+    const std::string path = find_module(folder, module);
+    if (path.empty()) continue;
+    FileView file = TRY_CTX(FileView::open(path), "module");
+    if (const Compression how = find_compression(file.bytes()); how != Compression::kNone)
+      file = TRY_CTX(unpack_cached(file, file.bytes(), how, ""), "module ", path);
+    const std::string name = cat(module.substr(module.rfind('/') + 1), ".ko");
+    archive.add_file(cat("proa/modules/", name), file.bytes());
+    names += name + " ";
+  }
+  archive.add_file(list.name, names);
   return {};
 }
 
@@ -92,10 +104,20 @@ Result<std::string> make_guest_disk(const std::string& kernel, std::string modul
   archive.add("proa", 040755);
   archive.add("proa/modules", 040755);
   std::vector<std::string_view> early(std::begin(kEarly), std::end(kEarly));
-  if (console) early.push_back("drivers/char/virtio_console");
-  TRY(add_modules(archive, modules, early, "proa/early"));
-  TRY(add_modules(archive, modules, kLate, "proa/late"));
+  if (console) early.push_back(kConsole);
+  for (const ModuleList& list : kLists)
+    TRY(add_modules(archive, modules, list.modules.data() == kEarly ? ModuleList{list.name, early} : list));
   return archive.finish();
+}
+
+Result<std::vector<std::string>> guest_disk_files(const std::string& kernel, std::string modules) {
+  if (modules.empty()) modules = find_modules(kernel, TRY(kernel_release(kernel)));
+  std::vector<std::string> files;
+  for (const ModuleList& list : kLists)
+    for (const std::string_view module : list.modules)
+      if (std::string path = find_module(modules, module); !path.empty()) files.push_back(std::move(path));
+  if (std::string path = find_module(modules, kConsole); !path.empty()) files.push_back(std::move(path));
+  return files;
 }
 
 }  // namespace proa::vmm

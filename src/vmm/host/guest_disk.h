@@ -3,6 +3,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/error.h"
 
@@ -15,5 +16,8 @@ Result<std::string> kernel_release(const std::string& kernel);
 // /lib/modules/RELEASE and at ../lib/modules/RELEASE beside the kernel, and takes none when there is none, as kernels
 // may have all of it built in.
 Result<std::string> make_guest_disk(const std::string& kernel, std::string modules, bool console = false);
+
+// The modules' files that it would take; `modules` as there.
+Result<std::vector<std::string>> guest_disk_files(const std::string& kernel, std::string modules);
 
 }  // namespace proa::vmm

@@ -276,6 +276,14 @@ Result<> Machine::resume() {
   return {};
 }
 
+bool Machine::disks_and_nets_untouched() const {
+  const auto held = reactor_->lock();
+  return std::ranges::none_of(devices_, [](const Attached& attached) {
+    const virtio::Type type = attached.device->type();
+    return (type == virtio::Type::kBlock || type == virtio::Type::kNet) && attached.transport->taken();
+  });
+}
+
 void Machine::transfer_board(StateStream& s) {
   interrupts_->transfer(s);
   serial_->transfer(s);

@@ -84,6 +84,8 @@ class Machine {
   // Called once, on whichever thread ended it; must not wait for the machine.
   void on_end(std::function<void()> call);
 
+  // No driver in the guest has taken one of its disks or network interfaces yet.
+  bool disks_and_nets_untouched() const;
   // While paused: vCPUs, board and devices; memory is saved apart.
   Result<std::string> save();
   // In place of boot(), on a machine of the same plan and devices. A new generation id tells the guest that it is

@@ -42,11 +42,10 @@ Result<> write_at(int fd, const std::byte* from, uint64_t size, uint64_t offset)
   return {};
 }
 
-// Runs of pages that hold anything, in one write each.
-Result<> write_slot(int fd, const Slot& slot, uint64_t offset) {
-  const uint64_t pages = slot.size / kPageSize;
-  const auto empty = [&](uint64_t page) { return is_zero(slot.host + page * kPageSize, kPageSize); };
-  for (uint64_t page = 0; page < pages;) {
+// Runs of pages that hold anything, in one write each; of the pages from `page` to `pages`.
+Result<> write_pages(int fd, const Slot& slot, uint64_t offset, uint64_t page, uint64_t pages) {
+  const auto empty = [&](uint64_t at) { return is_zero(slot.host + at * kPageSize, kPageSize); };
+  while (page < pages) {
     if (empty(page)) {
       ++page;
       continue;
@@ -55,6 +54,21 @@ Result<> write_slot(int fd, const Slot& slot, uint64_t offset) {
     while (end < pages && !empty(end)) ++end;
     TRY(write_at(fd, slot.host + page * kPageSize, (end - page) * kPageSize, offset + page * kPageSize));
     page = end;
+  }
+  return {};
+}
+
+// Pages of a memfd that were never touched are not looked at: that would make the kernel provide them.
+Result<> write_slot(int fd, const Slot& slot, uint64_t offset) {
+  const uint64_t pages = slot.size / kPageSize;
+  if (slot.is_private) return write_pages(fd, slot, offset, 0, pages);
+  for (uint64_t at = 0; at < slot.size;) {
+    const off_t data = ::lseek(slot.fd, static_cast<off_t>(at), SEEK_DATA);
+    if (data < 0 && errno == ENXIO) return {};
+    const off_t hole = data < 0 ? data : ::lseek(slot.fd, data, SEEK_HOLE);
+    if (hole < 0) return fail_errno(errno, "find guest memory in use");
+    at = static_cast<uint64_t>(hole);
+    TRY(write_pages(fd, slot, offset, static_cast<uint64_t>(data) / kPageSize, (at + kPageSize - 1) / kPageSize));
   }
   return {};
 }
@@ -85,7 +99,9 @@ Result<> write_diff(GuestMemory& memory, std::span<const GuestAddress> pages, in
   return {};
 }
 
-std::string state_file(std::string_view description, std::string_view state) {
+}  // namespace
+
+std::string make_state_file(std::string_view description, std::string_view state) {
   FileHead head{};
   std::memcpy(head.magic, kMagic, sizeof kMagic);
   head.description = static_cast<uint32_t>(description.size());
@@ -94,8 +110,6 @@ std::string state_file(std::string_view description, std::string_view state) {
   head.checksum = checksum(body);
   return std::string(reinterpret_cast<const char*>(&head), sizeof head) + body;
 }
-
-}  // namespace
 
 Result<> write_snapshot(Machine& machine, SnapshotKind kind, std::string_view description, const SnapshotFiles& files,
                         bool track) {
@@ -108,18 +122,21 @@ Result<> write_snapshot(Machine& machine, SnapshotKind kind, std::string_view de
     const auto pages = TRY(machine.take_dirty());
     TRY_CTX(write_diff(machine.memory(), pages, memory.get()), files.memory);
   }
-  TRY_CTX(kernel::replace_file(files.state, state_file(description, state), 0600), "state file");
+  TRY_CTX(kernel::replace_file(files.state, make_state_file(description, state), 0600), "state file");
   return {};
 }
 
 Result<SavedMachine> read_state_file(const std::string& path) {
-  const std::string text = TRY_CTX(kernel::read_file(path.c_str(), kMaxState), "state file");
+  return parse_state_file(TRY_CTX(kernel::read_file(path.c_str(), kMaxState), "state file"), path);
+}
+
+Result<SavedMachine> parse_state_file(std::string_view text, std::string_view path) {
   FileHead head{};
   if (text.size() < sizeof head) return fail("state file ", path, ": is too short");
   std::memcpy(&head, text.data(), sizeof head);
   if (std::memcmp(head.magic, kMagic, sizeof kMagic) != 0)
     return fail("state file ", path, ": is no snapshot of this version");
-  const std::string_view body = std::string_view(text).substr(sizeof head);
+  const std::string_view body = text.substr(sizeof head);
   if (body.size() != static_cast<uint64_t>(head.description) + head.state || checksum(body) != head.checksum)
     return fail("state file ", path, ": is damaged");
   return SavedMachine{.description = std::string(body.substr(0, head.description)),

@@ -26,5 +26,8 @@ struct SavedMachine {
 Result<> write_snapshot(Machine& machine, SnapshotKind kind, std::string_view description, const SnapshotFiles& files,
                         bool track);
 Result<SavedMachine> read_state_file(const std::string& path);
+// A state file's content, and back; `path` is for errors.
+std::string make_state_file(std::string_view description, std::string_view state);
+Result<SavedMachine> parse_state_file(std::string_view text, std::string_view path);
 
 }  // namespace proa::vmm

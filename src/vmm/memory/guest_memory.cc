@@ -84,6 +84,7 @@ Result<std::unique_ptr<GuestMemory>> GuestMemory::create(std::vector<SlotPlan> p
   std::unique_ptr<GuestMemory> memory(new GuestMemory);
   for (SlotPlan& plan : plans) {
     Backing backing;
+    const bool from_file = plan.file.has_value();
     if (plan.file) {
       TRY(check_file(plan));
       backing.fd = std::move(*plan.file);
@@ -99,7 +100,8 @@ Result<std::unique_ptr<GuestMemory>> GuestMemory::create(std::vector<SlotPlan> p
                               .host = static_cast<std::byte*>(backing.pages.get()),
                               .fd = backing.fd.get(),
                               .fd_offset = plan.file ? plan.file_offset : 0,
-                              .read_only = plan.read_only});
+                              .read_only = plan.read_only,
+                              .is_private = from_file});
     memory->backings_.push_back(std::move(backing));
   }
   return memory;

@@ -50,6 +50,7 @@ struct Slot {
   int fd = -1;  // borrowed; the memfd or the snapshot's file
   uint64_t fd_offset = 0;
   bool read_only = false;
+  bool is_private = false;  // what is written is not in the file
   bool contains(GuestAddress address, uint64_t length) const {
     return address >= base && length <= size && address - base <= size - length;
   }

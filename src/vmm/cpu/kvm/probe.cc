@@ -1,9 +1,11 @@
 // Whether ring 0 runs by hardware: a loop of some thousand instructions, timed.
 #include <fcntl.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <optional>
 
+#include "kernel/boot_fact.h"
 #include "vmm/cpu/kvm/kvm.h"
 #include "vmm/cpu/kvm/vcpu.h"
 
@@ -79,10 +81,18 @@ Result<std::chrono::nanoseconds> best_time() {
 
 }  // namespace
 
+// Timed once until the host boots again: the loop takes some milliseconds where it is emulated.
 KvmKind probe_kvm() {
+  constexpr std::string_view kFact = "kvm", kHardware = "hardware", kEmulated = "emulated";
+  if (::access("/dev/kvm", R_OK | W_OK) != 0) return KvmKind::kNone;
+  const auto known = kernel::recall_fact(kFact);
+  if (known == kHardware) return KvmKind::kHardware;
+  if (known == kEmulated) return KvmKind::kEmulated;
   const auto best = best_time();
   if (!best) return KvmKind::kNone;
-  return *best > kSlowest ? KvmKind::kEmulated : KvmKind::kHardware;
+  const bool slow = *best > kSlowest;
+  kernel::remember_fact(kFact, slow ? kEmulated : kHardware);
+  return slow ? KvmKind::kEmulated : KvmKind::kHardware;
 }
 
 }  // namespace proa::vmm

@@ -3,6 +3,13 @@
 #include <cpuid.h>
 #include <time.h>
 
+#include <chrono>
+#include <thread>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "kernel/boot_fact.h"
+
 namespace proa::vmm::translator {
 
 namespace {
@@ -13,7 +20,32 @@ uint64_t monotonic() {
   return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
 }
 
+struct Moment {
+  uint64_t tsc, nanoseconds;
+};
+
+// Both clocks at once: of some readings the one with the least time between, as anything may come between.
+Moment moment() {
+  Moment best{};
+  for (uint64_t least = ~0ULL, tries = 0; tries < 8; ++tries) {
+    const uint64_t before = __rdtsc(), now = monotonic(), after = __rdtsc();
+    if (after - before >= least) continue;
+    least = after - before;
+    best = {.tsc = before + least / 2, .nanoseconds = now};
+  }
+  return best;
+}
+
 uint64_t measure_khz() {
+  const Moment from = moment();
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  const Moment to = moment();
+  return (to.tsc - from.tsc) * 1'000'000 / (to.nanoseconds - from.nanoseconds);
+}
+
+// Where the processor does not tell, it is measured, once until the host boots again.
+uint64_t find_khz() {
+  constexpr std::string_view kFact = "tsc-khz";
   unsigned a = 0, b = 0, c = 0, d = 0;
   if (__get_cpuid_max(0x40000000, &b) >= 0x40000010) {
     __cpuid(0x40000010, a, b, c, d);
@@ -23,16 +55,17 @@ uint64_t measure_khz() {
     __cpuid(0x15, a, b, c, d);
     if (a && b && c) return static_cast<uint64_t>(c) * b / a / 1000;
   }
-  const uint64_t from = monotonic(), tsc = __rdtsc();
-  uint64_t now = from;
-  while (now - from < 10'000'000) now = monotonic();
-  return (__rdtsc() - tsc) * 1'000'000 / (now - from);
+  if (const auto known = parse_number<uint64_t>(kernel::recall_fact(kFact).value_or("")); known && *known != 0)
+    return *known;
+  const uint64_t measured = measure_khz();
+  kernel::remember_fact(kFact, cat(measured));
+  return measured;
 }
 
 }  // namespace
 
 uint64_t GuestClock::host_khz() {
-  static const uint64_t measured = measure_khz();
+  static const uint64_t measured = find_khz();
   return measured;
 }
 

@@ -13,6 +13,12 @@ namespace {
 uint64_t page_base(uint64_t address) { return address & ~(kPageSize - 1); }
 uint32_t slot_of(uint64_t linear) { return linear >> kPageShift & (kCodeTlbEntries - 1); }
 
+void erase_one(auto& map, uint64_t key, const CodePage* page) {
+  const auto [first, last] = map.equal_range(key);
+  const auto at = std::find_if(first, last, [page](const auto& one) { return one.second == page; });
+  if (at != last) map.erase(at);
+}
+
 }  // namespace
 
 Translations::Translations(Core& core, CodeCache& cache, GuestMemory& memory)
@@ -137,7 +143,7 @@ void Translations::link(Edge& edge, Block& to) {
 void Translations::watch(CodePage& page) {
   if (page.far_linked) return;
   page.far_linked = true;
-  if (!page.global) far_local_.push_back(&page);
+  (page.global ? far_global_ : far_local_).push_back(&page);
 }
 
 void Translations::unlink(Edge& edge) {
@@ -178,6 +184,12 @@ void Translations::check_mapping(CodePage& page) {
   if (!found || found->physical != page.physical || found->global != page.global) drop_page(page);
 }
 
+// A page that was dropped and linked again stands there twice for a while, which does no harm.
+void Translations::check_mappings(std::vector<CodePage*>& pages) {
+  for (CodePage* page : pages) check_mapping(*page);
+  std::erase_if(pages, [](const CodePage* page) { return !page->far_linked; });
+}
+
 void Translations::flush_page(uint64_t linear) {
   const auto [first, last] = by_page_.equal_range(page_base(linear));
   if (first == last) return;  // no code
@@ -197,14 +209,11 @@ void Translations::flush(Flush what, uint64_t linear) {
   for (const uint32_t slot : local_slots_) forget(slot);
   local_slots_.clear();
   clear_jumps(what == Flush::kGlobal);
-  if (what == Flush::kLocal) {
-    for (CodePage* page : far_local_) check_mapping(*page);
-    std::erase_if(far_local_, [](const CodePage* page) { return !page->far_linked; });
-    return;
-  }
+  check_mappings(far_local_);
+  if (what == Flush::kLocal) return;
   for (const uint32_t slot : global_slots_) forget(slot);
   global_slots_.clear();
-  for (CodePage& page : pages_) check_mapping(page);
+  check_mappings(far_global_);
 }
 
 void Translations::drop(Block& block) {
@@ -240,12 +249,8 @@ void Translations::retire(GuestAddress physical) {
     page.retired = true;
     const uint32_t slot = slot_of(page.page);
     if (mapped_[slot] == &page) forget(slot);
-    const auto [low, high] = by_key_.equal_range(page_key(page.page, page.physical, page.user, page.global));
-    for (auto key = low; key != high; ++key) {
-      if (key->second != &page) continue;
-      by_key_.erase(key);
-      break;
-    }
+    erase_one(by_key_, page_key(page.page, page.physical, page.user, page.global), &page);
+    erase_one(by_page_, page.page, &page);
   }
   by_physical_.erase(physical);
   on_page_retired(physical);
@@ -283,8 +288,10 @@ void Translations::reset() {
   all_.clear();
   points_.clear();
   edges_.clear();
+  pages_.remove_if([](const CodePage& page) { return page.retired; });
   for (CodePage& page : pages_) page.blocks.clear(), page.far_linked = false;
   far_local_.clear();
+  far_global_.clear();
   clear_jumps(true);
   reset_calls();
 }

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <deque>
+#include <list>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -126,6 +127,7 @@ class Translations {
   void forget(uint32_t slot);
   void flush_page(uint64_t linear);
   void check_mapping(CodePage& page);
+  void check_mappings(std::vector<CodePage*>& pages);
   void clear_jumps(bool global);
   void reset_calls() { context_.call_rsp = cache_.call_stack_base(); }
   static uint64_t block_key(const CodePage& page, uint64_t pc, bool down) {
@@ -139,7 +141,7 @@ class Translations {
   CodeCache& cache_;
   GuestMemory& memory_;
   Context& context_;
-  std::deque<CodePage> pages_;
+  std::list<CodePage> pages_;  // retired ones too: code that runs may be theirs until reset()
   std::unordered_multimap<uint64_t, CodePage*> by_key_;
   std::unordered_multimap<uint64_t, CodePage*> by_physical_, by_page_;
   std::unordered_map<uint64_t, Block*> blocks_;
@@ -147,7 +149,7 @@ class Translations {
   std::vector<Point> points_;
   std::deque<Edge> edges_;
   std::array<CodePage*, kCodeTlbEntries> mapped_{};
-  std::vector<CodePage*> far_local_;  // far-linked, and not mapped globally
+  std::vector<CodePage*> far_local_, far_global_;  // far-linked; by how they are mapped
   std::vector<uint32_t> local_slots_, global_slots_;
   struct Jump {
     uint32_t slot;

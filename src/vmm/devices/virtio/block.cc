@@ -310,7 +310,7 @@ void Block::transfer(StateStream& s) {
   s.section("block", 1);
   uint64_t capacity = capacity_;
   s.value(capacity);
-  s.check(capacity == capacity_, "capacity (the disk has another size now)");
+  s.check(capacity == capacity_ || !transport().taken(), "capacity (the disk has another size now)");
   s.value(write_back_);
 }
 

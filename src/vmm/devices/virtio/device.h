@@ -58,6 +58,7 @@ class Transport : public MmioDevice {
  public:
   static constexpr uint64_t kSize = 0x1000;
   static constexpr uint64_t kNotifyOffset = 0x50;
+  static constexpr uint32_t kDriverStatus = 2;
 
   // The device is borrowed, as are memory and reactor.
   Transport(Device& device, const GuestMemory& memory, Reactor& reactor, Line line);
@@ -69,6 +70,9 @@ class Transport : public MmioDevice {
   // An eventfd for each queue, which the engine signals in place of a write to kNotifyOffset with the queue's number.
   Result<> make_doorbells();
   int doorbell(unsigned queue) const { return doorbells_[queue].get(); }
+
+  // A driver has taken the device since its last reset, and may know its configuration.
+  bool taken() const { return (status_ & kDriverStatus) != 0; }
 
   // --- for the device
   Queue& queue(unsigned index) { return queues_[index]; }

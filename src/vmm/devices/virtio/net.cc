@@ -275,7 +275,9 @@ void Net::send() {
 
 void Net::transfer(StateStream& s) {
   s.section("net", 1);
-  s.value(options_.mac);
+  auto mac = options_.mac;
+  s.value(mac);
+  if (transport().taken()) options_.mac = mac;  // what the driver knows it by
 }
 
 }  // namespace proa::vmm::virtio

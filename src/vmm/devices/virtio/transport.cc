@@ -32,7 +32,8 @@ enum Register : uint64_t {
   kConfig = 0x100
 };
 
-constexpr uint32_t kAcknowledge = 1, kDriver = 2, kDriverOk = 4, kFeaturesOk = 8, kNeedsReset = 64, kFailed = 128;
+constexpr uint32_t kAcknowledge = 1, kDriver = Transport::kDriverStatus, kDriverOk = 4, kFeaturesOk = 8,
+                   kNeedsReset = 64, kFailed = 128;
 constexpr uint32_t kUsedBuffer = 1, kConfigChange = 2;
 constexpr uint32_t kVendor = 0x414f5250;  // "PROA"
 
