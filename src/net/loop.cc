@@ -220,7 +220,9 @@ void Event::notify() {
   while (seen != this) {
     Loop* const loop = seen ? loop_.load() : nullptr;
     if (!state_.compare_exchange_weak(seen, seen ? nullptr : this)) continue;
-    if (loop) loop->post(std::coroutine_handle<>::from_address(seen));
+    const auto waiting = std::coroutine_handle<>::from_address(seen);
+    if (loop) return loop->post(waiting);
+    if (seen) waiting.resume();
     return;
   }
 }

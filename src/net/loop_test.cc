@@ -97,6 +97,18 @@ TEST(Event, RingsFromManyThreadsAreNeverLost) {
   for (std::thread& thread : threads) thread.join();
 }
 
+TEST(Event, WakesWhoWaitsOnNoLoop) {
+  Event event;
+  bool woken = false;
+  Loop::start([](Event& bell, bool& went_on) -> Task<> {
+    co_await bell.wait();
+    went_on = true;
+  }(event, woken));
+  EXPECT_FALSE(woken);
+  event.notify();
+  EXPECT_TRUE(woken);
+}
+
 TEST(Loops, BlockingPoolIsBounded) {
   const auto loops = *Loops::start({.threads = 1, .blocking_threads = 3});
   std::mutex mutex;

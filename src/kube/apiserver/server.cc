@@ -239,9 +239,11 @@ Result<> Server::State::start_control() {
                                 .catalog = catalog,
                                 .definitions = *definitions,
                                 .authorizer = *authorizer,
-                                .access = {.authorizer = *authorizer, .issuer = access->issuer(), .authority = [this] {
-                                             return *authority.load();
-                                           }}}));
+                                .access = {.authorizer = *authorizer,
+                                           .issuer = access->issuer(),
+                                           .authority = [this] { return *authority.load(); }},
+                                // A folder has one server, by its lock.
+                                .elect = store->may_lag()}));
   return {};
 }
 

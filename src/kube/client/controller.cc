@@ -76,6 +76,7 @@ bool Controllers::step() {
   begin();
   bool some = resync();
   for (const auto& [prefix, informer] : informers_) some |= informer->step();
+  if (!synced()) return some;
   for (const auto& slot : slots_) some |= work(*slot);
   return some;
 }
@@ -141,7 +142,9 @@ net::Task<> Controllers::run() {
   if (stopping_) end();
   while (!stopped_ || running_ > 0 || following_ > 0) {
     resync();
-    for (const auto& slot : slots_) work(*slot);
+    // Who decides by what is there has to know it all.
+    if (synced())
+      for (const auto& slot : slots_) work(*slot);
     if (const auto time = next_time(); time && !stopping_) {
       const auto wait = *time - surroundings_.clock.monotonic();
       timer.set_after(std::max(std::chrono::ceil<net::Duration>(wait), net::Duration(1)));
@@ -151,7 +154,7 @@ net::Task<> Controllers::run() {
 }
 
 void Controllers::stop() {
-  stopping_ = true;
+  if (stopping_.exchange(true)) return;  // what it posts must not come after the end
   if (net::Loop* const loop = loop_) loop->post([this] { end(); });
 }
 

@@ -28,6 +28,7 @@ void Informer::list() {
   if (!watch) return log::error("watch ", prefix_, ": ", watch.error().message());
   watch_ = std::move(*watch);
   coming_.clear();
+  coming_to_ = found->revision;
   std::unordered_set<std::string_view> here;
   if (!known_.empty())
     for (const store::RecordPtr& record : found->records) here.insert(record->key());
@@ -49,6 +50,7 @@ bool Informer::step(size_t most) {
     } else {
       for (store::Event& event : batch->events) coming_.push_back(std::move(event.record));
       std::ranges::reverse(coming_);
+      coming_to_ = std::max(coming_to_, batch->revision);
     }
   }
   bool told = false;
@@ -58,17 +60,23 @@ bool Informer::step(size_t most) {
     if (initial_ > 0) --initial_;
     take(std::move(record));
   }
+  if (coming_.empty()) told_ = coming_to_;
   return told;
 }
 
 void Informer::take(store::RecordPtr record) {
   const auto known = known_.find(record->key());
-  const store::RecordPtr before = known == known_.end() ? nullptr : *known;
+  store::RecordPtr before = known == known_.end() ? nullptr : *known;
   if (before != nullptr && before->mod_revision() >= record->mod_revision() && !record->deleted()) return;
   if (record->deleted()) {
     if (before == nullptr) return;
     known_.erase(known);
   } else if (before == nullptr) {
+    known_.insert(record);
+  } else if (before->create_revision() != record->create_revision()) {
+    // Another object under the same name; that the first went was missed.
+    known_.erase(known);
+    tell(Change(nullptr, std::exchange(before, nullptr)));
     known_.insert(record);
   } else {
     auto node = known_.extract(known);
@@ -102,6 +110,7 @@ net::Task<> Informer::next() {
   }
   for (auto event = batch->events.rbegin(); event != batch->events.rend(); ++event)
     coming_.push_back(std::move(event->record));
+  coming_to_ = std::max(coming_to_, batch->revision);
 }
 
 void Informer::stop() {

@@ -62,6 +62,8 @@ class Informer {
   bool stopped() const { return stopped_; }
   // Everything that was there when it started has been told.
   bool synced() const { return started_ && initial_ == 0; }
+  // All changes up to this revision have been told.
+  store::Revision told() const { return told_; }
   // Tells of all objects once more.
   void resync();
   size_t size() const { return known_.size(); }
@@ -87,8 +89,9 @@ class Informer {
   std::vector<Handler> handlers_;
   std::shared_ptr<store::Watch> watch_;
   std::unordered_set<store::RecordPtr, ByKey, SameKey> known_;
-  std::vector<store::RecordPtr> coming_;  // backwards
-  size_t initial_ = 0;                    // of those in coming_, from the first list
+  std::vector<store::RecordPtr> coming_;      // backwards
+  store::Revision told_ = 0, coming_to_ = 0;  // coming_to_: once coming_ is empty
+  size_t initial_ = 0;                        // of those in coming_, from the first list
   bool started_ = false;
   bool stopped_ = false;
 };

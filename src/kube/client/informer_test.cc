@@ -74,5 +74,19 @@ TEST_F(InformerTest, StoppedTellsNothing) {
   EXPECT_EQ(told(), "");
 }
 
+TEST_F(InformerTest, SaysHowFarItHasTold) {
+  put("/r/a", "1");
+  put("/r/b", "1");
+  informer_.start();
+  informer_.step(1);
+  EXPECT_LT(informer_.told(), store_->revision());
+  told();
+  EXPECT_EQ(informer_.told(), store_->revision());
+  put("/r/a", "2");
+  EXPECT_LT(informer_.told(), store_->revision());
+  told();
+  EXPECT_EQ(informer_.told(), store_->revision());
+}
+
 }  // namespace
 }  // namespace proa::kube::api

@@ -19,6 +19,7 @@ constexpr std::string_view kOrphan = "orphan";
 constexpr size_t kAtOnce = 32;
 constexpr size_t kMostAbsent = 5000;  // owners that are remembered as gone
 constexpr auto kUnknownKindAgain = std::chrono::seconds(60);
+constexpr auto kToldSoon = std::chrono::milliseconds(10);
 
 bool has_finalizer(const Value& object, std::string_view wanted) {
   const Value list = object.get({"metadata", "finalizers"});
@@ -54,7 +55,8 @@ class GarbageCollector final : public Controller {
     client_ = around_->client(name());
     queue_ = &frame.queue(*this);
     keys_ = std::make_unique<KeyIndex>(around_->reader.catalog());
-    frame.informer_of_all().add_handler([this](const Change& change) { changed(change); });
+    all_ = &frame.informer_of_all();
+    all_->add_handler([this](const Change& change) { changed(change); });
   }
 
   net::Task<Answer<std::chrono::nanoseconds>> reconcile(std::string key) override {
@@ -63,6 +65,8 @@ class GarbageCollector final : public Controller {
     if (!record || *record == nullptr || !parts) co_return kDone;
     const StoredPtr stored = parse_record(*record);
     const Item item{.key = key, .at = *parts, .object = stored->root()};
+    // Whom it lets go has to be known first: all that named it before its deletion was asked for.
+    if (deleting(item.object) && (*record)->mod_revision() > all_->told()) co_return kToldSoon;
     if (deleting(item.object) && has_finalizer(item.object, kOrphan)) {
       CO_TRY(co_await orphan_dependents(item));
       co_return kDone;
@@ -188,22 +192,24 @@ class GarbageCollector final : public Controller {
     }
     if (absent > 0) co_await tell_of_foreign_owners(item);
     if (waiting > 0 && dependents_.has(item.uid())) {
-      CO_TRY(co_await unblock_circle(item));
-      CO_TRY(co_await remove(item, Propagation::kForeground));
+      const bool changed = CO_TRY(co_await unblock_circle(item));
+      CO_TRY(co_await remove(item, Propagation::kForeground, !changed));
       co_return kDone;
     }
     const Propagation propagation = has_finalizer(item.object, kOrphan)       ? Propagation::kOrphan
                                     : has_finalizer(item.object, kForeground) ? Propagation::kForeground
                                                                               : Propagation::kBackground;
-    CO_TRY(co_await remove(item, propagation));
+    CO_TRY(co_await remove(item, propagation, true));
     co_return kDone;
   }
 
-  net::Task<Answer<>> remove(const Item& item, Propagation propagation) {
+  net::Task<Answer<>> remove(const Item& item, Propagation propagation, bool unchanged) {
     Arena arena;
     DeleteOptions options;
     options.propagation = propagation;
     options.uid = std::string(item.uid());
+    // Somebody may have given it an owner since.
+    if (unchanged) options.resource_version = std::string(item.object.string({"metadata", "resourceVersion"}));
     CO_TRY(co_await client_->remove(arena, item.at.target(), options));
     co_return Answer<>();
   }
@@ -219,13 +225,14 @@ class GarbageCollector final : public Controller {
     co_return Answer<>();
   }
 
-  // A dependent of what is to be deleted in the foreground may itself wait for it: then it waits no more.
-  net::Task<Answer<>> unblock_circle(const Item& item) {
+  // A dependent of what is to be deleted in the foreground may itself wait for it: then it waits no more. Whether the
+  // object was changed for that.
+  net::Task<Answer<bool>> unblock_circle(const Item& item) {
     bool circle = false;
     for (const std::string& key : dependents_.of(item.uid()))
       if (const auto record = around_->reader.store().get(key); record && *record != nullptr)
         circle |= waits_for_dependents(parse_record(*record)->root());
-    if (!circle) co_return Answer<>();
+    if (!circle) co_return false;
     Arena arena;
     CO_TRY(co_await client_->write(arena, item.at.target(), [](Arena& memory, const Value& now) -> Answer<Value> {
       return with_references(memory, now, [&](const Value& reference) {
@@ -234,7 +241,7 @@ class GarbageCollector final : public Controller {
         return out;
       });
     }));
-    co_return Answer<>();
+    co_return true;
   }
 
   net::Task<Answer<>> orphan_dependents(const Item& item) {
@@ -331,6 +338,7 @@ class GarbageCollector final : public Controller {
   const Surroundings* around_ = nullptr;
   std::unique_ptr<Client> client_;
   WorkQueue* queue_ = nullptr;
+  Informer* all_ = nullptr;
   std::unique_ptr<KeyIndex> keys_;
   Dependents dependents_;
   std::unordered_set<std::string> absent_;

@@ -51,6 +51,8 @@ class Store {
   Result<std::unique_ptr<Snapshot>> snapshot(Revision at = 0) const { return cache_.snapshot(at); }
   // Errors: kCompacted. One that begins in the future is silent until then.
   Result<std::unique_ptr<Watch>> watch(WatchRequest request) { return cache_.watch(std::move(request)); }
+  // Whether others write too, so that reads may show what was there a moment ago.
+  virtual bool may_lag() const { return false; }
   // Returns once reads see everything that was acknowledged to anybody before the call.
   virtual net::Task<Result<Revision>> fresh() = 0;
   // As range(), also for revisions that are in the history of the store but not of this process.

@@ -1,5 +1,7 @@
 #include "kube/apiserver/registry/objects.h"
 
+#include <utility>
+
 #include "base/log.h"
 #include "kube/apiserver/registry/attempt.h"
 #include "kube/apiserver/registry/convert.h"
@@ -239,11 +241,15 @@ net::Task<Answer<Written>> Objects::store(Context& context, Mode mode, const Wri
                                           const Change& change) {
   const size_t warnings = context.warnings.size(), annotations = context.annotations.size();
   int names = 0;
+  bool current = false;  // a refusal does not come from what was there a moment ago
   for (int tries = 0; tries < kMostAttempts && context.arena.reserved() < kMostMemory; ++tries) {
     context.warnings.resize(warnings);
     context.annotations.resize(annotations);
     auto prepared = attempt(context, mode, options, change);
-    if (!prepared) co_return refuse(std::move(prepared.error()));
+    if (!prepared) {
+      if (!std::exchange(current, true) && parts_.store.may_lag() && co_await parts_.store.fresh()) continue;
+      co_return refuse(std::move(prepared.error()));
+    }
     Attempt& now = *prepared;
     if (now.unchanged) co_return Written{.object = shown(context, now.object), .record = now.record};
     if (options.dry_run) {

@@ -91,11 +91,15 @@ Answer<Objects::Removal> Objects::plan_deletion(Context& context, const DeleteOp
 
 net::Task<Answer<Deleted>> Objects::remove(Context& context, const DeleteOptions& options) {
   const size_t warnings = context.warnings.size(), annotations = context.annotations.size();
+  bool current = false;  // a refusal does not come from what was there a moment ago
   for (int tries = 0; tries < kMostAttempts && context.arena.reserved() < kMostMemory; ++tries) {
     context.warnings.resize(warnings);
     context.annotations.resize(annotations);
     auto planned = plan_deletion(context, options);
-    if (!planned) co_return refuse(std::move(planned.error()));
+    if (!planned) {
+      if (!std::exchange(current, true) && parts_.store.may_lag() && co_await parts_.store.fresh()) continue;
+      co_return refuse(std::move(planned.error()));
+    }
     Removal& now = *planned;
     Deleted out{.object = now.attempt.object, .still_there = now.still_there};
     if (now.attempt.unchanged || options.dry_run) co_return out;

@@ -40,6 +40,7 @@ class EtcdStore final : public Store {
 
   Result<> start();
 
+  bool may_lag() const override { return true; }
   Task<Result<Revision>> fresh() override;
   Task<Result<RangeResult>> read(Range wanted) override;
   Task<Result<TxnResult>> commit(Txn txn) override;
