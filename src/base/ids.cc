@@ -1,9 +1,12 @@
 #include "base/ids.h"
 
+#include <pthread.h>
 #include <sys/random.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
+#include <cstring>
 
 #include "base/digest.h"
 
@@ -20,6 +23,31 @@ Result<> fill_random(unsigned char* out, size_t size) {
   }
   return {};
 }
+
+// Some at a time: a system call for each name of a server's requests would be a good part of its work.
+class Stock {
+ public:
+  Result<> take(unsigned char* out, size_t size) {
+    static const bool forgets = ::pthread_atfork(nullptr, nullptr, [] { ++forks_; }) == 0;
+    if (!forgets) return fill_random(out, size);
+    if (left_ < size || forks_ != forks_seen_) {
+      left_ = 0;
+      TRY(fill_random(bytes_.data(), bytes_.size()));
+      left_ = bytes_.size();
+      forks_seen_ = forks_;
+    }
+    left_ -= size;
+    std::memcpy(out, bytes_.data() + left_, size);
+    ::explicit_bzero(bytes_.data() + left_, size);
+    return {};
+  }
+
+ private:
+  static inline unsigned forks_ = 0;  // a child must not give out what its parent does
+  std::array<unsigned char, 256> bytes_;
+  size_t left_ = 0;
+  unsigned forks_seen_ = 0;
+};
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 bool is_word(char c) { return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
@@ -47,15 +75,20 @@ Result<std::string> random_id() {
 
 Result<std::string> random_uuid() {
   unsigned char bytes[16];
-  TRY(fill_random(bytes, sizeof bytes));
+  static thread_local Stock stock;
+  TRY(stock.take(bytes, sizeof bytes));
   bytes[6] = static_cast<unsigned char>((bytes[6] & 0x0f) | 0x40);  // version 4
   bytes[8] = static_cast<unsigned char>((bytes[8] & 0x3f) | 0x80);  // variant 10
+  static constexpr char kHex[] = "0123456789abcdef";
   std::string out;
+  out.reserve(36);
   size_t at = 0;
   for (const size_t group : {4u, 2u, 2u, 2u, 6u}) {
     if (at > 0) out += '-';
-    out += to_hex(std::string_view(reinterpret_cast<const char*>(bytes) + at, group));
-    at += group;
+    for (size_t i = 0; i < group; ++i, ++at) {
+      out += kHex[bytes[at] >> 4];
+      out += kHex[bytes[at] & 15];
+    }
   }
   return out;
 }

@@ -113,7 +113,7 @@ Stream::Got Stream::try_read(std::span<char> to) {
     size_t got = 0;
     drained_ = false;
     switch (tls_->read(to, got)) {
-      case TlsSession::Status::kDone: return {Got::kData, got};
+      case TlsSession::Status::kDone: drained_ = tls_->drained(); return {Got::kData, got};
       case TlsSession::Status::kWantRead: drained_ = true; return {Got::kNothing};
       case TlsSession::Status::kWantWrite: return {Got::kNothing};
       case TlsSession::Status::kEnd: return {Got::kEnd};
@@ -179,7 +179,7 @@ void Stream::read_expired(void* self) {
 
 void Stream::watch_hangup(Waiter waiter) {
   hangup_ = waiter;
-  if (!has_unread()) descriptor_.wait_readable({hangup_readable, this}, drained_);
+  if (unread_.empty()) descriptor_.wait_readable({hangup_readable, this}, drained_);
 }
 
 void Stream::forget_hangup() {

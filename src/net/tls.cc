@@ -54,6 +54,7 @@ Result<Context> make_context(const SSL_METHOD* method) {
   if (!context) return fail("TLS: ", openssl_error());
   SSL_CTX_set_mode(context.get(),
                    SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
+  SSL_CTX_set_read_ahead(context.get(), 1);  // a record's head and body by one system call
   SSL_CTX_set_options(context.get(), SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION);
   return context;
 }
@@ -242,7 +243,9 @@ TlsSession::Status TlsSession::read(std::span<char> to, size_t& got) {
   ERR_clear_error();
   got = 0;
   const int returned = SSL_read_ex(ssl_, to.data(), to.size(), &got);
-  return returned == 1 ? Status::kDone : judge(returned);
+  const Status status = returned == 1 ? Status::kDone : judge(returned);
+  starved_ = status == Status::kWantRead;
+  return status;
 }
 
 TlsSession::Status TlsSession::write(std::string_view from, size_t& sent) {
@@ -259,7 +262,10 @@ TlsSession::Status TlsSession::shutdown() {
   return returned >= 0 ? Status::kDone : judge(returned);
 }
 
-bool TlsSession::pending() const { return SSL_pending(ssl_) > 0; }
+bool TlsSession::drained() const { return socket_.drained && !pending(); }
+
+// A part of a record is nothing to be had: the last read has said so.
+bool TlsSession::pending() const { return SSL_pending(ssl_) > 0 || (!starved_ && SSL_has_pending(ssl_) == 1); }
 
 std::string_view TlsSession::protocol() const {
   const unsigned char* name = nullptr;
@@ -308,12 +314,11 @@ Result<> TlsServer::reload() {
 Result<std::unique_ptr<TlsSession>> TlsServer::session(int socket) const {
   const std::lock_guard lock(mutex_);
   SSL* ssl = SSL_new(context_);
-  if (!ssl || SSL_set_fd(ssl, socket) != 1) {
-    SSL_free(ssl);
-    return fail("TLS: ", openssl_error());
-  }
+  if (!ssl) return fail("TLS: ", openssl_error());
+  std::unique_ptr<TlsSession> session(new TlsSession(ssl, socket));
+  if (!use_socket(ssl, session->socket_)) return fail("TLS: ", openssl_error());
   SSL_set_accept_state(ssl);
-  return std::unique_ptr<TlsSession>(new TlsSession(ssl));
+  return session;
 }
 
 // --- client ---------------------------------------------------------------------------------------------------
@@ -329,9 +334,9 @@ TlsClient::~TlsClient() { SSL_CTX_free(context_); }
 Result<std::unique_ptr<TlsSession>> TlsClient::session(int socket, const std::string& host, bool http2) const {
   SSL* ssl = SSL_new(context_);
   if (!ssl) return fail("TLS: ", openssl_error());
-  std::unique_ptr<TlsSession> session(new TlsSession(ssl));
+  std::unique_ptr<TlsSession> session(new TlsSession(ssl, socket));
   const auto offered = http2 && options_.http2 ? kBoth : kHttp1;
-  bool fine = SSL_set_fd(ssl, socket) == 1 &&
+  bool fine = use_socket(ssl, session->socket_) &&
               (!options_.http || SSL_set_alpn_protos(ssl, offered.data(), static_cast<unsigned>(offered.size())) == 0);
   if (is_address(host)) {
     fine = fine && X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), host.c_str()) == 1;

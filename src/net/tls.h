@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "net/tls_socket.h"
 
 struct ssl_st;
 struct ssl_ctx_st;
@@ -44,7 +45,9 @@ class TlsSession {
   Status write(std::string_view from, size_t& sent);
   // Sends close_notify.
   Status shutdown();
-  // Data that was decrypted and not read.
+  // All that the kernel had was read, and decrypted, and given out: it will tell of more.
+  bool drained() const;
+  // Data that can be read without asking the kernel, whether it is decrypted yet or not.
   bool pending() const;
   // What failed last.
   const std::string& error() const { return error_; }
@@ -59,10 +62,12 @@ class TlsSession {
  private:
   friend class TlsServer;
   friend class TlsClient;
-  explicit TlsSession(ssl_st* ssl) : ssl_(ssl) {}
+  TlsSession(ssl_st* ssl, int socket) : ssl_(ssl), socket_{.fd = socket} {}
   Status judge(int returned);
 
   ssl_st* ssl_;
+  TlsSocket socket_;
+  bool starved_ = false;  // the last read wanted more than had come
   std::string error_;
 };
 

@@ -111,12 +111,36 @@ std::optional<Instant> read_time(std::string_view text, Fault& fault) {
   return out;
 }
 
-void print_time(char (&out)[40], int64_t seconds) {
+// `count` digits, with zeroes in front.
+void put_digits(char*& at, size_t count, unsigned value) {
+  for (size_t i = count; i-- > 0; value /= 10) at[i] = static_cast<char>('0' + value % 10);
+  at += count;
+}
+
+// "2006-01-02T15:04:05": made for every object that is written, so without the C library's printing.
+std::string print_time(int64_t seconds) {
   const int64_t days = (seconds >= 0 ? seconds : seconds - 86399) / 86400;
   const auto rest = static_cast<unsigned>(seconds - days * 86400);
   const Date date = date_of(days);
-  std::snprintf(out, sizeof out, "%04lld-%02u-%02uT%02u:%02u:%02u", static_cast<long long>(date.year), date.month,
-                date.day, rest / 3600, rest / 60 % 60, rest % 60);
+  if (date.year < 0 || date.year > 9999) {  // of no instant that RFC 3339 can tell
+    char out[64];
+    std::snprintf(out, sizeof out, "%04lld-%02u-%02uT%02u:%02u:%02u", static_cast<long long>(date.year), date.month,
+                  date.day, rest / 3600, rest / 60 % 60, rest % 60);
+    return out;
+  }
+  std::string out(19, '-');
+  char* at = out.data();
+  const auto put = [&](size_t count, unsigned value, char after) {
+    put_digits(at, count, value);
+    if (after != 0) *at++ = after;
+  };
+  put(4, static_cast<unsigned>(date.year), '-');
+  put(2, date.month, '-');
+  put(2, date.day, 'T');
+  put(2, rest / 3600, ':');
+  put(2, rest / 60 % 60, ':');
+  put(2, rest % 60, 0);
+  return out;
 }
 
 }  // namespace
@@ -129,18 +153,13 @@ Result<Instant> parse_time(std::string_view text) {
   return fail(where, "cannot parse \"", fault.at, "\" as \"", fault.expected, "\"");
 }
 
-std::string format_time(int64_t seconds) {
-  char out[40];
-  print_time(out, seconds);
-  return cat(std::string_view(out), "Z");
-}
+std::string format_time(int64_t seconds) { return print_time(seconds) + 'Z'; }
 
 std::string format_micro_time(Instant time) {
-  char out[40];
-  print_time(out, time.seconds);
+  std::string out = print_time(time.seconds);
   char fraction[16];
   std::snprintf(fraction, sizeof fraction, ".%06dZ", time.nanos / 1000 % 1'000'000);
-  return cat(std::string_view(out), std::string_view(fraction));
+  return out + fraction;
 }
 
 Result<int64_t> parse_duration(std::string_view text) {

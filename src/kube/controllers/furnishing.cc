@@ -24,6 +24,8 @@ class Furnisher : public Controller {
       if (!change.deleted()) queue.add(std::string(change.object().string({"metadata", "name"})));
     });
     frame.informer("", resource_).add_handler([this, &queue](const Change& change) {
+      // Most are of others: they are not even parsed.
+      if (!change.key().ends_with(object_)) return;
       const Value metadata = change.object().get("metadata");
       if (metadata.string("name") == object_) queue.add(std::string(metadata.string("namespace")));
     });

@@ -48,6 +48,7 @@ class Arena {
  private:
   struct Chunk {
     Chunk* before;
+    size_t size;
   };
   void grow(size_t bytes);
   void swap(Arena& other) noexcept {

@@ -21,13 +21,18 @@ StoredPtr parse_record(const store::RecordPtr& record) {
   return out;
 }
 
-StoredPtr Reader::get(std::string_view group, std::string_view resource, std::string_view ns,
-                      std::string_view name) const {
+store::RecordPtr Reader::record(std::string_view group, std::string_view resource, std::string_view ns,
+                                std::string_view name) const {
   const CatalogPtr view = catalog_.view();
   const Resource* found = view->find(group, resource);
   if (found == nullptr) return nullptr;
-  const auto record = store_.get(found->key(ns, name));
-  return record && *record ? parse_record(*record) : nullptr;
+  return store_.get(found->key(ns, name)).value_or(nullptr);
+}
+
+StoredPtr Reader::get(std::string_view group, std::string_view resource, std::string_view ns,
+                      std::string_view name) const {
+  const store::RecordPtr found = record(group, resource, ns, name);
+  return found != nullptr ? parse_record(found) : nullptr;
 }
 
 std::vector<store::RecordPtr> Reader::records(std::string_view group, std::string_view resource,

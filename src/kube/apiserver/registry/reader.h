@@ -33,6 +33,8 @@ class Reader {
   // ns empty: all.
   std::vector<StoredPtr> list(std::string_view group, std::string_view resource, std::string_view ns = {}) const;
   // The same without parsing.
+  store::RecordPtr record(std::string_view group, std::string_view resource, std::string_view ns,
+                          std::string_view name) const;
   std::vector<store::RecordPtr> records(std::string_view group, std::string_view resource,
                                         std::string_view ns = {}) const;
 
