@@ -7,6 +7,8 @@
 #include <cerrno>
 #include <memory>
 
+#include "base/openssl.h"
+
 namespace proa::net {
 namespace {
 
@@ -44,6 +46,7 @@ long control(BIO* bio, int what, long, void*) {
 
 const BIO_METHOD* method() {
   static const std::unique_ptr<BIO_METHOD, void (*)(BIO_METHOD*)> made = [] {
+    prepare_tls();
     BIO_METHOD* out = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "socket");
     if (out != nullptr) {
       BIO_meth_set_read_ex(out, read_some);

@@ -147,7 +147,7 @@ Result<End> run_machine(VmStore::Claim claim, MonitorPlan plan, const MonitorHoo
     if (hooks.said) hooks.said(text);
   };
   if (plan.guest && !plan.load)
-    plan.options.initrd_extra = [&plan] { 
+    plan.options.initrd_extra = [&plan] {
       return make_guest_disk(plan.config.boot->kernel_image_path, plan.modules, plan.config.console.has_value());
     };
   if (plan.vsock && !plan.config.vsock)

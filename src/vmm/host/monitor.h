@@ -35,11 +35,11 @@ struct StartReport {
 
 // What the caller takes part in; each may be missing.
 struct MonitorHooks {
-  std::function<void(MicroVm&)> waiting;                 // with an api_socket: it can be reached, and is not started
-  std::function<void(MicroVm&)> running;                 // it runs, and can be reached
-  std::function<void()> guest_up;                        // the guest's init serves sessions; on a thread of its own
-  std::function<void(const std::string&)> guest_failed;  // ... or could not set up what it was to; on that thread
-  std::function<void(std::string_view)> said;            // what the guest writes, on vCPU threads
+  std::function<void(MicroVm&)> waiting;                    // with an api_socket: it can be reached, and is not started
+  std::function<void(MicroVm&)> running;                    // it runs, and can be reached
+  std::function<void()> guest_up;                           // the guest's init serves sessions; on a thread of its own
+  std::function<void(const std::string&)> guest_failed;     // ... or could not set up what it was to; on that thread
+  std::function<void(std::string_view)> said;               // what the guest writes, on vCPU threads
   std::function<void(MicroVm&, const StartReport&)> ended;  // it has ended, or never started, and is about to go
 };
 
