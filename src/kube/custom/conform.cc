@@ -21,13 +21,18 @@ class Conformer {
     if (in.is_object() && node.form() == Form::kMap) {
       Value out = Value::object(arena_, in.size());
       for (const Member& member : in.members())
-        out.add(arena_, member.key, TRY(value(node.element(), member.value, cat(path, ".", member.key), depth + 1)));
+        if (!is_nothing(node.element(), member.value))
+          out.add(arena_, member.key, TRY(value(node.element(), member.value, cat(path, ".", member.key), depth + 1)));
       return sorted(out);
     }
     if (in.is_array() && node.form() == Form::kList) {
       Value out = Value::array(arena_, in.size());
-      for (size_t i = 0; i < in.size(); ++i)
-        out.push(arena_, TRY(value(node.element(), in.items()[i], cat(path, "[", i, "]"), depth + 1)));
+      for (size_t i = 0; i < in.size(); ++i) {
+        const Value& item = in.items()[i];
+        const bool absent = is_nothing(node.element(), item) && !node.element().default_json().empty();
+        out.push(arena_, TRY(value(node.element(), absent ? default_of(arena_, node.element()) : item,
+                                   cat(path, "[", i, "]"), depth + 1)));
+      }
       return out;
     }
     return in;
@@ -38,6 +43,9 @@ class Conformer {
     std::ranges::sort(out.members(), {}, &Member::key);
     return out;
   }
+
+  // A null that may not be is as if it were missing.
+  static bool is_nothing(NodeView node, const Value& in) { return in.is_null() && !node.has(NodeRecord::kNullable); }
 
   Result<Value> object(NodeView node, const Value& in, const std::string& path, int depth) {
     const TypeView type = node.type();
@@ -60,9 +68,7 @@ class Conformer {
         out.add(arena_, member.key, TRY_CTX(metadata(field.node(), member.value, below), "json"));
         continue;
       }
-      // A null that may not be is as if it were missing when there is a default.
-      if (member.value.is_null() && !field.node().has(NodeRecord::kNullable) && !field.node().default_json().empty())
-        continue;
+      if (is_nothing(field.node(), member.value)) continue;
       out.add(arena_, member.key, TRY(value(field.node(), member.value, below, depth + 1)));
     }
     if (options_.defaults) TRY(defaults(type, out, path, depth));

@@ -27,11 +27,13 @@ struct CustomOptions {
 Result<Value> conform_custom(Arena& arena, const ResourceView& resource, const Value& in,
                              const CustomOptions& options = {});
 
-// What the schema says against it, worded as upstream's; metadata included. `old_object` is null on creation.
-std::vector<FieldError> validate_custom(const ResourceView& resource, const Value& object,
-                                        const Value& old_object = {});
+// What the schema says against it, worded as upstream's; metadata included. `old_object` is null on creation. Of
+// "status" only that is looked at.
+std::vector<FieldError> validate_custom(const ResourceView& resource, const Value& object, const Value& old_object = {},
+                                        std::string_view subresource = {});
 
-// ... of a part of an object, alone.
-void validate_custom_value(NodeView node, const Spot& spot);
+// ... of a part of an object, alone: values only. `place` is where it is; `before` is what was there, null if nothing.
+std::vector<FieldError> validate_custom_part(NodeView node, const Value& value, std::string_view place,
+                                             const Value* before = nullptr);
 
 }  // namespace proa::kube

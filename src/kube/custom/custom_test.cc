@@ -23,6 +23,10 @@ constexpr std::string_view kDefinition = R"({"spec":{"group":"example.com","scop
    "free":{"type":"object","x-kubernetes-preserve-unknown-fields":true},
    "tags":{"type":"array","items":{"type":"string"},"x-kubernetes-list-type":"set","maxItems":2},
    "parts":{"type":"array","x-kubernetes-list-type":"map","x-kubernetes-list-map-keys":["name"],"items":{"type":"object","required":["name"],"properties":{"name":{"type":"string"},"count":{"type":"integer","default":1}}}},
+   "whole":{"type":"object","x-kubernetes-embedded-resource":true,"x-kubernetes-preserve-unknown-fields":true},
+   "replicas":{"type":"integer","default":1},
+   "note":{"type":"string","nullable":true},
+   "limits":{"type":"object","additionalProperties":{"type":"integer"}},
    "either":{"type":"object","properties":{"a":{"type":"string"},"b":{"type":"string"}},"oneOf":[{"required":["a"]},{"required":["b"]}]}
   }},"status":{"type":"object","properties":{"replicas":{"type":"integer"}}}}}}}]}})";
 
@@ -51,7 +55,7 @@ TEST_F(Custom, IsPrunedAndDefaulted) {
   std::vector<std::string> unknown;
   const Value widget = conformed(R"({"size":2,"what":1,"free":{"any":[1]},"parts":[{"name":"a","x":1}]})", &unknown);
   EXPECT_EQ(write_json(widget.get("spec")),
-            R"({"color":"red","free":{"any":[1]},"parts":[{"count":1,"name":"a"}],"size":2})");
+            R"({"color":"red","free":{"any":[1]},"parts":[{"count":1,"name":"a"}],"replicas":1,"size":2})");
   EXPECT_EQ(unknown, (std::vector<std::string>{"spec.what", "spec.parts[0].x"}));
 }
 
@@ -75,6 +79,44 @@ TEST_F(Custom, IsValidated) {
        "valid"},
   };
   for (const auto& [spec, message] : cases) EXPECT_EQ(told(spec), message) << spec;
+}
+
+TEST_F(Custom, NullsThatMayNotBeAreAsIfMissing) {
+  const Value widget = conformed(
+      R"({"size":2,"color":null,"code":null,"note":null,"free":{"a":null},"limits":{"a":1,"b":null},"tags":["a"]})");
+  EXPECT_EQ(write_json(widget.get("spec")),
+            R"({"color":"red","free":{"a":null},"limits":{"a":1},"note":null,"replicas":1,"size":2,"tags":["a"]})");
+  EXPECT_EQ(told(R"({"size":1,"tags":[null]})"),
+            R"(spec.tags[0]: Invalid value: "null": spec.tags[0] in body must be of type string: "null")");
+}
+
+TEST_F(Custom, EmbeddedObjectsAreObjects) {
+  EXPECT_EQ(told(R"({"size":1,"whole":{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"a"},"x":1}})"),
+            "");
+  EXPECT_EQ(told(R"({"size":1,"whole":{}})"),
+            "[spec.whole.apiVersion: Required value, spec.whole.kind: Required value]");
+  EXPECT_EQ(told(R"({"size":1,"whole":{"apiVersion":"a/b/c","kind":"No kind","metadata":{"labels":{"a b":"c"}}}})")
+                .substr(0, 96),
+            R"([spec.whole.apiVersion: Invalid value: "a/b/c": unexpected GroupVersion string: a/b/c, spec.whol)");
+}
+
+TEST_F(Custom, ScaleHasToBeANumber) {
+  EXPECT_EQ(told(R"({"size":1,"replicas":-1})"), ".spec.replicas: Invalid value: -1: should be a non-negative integer");
+  EXPECT_EQ(told(R"({"size":1,"replicas":2147483648})"),
+            ".spec.replicas: Invalid value: 2147483648: should be less than or equal to 2147483647");
+}
+
+TEST_F(Custom, WhatHasNotChangedNeedNotFit) {
+  const Value old_object = conformed(R"({"size":99,"code":"TOO LONG","parts":[{"name":"a","count":"x"}]})");
+  const auto change = [&](std::string_view spec) {
+    std::string out;
+    for (const FieldError& error : validate_custom(widgets(), conformed(spec), old_object))
+      if (!error.field.starts_with("metadata")) out += error.message();
+    return out;
+  };
+  EXPECT_EQ(change(R"({"size":99,"code":"TOO LONG","parts":[{"name":"b"},{"name":"a","count":"x"}]})"), "");
+  EXPECT_EQ(change(R"({"size":98,"code":"TOO LONG"})"),
+            "spec.size: Invalid value: 98: spec.size in body should be less than or equal to 10");
 }
 
 TEST_F(Custom, IsAppliedPrintedAndPublished) {

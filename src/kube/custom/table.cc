@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "kube/custom/custom.h"
 #include "kube/object/json.h"
+#include "kube/openapi/discovery.h"
 #include "kube/schema/builder.h"
 
 namespace proa::kube {
@@ -200,6 +201,20 @@ std::string reversed(std::string_view group) {
   return out;
 }
 
+// Names the newest version that is better.
+std::string deprecation_of(const Value& spec, const Value& names, std::string_view version) {
+  std::string_view better;
+  for (const Value& candidate : spec.get("versions").items()) {
+    const std::string_view name = candidate.string("name");
+    if (!candidate.get("served").as_bool() || candidate.get("deprecated").as_bool()) continue;
+    if (version_before(name, version) && (better.empty() || version_before(name, better))) better = name;
+  }
+  const auto spelled = [&](std::string_view one) {
+    return cat(spec.string("group"), "/", one, " ", names.string("kind"));
+  };
+  return cat(spelled(version), " is deprecated", better.empty() ? "" : "; use ", better.empty() ? "" : spelled(better));
+}
+
 constexpr uint16_t kPartVerbs = kGet | kPatch | kUpdate;
 
 }  // namespace
@@ -233,9 +248,7 @@ Result<std::string> build_custom_table(const Value& definition, std::string_view
     record.list_kind = builder.text(kind);
   if (found.get("deprecated").as_bool()) {
     const std::string_view words = found.string("deprecationWarning");
-    record.deprecation = builder.text(
-        words.empty() ? cat(spec.string("group"), "/", version, " ", names.string("kind"), " is deprecated")
-                      : std::string(words));
+    record.deprecation = builder.text(words.empty() ? deprecation_of(spec, names, version) : std::string(words));
   }
   // No new ones while the definition goes.
   record.verbs = definition.get({"metadata", "deletionTimestamp"}).is_null() ? 0xff : 0xff & ~kCreate;

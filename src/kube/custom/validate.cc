@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/utf8.h"
 #include "kube/custom/custom.h"
+#include "kube/custom/invariants.h"
 #include "kube/object/json.h"
 
 namespace proa::kube {
@@ -57,7 +58,8 @@ size_t code_points(std::string_view text) {
   return count;
 }
 
-void check(NodeView node, const Spot& spot);
+// `before` is what was there; null if nothing was. What has not changed need not fit (ratcheting, KEP-4008).
+void check(NodeView node, const Spot& spot, const Value* before = nullptr);
 
 bool matches(NodeView node, const Spot& spot) {
   Checks checks;
@@ -65,7 +67,13 @@ bool matches(NodeView node, const Spot& spot) {
   return checks.errors().empty();
 }
 
-void complain(const Spot& spot, const auto&... what) { spot.invalid(cat(spot.path(), " in body ", what...)); }
+// The whole that is judged has no name.
+std::string body_path(const Spot& spot) {
+  std::string path = spot.path();
+  return path == "<nil>" ? std::string() : path;
+}
+
+void complain(const Spot& spot, const auto&... what) { spot.invalid(cat(body_path(spot), " in body ", what...)); }
 
 void check_number(const FacetRecord& facets, const Spot& spot) {
   const double number = spot.value().as_double();
@@ -136,52 +144,47 @@ void check_enumeration(NodeView node, const Spot& spot) {
   spot.add(FieldError::Type::kUnsupported, own, detail);
 }
 
-// The identity of an item of a set or keyed list.
-std::string identity(NodeView list, const Value& item) {
-  if (!list.has(NodeRecord::kKeyed)) return write_json(item);
-  std::string out = "{";
-  std::string_view keys = list.keys();
-  while (!keys.empty()) {
-    const size_t comma = std::min(keys.find(','), keys.size());
-    out +=
-        cat(out.size() > 1 ? "," : "", "\"", keys.substr(0, comma), "\":", write_json(item.get(keys.substr(0, comma))));
-    keys.remove_prefix(std::min(comma + 1, keys.size()));
-  }
-  return out + "}";
+// The item of the old list that this one was; null in lists whose items have no identity.
+const Value* item_before(NodeView list, const Value* before, const Value& item) {
+  if (before == nullptr || !list.has(NodeRecord::kKeyed)) return nullptr;
+  const std::string id = item_identity(list, item);
+  for (const Value& old : before->items())
+    if (item_identity(list, old) == id) return &old;
+  return nullptr;
 }
 
-void check_list(NodeView node, const Spot& spot) {
-  const bool unique = node.has(NodeRecord::kSet) || node.has(NodeRecord::kKeyed);
-  std::vector<std::string> seen;
+void check_list(NodeView node, const Spot& spot, const Value* before) {
   for (size_t i = 0; i < spot.size(); ++i) {
-    check(node.element(), spot.item(i));
-    if (!unique) continue;
-    std::string id = identity(node, spot.item(i).value());
-    if (std::ranges::find(seen, id) != seen.end()) spot.item(i).add(FieldError::Type::kDuplicate, id, {});
-    seen.push_back(std::move(id));
+    const Spot item = spot.item(i);
+    check(node.element(), item, item_before(node, before, item.value()));
   }
 }
 
-void check_object(NodeView node, const Spot& spot) {
+const Value* member_before(const Value* before, std::string_view key) {
+  return before == nullptr ? nullptr : before->find(key);
+}
+
+void check_object(NodeView node, const Spot& spot, const Value* before) {
   const TypeView type = node.type();
   for (size_t i = 0; i < type.size(); ++i) {
     const FieldView field = type.field(i);
     if (field.node().has(NodeRecord::kBase)) continue;
     const Value* found = spot.value().find(field.name());
     if (found != nullptr)
-      check(field.node(), spot[field.name()]);
+      check(field.node(), spot[field.name()], member_before(before, field.name()));
     else if (field.has(FieldRecord::kRequired))
       spot[field.name()].required();
   }
 }
 
-void check(NodeView node, const Spot& spot) {
+void check(NodeView node, const Spot& spot, const Value* before) {
   const Value& value = spot.value();
+  if (before != nullptr && equal(*before, value)) return;
   if (value.is_null() && node.has(NodeRecord::kNullable)) return;
   if (!has_type(node, value)) {
     const std::string_view wanted = wanted_type(node);
     spot.add(FieldError::Type::kTypeInvalid, cat("\"", type_name(value), "\""),
-             cat(spot.path(), " in body must be of type ", wanted.empty() ? "integer,string" : wanted, ": \"",
+             cat(body_path(spot), " in body must be of type ", wanted.empty() ? "integer,string" : wanted, ": \"",
                  type_name(value), "\""));
     return;
   }
@@ -193,23 +196,44 @@ void check(NodeView node, const Spot& spot) {
     if (facets->branch_count > 0) check_branches(node, *facets, spot);
   }
   if (node.form() == Form::kStruct && value.is_object())
-    check_object(node, spot);
+    check_object(node, spot, before);
   else if (node.form() == Form::kList)
-    check_list(node, spot);
+    check_list(node, spot, before);
   else if (node.form() == Form::kMap)
-    for (const Member& member : value.members()) check(node.element(), spot[member.key]);
+    for (const Member& member : value.members())
+      check(node.element(), spot[member.key], member_before(before, member.key));
 }
 
 }  // namespace
 
-void validate_custom_value(NodeView node, const Spot& spot) { check(node, spot); }
+std::vector<FieldError> validate_custom_part(NodeView node, const Value& value, std::string_view place,
+                                             const Value* before) {
+  Checks checks;
+  check(node, checks.root(value), before);
+  return placed(place, checks.take());
+}
 
-std::vector<FieldError> validate_custom(const ResourceView& resource, const Value& object, const Value& old_object) {
+std::vector<FieldError> validate_custom(const ResourceView& resource, const Value& object, const Value& old_object,
+                                        std::string_view subresource) {
   Checks checks;
   const Spot root = checks.root(object);
+  const bool creates = old_object.is_null();
   validate_metadata(root["metadata"], resource.namespaced(), dns_subdomain_faults, false);
-  if (!old_object.is_null()) validate_metadata_update(root["metadata"], old_object.get("metadata"));
-  check(resource.node(), root);
+  if (!creates) validate_metadata_update(root["metadata"], old_object.get("metadata"));
+  if (subresource == "status") {
+    const FieldView status = resource.type().find("status");
+    if (const Value* given = object.find("status"); given != nullptr && status)
+      root.add(validate_custom_part(status.node(), *given, "status", member_before(&old_object, "status")));
+    check_scale_status(resource, root);
+  } else {
+    check(resource.node(), root, creates ? nullptr : &old_object);
+    check_scale_spec(resource, root);
+    check_scale_status(resource, root);
+    check_embedded(resource.node(), root);
+  }
+  Checks known;
+  if (!creates) check_unique_items(resource.node(), known.root(old_object));
+  if (known.errors().empty()) check_unique_items(resource.node(), root);
   return checks.take();
 }
 

@@ -96,7 +96,7 @@ ApiError method_not_supported(std::string_view resource, std::string_view verb) 
 ApiError not_acceptable(std::string_view why) { return plain(406, "NotAcceptable", why); }
 ApiError unsupported_media_type(std::string_view why) { return plain(415, "UnsupportedMediaType", why); }
 ApiError entity_too_large(std::string_view why) {
-  return plain(413, "RequestEntityTooLarge", cat("Request entity is too large: ", why));
+  return plain(413, "RequestEntityTooLarge", cat("Request entity too large: ", why));
 }
 ApiError expired(std::string_view why) { return plain(410, "Expired", why); }
 

@@ -9,7 +9,6 @@
 namespace proa::kube {
 namespace {
 
-constexpr size_t kMostOperations = 10'000;
 // Of all that copy operations add; as upstream's, what a request's body may have.
 constexpr size_t kMostCopied = 3 << 20;
 // As of documents that are read.
@@ -160,8 +159,8 @@ class Patcher {
 
 Result<Value> apply_json_patch(Arena& arena, const Value& object, const Value& patch) {
   if (!patch.is_array()) return fail("a JSON patch is an array of operations");
-  if (patch.size() > kMostOperations)
-    return fail("The allowed maximum operations in a JSON patch is ", kMostOperations, ", got ", patch.size());
+  if (patch.size() > kMostPatchOperations)
+    return fail("The allowed maximum operations in a JSON patch is ", kMostPatchOperations, ", got ", patch.size());
   Patcher patcher(arena, clone_shape(arena, object));
   for (const Value& operation : patch.items())
     TRY_CTX(patcher.run(operation), operation.string("op"), " operation does not apply: ", operation.string("path"));

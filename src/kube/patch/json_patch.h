@@ -8,7 +8,9 @@ namespace proa::kube {
 
 // Both give a new document that shares with `object` and `patch` what stays as it is, and change neither.
 
-// `patch` is an array of at most 10,000 operations. The error names the operation: "test operation does not apply:
+constexpr size_t kMostPatchOperations = 10'000;
+
+// `patch` is an array of operations, at most that many. The error names the operation: "test operation does not apply:
 // /spec/replicas: not equal".
 Result<Value> apply_json_patch(Arena& arena, const Value& object, const Value& patch);
 

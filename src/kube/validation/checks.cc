@@ -44,6 +44,12 @@ std::string FieldError::message() const { return cat(field, ": ", body()); }
 
 std::string_view FieldError::reason() const { return kNames[static_cast<size_t>(type)].reason; }
 
+std::vector<FieldError> placed(std::string_view place, std::vector<FieldError> errors) {
+  for (FieldError& error : errors)
+    error.field = error.field == "<nil>" ? std::string(place) : cat(place, ".", error.field);
+  return errors;
+}
+
 std::string aggregate(const std::vector<FieldError>& errors) {
   std::vector<std::string> messages;
   for (const FieldError& error : errors) {
@@ -93,6 +99,10 @@ Spot Spot::at(std::initializer_list<std::string_view> path) const {
 
 void Spot::add(FieldError::Type type, std::string value, std::string_view detail) const {
   checks_->errors_.push_back({type, path(), std::move(value), std::string(detail)});
+}
+
+void Spot::add(const std::vector<FieldError>& errors) const {
+  checks_->errors_.insert(checks_->errors_.end(), errors.begin(), errors.end());
 }
 
 void Spot::invalid(std::string_view detail) const { add(FieldError::Type::kInvalid, printed(value_), detail); }

@@ -35,6 +35,9 @@ struct FieldError {
   std::string_view reason() const;  // of a Status cause: "FieldValueInvalid"
 };
 
+// The same, of a part of a document, by where that is.
+std::vector<FieldError> placed(std::string_view place, std::vector<FieldError> errors);
+
 // One: its message; several: "[a, b]".
 std::string aggregate(const std::vector<FieldError>& errors);
 
@@ -81,6 +84,8 @@ class Spot {
   void too_many(size_t most) const;
   void not_found() const;
   void add(FieldError::Type type, std::string value, std::string_view detail) const;
+  // As they are, of wherever they say.
+  void add(const std::vector<FieldError>& errors) const;
 
   // Shorthands; each says whether it found nothing wrong.
   bool wants_text(std::string_view detail = {}) const;

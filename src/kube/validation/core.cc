@@ -101,7 +101,8 @@ void check_claim_spec(const Spot& spec) {
     exclusive |= modes.item(i).text() == "ReadWriteOncePod";
   }
   if (exclusive && modes.size() > 1) modes.forbidden("may not use ReadWriteOncePod with other access modes");
-  const Spot storage = spec.at({"resources", "requests"}).key("storage");
+  // Upstream names it without `requests`.
+  const Spot storage = spec["resources"].key("storage").with(spec.value().get({"resources", "requests", "storage"}));
   const auto size = Quantity::parse(storage.text());
   if (!storage.present())
     storage.required();
@@ -184,6 +185,30 @@ void check_service_ports(const Spot& spec) {
   }
 }
 
+// As Go prints a list of texts.
+std::string go_list(const Value& list) {
+  if (list.size() == 0) return "[]string(nil)";
+  std::string out;
+  for (const Value& item : list.items()) out += cat(out.empty() ? "" : ", ", quoted(item.as_string()));
+  return cat("[]string{", out, "}");
+}
+
+// Addresses stay; one of a second family may come, and go with the policy SingleStack.
+void check_kept_addresses(const Spot& spec, const Value& before) {
+  const Value now = spec["clusterIPs"].value(), old = before.get("clusterIPs");
+  if (old.size() == 0 || (spec["clusterIP"].text() == "None" && before.string("clusterIP") == "None")) return;
+  const auto blame = [&](size_t index, std::string_view detail) {
+    static constexpr std::string_view kPlaces[] = {"clusterIPs[0]", "clusterIPs[1]"};
+    spec[kPlaces[std::min(index, size_t{1})]].add(FieldError::Type::kInvalid, go_list(now), detail);
+  };
+  if (now.size() == 0) return blame(0, "primary clusterIP can not be unset");
+  const size_t shared = now.size() == old.size() ? now.size() : 1;
+  for (size_t i = 0; i < shared; ++i)
+    if (!equal(now.items()[i], old.items()[i])) blame(i, "may not change once set");
+  if (old.size() == 2 && now.size() == 1 && spec["ipFamilyPolicy"].text() != "SingleStack")
+    spec["ipFamilyPolicy"].invalid("must be set to 'SingleStack' when releasing the secondary clusterIP");
+}
+
 void check_service(const Spot& service, const Value& old_service) {
   const Spot spec = service["spec"];
   const std::string_view type = spec["type"].text();
@@ -220,10 +245,8 @@ void check_service(const Spot& service, const Value& old_service) {
   if (!external.empty() && type == "ClusterIP" && spec["externalIPs"].size() == 0)
     external.invalid("may only be set for externally-accessible services");
   if (old_service.is_null()) return;
-  const bool same_kind = old_service.string({"spec", "type"}) != "ExternalName" && type != "ExternalName";
-  const std::string_view old_ip = old_service.string({"spec", "clusterIP"});
-  if (same_kind && !old_ip.empty() && spec["clusterIP"].text() != old_ip)
-    spec["clusterIP"].invalid("field is immutable");
+  if (old_service.string({"spec", "type"}) != "ExternalName" && type != "ExternalName")
+    check_kept_addresses(spec, old_service.get("spec"));
 }
 
 void check_namespace(const Spot& space, const Value&) {

@@ -76,10 +76,9 @@ TEST_F(DefinitionRules, ListsOfMapsHaveKeys) {
 }
 
 TEST_F(DefinitionRules, DefaultsFitTheirSchema) {
-  EXPECT_EQ(
-      property(R"({"type":"integer","default":"x"})"),
-      "spec.validation.openAPIV3Schema.properties[a].default: Invalid value: \"string\": default in body must be of "
-      "type integer: \"string\"");
+  EXPECT_EQ(property(R"({"type":"integer","default":"x"})"),
+            "spec.validation.openAPIV3Schema.properties[a].default: Invalid value: \"string\":  in body must be of "
+            "type integer: \"string\"");
   EXPECT_EQ(
       property(R"({"type":"object","default":{"x":1}})"),
       "spec.validation.openAPIV3Schema.properties[a].default: Invalid value: {\"x\":1}: must not have unknown fields");

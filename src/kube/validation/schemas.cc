@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "kube/custom/custom.h"
+#include "kube/custom/invariants.h"
 #include "kube/object/json.h"
 #include "kube/validation/rules.h"
 
@@ -166,17 +167,14 @@ void check_default(const Spot& schema) {
   Value object = Value::object(arena);
   object.add(arena, "default", given.value());
   std::vector<std::string> unknown;
-  const auto conformed = conform_custom(arena, resource, object, {.unknown = &unknown});
+  const auto conformed = conform_custom(arena, resource, object, {.defaults = false, .unknown = &unknown});
   if (!conformed) return;
   if (!unknown.empty()) given.invalid("must not have unknown fields");
-  Checks checks;
-  validate_custom_value(resource.type().find("default").node(), checks.root(*conformed)["default"]);
-  for (const FieldError& error : checks.take()) {
-    const std::string below = error.field.substr(std::string_view("default").size());
-    given.add(error.type, error.value,
-              below.empty() ? error.detail
-                            : cat(error.detail.empty() ? error.body() : error.detail, " (at default", below, ")"));
-  }
+  const NodeView node = resource.type().find("default").node();
+  Checks embedded;
+  check_embedded(node, embedded.root(given.value()));
+  given.add(embedded.errors().empty() ? validate_custom_part(node, given.value(), given.path())
+                                      : placed(given.path(), embedded.take()));
 }
 
 // Below allOf, anyOf, oneOf and not: values only, no types.

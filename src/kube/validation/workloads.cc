@@ -147,12 +147,8 @@ void check_job_spec(const Spot& spec, bool generated_selector) {
   const Spot pod_template = spec["template"];
   check_pod_template(pod_template, generated_selector ? Value() : spec["selector"].value());
   const Spot policy = pod_template["spec"]["restartPolicy"];
-  if (pod_template.present() && policy.text() != "OnFailure" && policy.text() != "Never") {
-    if (policy.text() == "Always")
-      policy.add(FieldError::Type::kUnsupported, "\"Always\"", "supported values: \"OnFailure\", \"Never\"");
-    else
-      policy.required("valid values: \"OnFailure\", \"Never\"");
-  }
+  if (pod_template.present() && policy.text() != "OnFailure" && policy.text() != "Never")
+    policy.required("valid values: \"OnFailure\", \"Never\"");
   const Spot rules = spec["podFailurePolicy"]["rules"];
   if (spec["podFailurePolicy"].present() && policy.text() != "Never")
     policy.invalid("only \"Never\" is supported when podFailurePolicy is specified");

@@ -69,7 +69,7 @@ Answer<Value> conform_stored(Arena& arena, const Resource& resource, const Value
 Answer<> validate(const Admission& w) {
   std::vector<FieldError> errors;
   if (w.resource.custom)
-    errors = validate_custom(w.resource.view, w.object, w.old_object);
+    errors = validate_custom(w.resource.view, w.object, w.old_object, w.subresource);
   else if (w.old_object.is_null())
     errors = validate_create(w.resource.view, w.object);
   else
@@ -145,8 +145,8 @@ Answer<Value> Objects::changed(Context& context, Mode mode, const Change& change
 // Upstream's order around admission; `w.object` conforms before and after.
 Answer<> Objects::admit(Admission& w, const Context& context) const {
   const Strategy& strategy = *w.resource.strategy;
-  if (strategy.prepare != nullptr) strategy.prepare(w);
   TRY(parts_.admission.mutate(w));
+  if (strategy.prepare != nullptr) strategy.prepare(w);
   w.object = TRY(conform_stored(w.arena, *context.resource, w.object));
   if (strategy.allocate != nullptr) TRY(strategy.allocate(w, parts_.reader));
   count_generation(w);

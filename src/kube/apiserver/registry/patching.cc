@@ -39,6 +39,9 @@ ApiError invalid_patch(const Value& patched, std::string_view why) {
 Answer<Value> patched(const PatchCall& call, Arena& arena, const Value& before) {
   switch (call.kind) {
     case PatchKind::kJson: {
+      if (call.patch.size() > kMostPatchOperations)
+        return refuse(entity_too_large(cat("The allowed maximum operations in a JSON patch is ", kMostPatchOperations,
+                                           ", got ", call.patch.size())));
       auto out = apply_json_patch(arena, before, call.patch);
       if (!out) return refuse(unprocessable(out.error().message()));
       return *out;

@@ -67,7 +67,8 @@ Answer<Value> with_scale(Arena& arena, const Resource& resource, const Value& sc
                                ", UID in object meta: ", object.string({"metadata", "uid"}))));
   const Value replicas = scale.get({"spec", "replicas"});
   const int64_t wanted = replicas.as_int();
-  if (wanted < 0 || wanted > std::numeric_limits<int32_t>::max())
+  // Of custom resources their own validation says so.
+  if (!resource.custom && (wanted < 0 || wanted > std::numeric_limits<int32_t>::max()))
     return refuse(
         invalid("autoscaling", "Scale", name,
                 {{FieldError::Type::kInvalid, "spec.replicas", cat(wanted), "must be greater than or equal to 0"}}));

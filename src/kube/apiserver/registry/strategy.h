@@ -18,7 +18,7 @@ class Reader;
 // before.
 //
 // Hooks may be null. `w.object` is what will be stored, `w.old_object` what is there. They run in this order around
-// admission: decode → conform, defaults → prepare → mutate → conform, defaults → allocate → validation → validate →
+// admission: decode → conform, defaults → mutate → prepare → conform, defaults → allocate → validation → validate →
 // commit.
 struct Strategy {
   // Sets and drops what clients may not choose: status on creation, fields the server owns.
