@@ -60,6 +60,9 @@ GUEST_CODE(guest_spin,
            "mov $0x6e0, %ecx; wrmsr; sti; 1: jmp 1b")
 GUEST_CODE(guest_trap, "pushfq; orq $0x100, (%rsp); popfq; nop; nop")
 GUEST_CODE(guest_watch, "mov %rdi, %dr3; mov $0x90000440, %eax; or $0x80, %eax; mov %rax, %dr7; movb $1, (%rdi); nop")
+// The breakpoint at what SS is loaded from is held off for one instruction, the INT3 at the end.
+GUEST_CODE(guest_watch_stack,
+           "mov %ss, (%rdi); mov %rdi, %dr3; mov $0xf00004c0, %eax; mov %rax, %dr7; mov (%rdi), %ss")
 
 class Privileged : public ::testing::Test {
  protected:
@@ -153,6 +156,10 @@ TEST_F(Privileged, DataBreakpointsTrapAfterTheAccess) {
   const Outcome out = RUN(guest_watch);
   EXPECT_EQ(out.vector, kDb);
   EXPECT_EQ(out.end.rip, kCode + static_cast<uint64_t>(guest_watch_end - guest_watch_begin) - 2);
+}
+TEST_F(Privileged, ADataBreakpointOfALoadOfSsTrapsAfterInt3) {
+  const Outcome out = RUN(guest_watch_stack);
+  EXPECT_EQ(out.vector, kDb) << "on the way into the handler of INT3";
 }
 
 }  // namespace
