@@ -113,8 +113,7 @@ Result<std::vector<CpuidLeaf>> TranslatorEngine::supported_cpuid() {
   add(0x40000001, 1U << 0 | 1U << 1 | 1U << 3 | 1U << 24, 0, 0, 0);
   add(0x80000000, 0x80000008, 0, 0, 0);
   add(0x80000001, 0, 0, 1, 1U << 11 | 1U << 20 | 1U << 26 | 1U << 27 | 1U << 29);
-  const std::array<uint32_t, 12> name = {0x616f7250, 0x61727420, 0x616c736e, 0x00726f74, 0,          0,
-                                         0,          0,          0,          0,          0,          0};
+  const std::array<uint32_t, 12> name = {0x616f7250, 0x61727420, 0x616c736e, 0x00726f74, 0, 0, 0, 0, 0, 0, 0, 0};
   for (uint32_t i = 0; i < 3; ++i) add(0x80000002 + i, name[4 * i], name[4 * i + 1], name[4 * i + 2], name[4 * i + 3]);
   add(0x80000007, 0, 0, 0, 1U << 8);
   add(0x80000008, 46 | 48 << 8, 0, 0, 0);

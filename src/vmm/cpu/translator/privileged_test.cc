@@ -61,8 +61,7 @@ GUEST_CODE(guest_spin,
 GUEST_CODE(guest_trap, "pushfq; orq $0x100, (%rsp); popfq; nop; nop")
 GUEST_CODE(guest_watch, "mov %rdi, %dr3; mov $0x90000440, %eax; or $0x80, %eax; mov %rax, %dr7; movb $1, (%rdi); nop")
 // The breakpoint at what SS is loaded from is held off for one instruction, the INT3 at the end.
-GUEST_CODE(guest_watch_stack,
-           "mov %ss, (%rdi); mov %rdi, %dr3; mov $0xf00004c0, %eax; mov %rax, %dr7; mov (%rdi), %ss")
+GUEST_CODE(guest_watch_stack, "mov %ss, (%rdi); mov %rdi, %dr3; mov $0xf00004c0, %eax; mov %rax, %dr7; mov (%rdi), %ss")
 
 class Privileged : public ::testing::Test {
  protected:

@@ -224,8 +224,8 @@ void TranslatorVcpu::step_alone() {
   pending_debug_ |= core_->watch_hits;
   if (done && core_->stack_shadow) return;
   const uint64_t reasons = std::exchange(pending_debug_, 0) | (trap ? 1 << 14 : 0);
-  // INT3 and INTO have been executed when their trap comes; a data breakpoint that MOV SS met follows it. ICEBP is itself
-  // the debug exception.
+  // INT3 and INTO have been executed when their trap comes; a data breakpoint that MOV SS met follows it. ICEBP is
+  // itself the debug exception.
   const bool executed = done || (done.error().trap && done.error().vector != kDb);
   if (executed && reasons && !stop_) raise({.vector = kDb, .trap = true, .address = reasons});
 }
