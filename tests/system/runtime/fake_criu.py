@@ -185,15 +185,20 @@ class Criu:
             os.kill(pid, signal.SIGKILL)
             self.plan["fail"] = 125
             self.refuse(kind)
+        os.close(self.hold)
         self.answer(kind, True, field(4, field(1, pid)))
 
     def make_process(self, options):
-        """The client's child, as rst_sibling asks (clone's CLONE_PARENT); it ends when `end` appears in the folder."""
+        """The client's child, as rst_sibling asks (clone's CLONE_PARENT); stopped until it is let go, and
+        ends when `end` appears in the folder."""
         assert options["rst_sibling"]
+        held, self.hold = os.pipe()
         clone_parent = 0x8000
         pid = ctypes.CDLL(None).syscall(56, clone_parent | self.plan["namespaces"], 0, 0, 0, 0)
         assert pid >= 0
         if pid == 0:
+            os.close(self.hold)
+            os.read(held, 1)
             os.closerange(3, 100)
             os.write(1, b"restored\n")
             os.execv("/bin/busybox", ["sh", "-c", f"while [ ! -e {self.folder}/end ]; do sleep 0.02; done; exit {self.plan['status']}"])
