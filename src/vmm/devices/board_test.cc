@@ -213,6 +213,15 @@ TEST_F(BoardTest, TheClockShowsAndKeepsTheTime) {
   write(11, 0x06);
   EXPECT_EQ(46u, read(2));
 }
+TEST_F(BoardTest, AClockTakesNoTimeOfASavedStateItRefuses) {
+  FakeClock clock(parse_rfc3339("2026-11-23T17:45:59Z").value());
+  Cmos cmos(clock, 256 << 20, 0);
+  std::string state = saved(cmos);
+  state.replace(state.size() - 8, 8, std::string(7, '\0') + '\x80');  // the offset, the last of its fields
+  EXPECT_NE("", load(cmos, state));
+  cmos.out(0x70, 9);
+  EXPECT_EQ(0x26u, cmos.in(0x71));
+}
 
 TEST_F(BoardTest, TheKeyboardResetsAndTypes) {
   std::vector<PowerEvent> events;

@@ -124,7 +124,9 @@ void Cmos::transfer(StateStream& s) {
   s.value(offset_);
   s.check(index_ < 128, "index");
   s.check(offset_ > -(1LL << 40) && offset_ < 1LL << 40, "offset");
-  if (s.failed()) index_ = 0;
+  if (!s.failed()) return;
+  index_ = 0;
+  offset_ = 0;
 }
 
 }  // namespace proa::vmm
