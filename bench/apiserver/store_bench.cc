@@ -1,5 +1,5 @@
 // One measurement of a store, printed as a line of JSON.
-//   store_bench create CLIENTS SECONDS BYTES folder DIR | etcd URL
+//   store_bench create CLIENTS SECONDS BYTES folder DIR | etcd URL | etcd URL CERTIFICATES
 //   store_bench fanout WATCHERS RATE SECONDS BYTES DIR
 //   store_bench memory OBJECTS BYTES DIR
 //   store_bench start OBJECTS BYTES DIR
@@ -54,14 +54,14 @@ double percentile(std::vector<int64_t>& sorted, double part) {
 // --- create ---------------------------------------------------------------------------------------------------
 
 struct Load {
-  std::function<Task<Result<>>(std::string key)> create;
+  std::function<Task<Result<>>(size_t client, std::string key)> create;
   int64_t end = 0;
   std::vector<std::vector<int64_t>> times;  // of each client
 };
 
 Task<bool> client(Load& load, size_t number) {
   for (int64_t serial = 0, begin = nanoseconds(); begin < load.end; ++serial) {
-    const auto done = co_await load.create(cat("/registry/pods/bench/c", number, "-", serial));
+    const auto done = co_await load.create(number, cat("/registry/pods/bench/c", number, "-", serial));
     if (!done) die(done.error().message());
     const int64_t now = nanoseconds();
     load.times[number].push_back(now - begin);
@@ -76,18 +76,26 @@ void create(const std::vector<std::string>& words) {
   // One loop: the clients' side costs both the same.
   auto loops = must(net::Loops::start({.threads = 1}));
   std::unique_ptr<EmbeddedStore> store;
-  std::unique_ptr<etcd::Cluster> cluster;
+  std::vector<std::unique_ptr<etcd::Cluster>> clusters;
   Load load;
   if (words[3] == "folder") {
     store = must(open_embedded({.folder = words[4]}));
-    load.create = [&](std::string key) -> Task<Result<>> {
+    load.create = [&](size_t, std::string key) -> Task<Result<>> {
       CO_TRY(co_await store->commit(creation(key, value)));
       co_return Result<>();
     };
   } else {
-    cluster = must(etcd::Cluster::create(*loops, {.endpoints = {words[4]}}));
-    load.create = [&](std::string key) -> Task<Result<>> {
-      CO_TRY(co_await cluster->call(etcd::Effect::kChanges, "KV/Txn", etcd::encode_txn(creation(key, value))));
+    etcd::ClusterOptions options = {.endpoints = {words[4]}};
+    if (words.size() > 5) {
+      options.ca_file = words[5] + "/ca.pem";
+      options.certificate_file = words[5] + "/node.pem";
+      options.key_file = words[5] + "/node.key";
+    }
+    // Over TLS each client has a connection of its own, as clients of our server have.
+    clusters.resize(words.size() > 5 ? clients : 1);
+    for (auto& each : clusters) each = must(etcd::Cluster::create(*loops, options));
+    load.create = [&](size_t client, std::string key) -> Task<Result<>> {
+      CO_TRY(co_await clusters[client % clusters.size()]->call(etcd::Effect::kChanges, "KV/Txn", etcd::encode_txn(creation(key, value))));
       co_return Result<>();
     };
   }
@@ -106,7 +114,7 @@ void create(const std::vector<std::string>& words) {
   std::printf("{\"per_second\": %.0f, \"p50_us\": %.0f, \"p99_us\": %.0f}\n", static_cast<double>(all.size()) / seconds,
               percentile(all, 0.5), percentile(all, 0.99));
   store.reset();
-  cluster.reset();
+  clusters.clear();
 }
 
 // --- fan-out --------------------------------------------------------------------------------------------------
@@ -208,7 +216,7 @@ void start(const std::vector<std::string>& words) {
 int main(int argc, char** argv) {
   const std::vector<std::string> words(argv + std::min(argc, 2), argv + argc);
   const std::string_view what = argc > 1 ? argv[1] : "";
-  if (what == "create" && words.size() == 5)
+  if (what == "create" && (words.size() == 5 || words.size() == 6))
     create(words);
   else if (what == "fanout" && words.size() == 5)
     fanout(words);
