@@ -95,7 +95,8 @@ void create(const std::vector<std::string>& words) {
     clusters.resize(words.size() > 5 ? clients : 1);
     for (auto& each : clusters) each = must(etcd::Cluster::create(*loops, options));
     load.create = [&](size_t client, std::string key) -> Task<Result<>> {
-      CO_TRY(co_await clusters[client % clusters.size()]->call(etcd::Effect::kChanges, "KV/Txn", etcd::encode_txn(creation(key, value))));
+      CO_TRY(co_await clusters[client % clusters.size()]->call(etcd::Effect::kChanges, "KV/Txn",
+                                                               etcd::encode_txn(creation(key, value))));
       co_return Result<>();
     };
   }

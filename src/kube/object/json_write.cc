@@ -1,5 +1,6 @@
 #include <charconv>
 #include <cmath>
+#include <cstring>
 
 #include "base/utf8.h"
 #include "kube/object/json.h"
@@ -18,6 +19,22 @@ constexpr auto kPlain = [] {
   for (const char c : {'"', '\\', '<', '>', '&'}) table.at[static_cast<unsigned char>(c)] = false;
   return table;
 }();
+
+// How many bytes at the begin of the text are plain, counted in whole blocks: most strings are plain all through.
+size_t plain_blocks(std::string_view text) {
+  using Block = unsigned char __attribute__((vector_size(16)));
+  size_t at = 0;
+  for (; at + sizeof(Block) <= text.size(); at += sizeof(Block)) {
+    Block block;
+    std::memcpy(&block, text.data() + at, sizeof block);
+    const auto odd = (block < 0x20) | (block >= 0x80) | (block == '"') | (block == '\\') | (block == '<') |
+                     (block == '>') | (block == '&');
+    uint64_t halves[2];
+    std::memcpy(halves, &odd, sizeof halves);
+    if ((halves[0] | halves[1]) != 0) break;
+  }
+  return at;
+}
 
 void escape(std::string& out, unsigned char c) {
   static constexpr char kHex[] = "0123456789abcdef";
@@ -60,7 +77,7 @@ void write_json_string(std::string& out, std::string_view text) {
   out += '"';
   size_t from = 0;
   const auto flush = [&](size_t to) { out.append(text.data() + from, to - from); };
-  for (size_t i = 0; i < text.size();) {
+  for (size_t i = plain_blocks(text); i < text.size();) {
     const auto c = static_cast<unsigned char>(text[i]);
     if (kPlain.at[c]) {
       ++i;
@@ -70,6 +87,7 @@ void write_json_string(std::string& out, std::string_view text) {
       flush(i);
       escape(out, c);
       from = ++i;
+      i += plain_blocks(text.substr(i));
       continue;
     }
     const utf8::Rune rune = utf8::decode(text.substr(i));

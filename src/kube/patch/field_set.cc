@@ -24,37 +24,56 @@ bool FieldSet::empty() const {
 FieldSet& FieldSet::child(std::string_view element) { return at(element)->below; }
 void FieldSet::insert(std::string_view element) { at(element)->member = true; }
 
-const FieldSet* FieldSet::find(std::string_view element) const {
+const FieldSet::Entry* FieldSet::look(std::string_view element) const {
   const auto at = std::ranges::lower_bound(entries_, element, {}, &Entry::element);
-  return at != entries_.end() && at->element == element ? &at->below : nullptr;
+  return at != entries_.end() && at->element == element ? &*at : nullptr;
+}
+
+const FieldSet* FieldSet::find(std::string_view element) const {
+  const Entry* entry = look(element);
+  return entry == nullptr ? nullptr : &entry->below;
 }
 
 bool FieldSet::has(std::string_view element) const {
-  const auto at = std::ranges::lower_bound(entries_, element, {}, &Entry::element);
-  return at != entries_.end() && at->element == element && at->member;
+  const Entry* entry = look(element);
+  return entry != nullptr && entry->member;
 }
 
 void FieldSet::drop_empty() {
   std::erase_if(entries_, [](const Entry& entry) { return !entry.member && entry.below.empty(); });
 }
 
+void FieldSet::unite(FieldSet other) {
+  if (entries_.empty()) {
+    entries_ = std::move(other.entries_);
+    return;
+  }
+  for (Entry& entry : other.entries_) {
+    Entry* mine = at(entry.element);
+    mine->member |= entry.member;
+    mine->below.unite(std::move(entry.below));
+  }
+}
+
+void FieldSet::remove(const FieldSet& other) {
+  for (Entry& entry : entries_) {
+    const Entry* theirs = other.look(entry.element);
+    if (theirs == nullptr) continue;
+    if (theirs->member) entry.member = false;
+    entry.below.remove(theirs->below);
+  }
+  drop_empty();
+}
+
 FieldSet FieldSet::united(const FieldSet& other) const {
   FieldSet out = *this;
-  for (const Entry& entry : other.entries_) {
-    Entry* mine = out.at(entry.element);
-    mine->member |= entry.member;
-    mine->below = mine->below.united(entry.below);
-  }
+  out.unite(other);
   return out;
 }
 
 FieldSet FieldSet::without(const FieldSet& other) const {
   FieldSet out = *this;
-  for (Entry& entry : out.entries_) {
-    if (other.has(entry.element)) entry.member = false;
-    if (const FieldSet* below = other.find(entry.element)) entry.below = entry.below.without(*below);
-  }
-  out.drop_empty();
+  out.remove(other);
   return out;
 }
 
@@ -223,78 +242,82 @@ Result<> add_fields(NodeView node, const Value& value, FieldSet& out) {
   return {};
 }
 
+// All that only one of two versions has below `place`, and the place itself.
+Result<> add_whole(NodeView node, const Value& value, FieldSet& out, const std::string& place) {
+  out.insert(place);
+  const Shape shape = shape_of(node, value);
+  if (shape == Shape::kLeaf || value.size() == 0) return {};
+  FieldSet& below = out.child(place);
+  if (shape == Shape::kItems) {
+    const Items items = TRY(items_of(node, value));
+    for (size_t i = 0; i < items.order.size(); ++i)
+      TRY(add_whole(node.element(), items.values[i], below, items.order[i]));
+    return {};
+  }
+  for (const Member& member : value.members())
+    if (!is_type_meta(node, member.key))
+      TRY(add_whole(field_node(node, member.key), member.value, below, field_element(member.key)));
+  return {};
+}
+
 class Comparer {
  public:
   explicit Comparer(FieldDifference& out) : out_(out) {}
 
-  // Values that both may be missing (nullptr), not both.
-  Result<> compare(NodeView node, const Value* old_value, const Value* new_value,
-                   const std::vector<std::string>& path) {
-    const Value& shown = new_value != nullptr ? *new_value : *old_value;
-    const bool both = old_value != nullptr && new_value != nullptr;
-    const Shape shape = shape_of(node, shown);
-    const bool empty =
-        (old_value == nullptr || old_value->size() == 0) && (new_value == nullptr || new_value->size() == 0);
+  Result<> compare(NodeView node, const Value& old_value, const Value& new_value) {
+    const Shape shape = shape_of(node, new_value);
+    const bool empty = old_value.size() == 0 && new_value.size() == 0;
     // Null is the empty list or object, as in Go.
-    const bool unlike =
-        both && !old_value->is_null() && !new_value->is_null() && old_value->type() != new_value->type();
-    if (shape == Shape::kLeaf || empty || unlike) {
-      if (!both)
-        insert(new_value != nullptr ? out_.added : out_.removed, path);
-      else if (!equal(*old_value, *new_value))
-        insert(out_.modified, path);
-      return {};
-    }
-    if (shape == Shape::kItems)
-      TRY(items(node, old_value, new_value, path));
-    else
-      TRY(fields(node, old_value, new_value, path));
-    if (!both && !path.empty()) insert(new_value != nullptr ? out_.added : out_.removed, path);
+    const bool unlike = !old_value.is_null() && !new_value.is_null() && old_value.type() != new_value.type();
+    if (shape != Shape::kLeaf && !empty && !unlike)
+      return shape == Shape::kItems ? items(node, old_value, new_value) : fields(node, old_value, new_value);
+    if (!path_.empty() && !equal(old_value, new_value)) parent(out_.modified).insert(path_.back());
     return {};
   }
 
  private:
-  static void insert(FieldSet& set, const std::vector<std::string>& path) {
-    if (path.empty()) return;
+  // The set that has the last element of the path.
+  FieldSet& parent(FieldSet& set) const {
     FieldSet* at = &set;
-    for (size_t i = 0; i + 1 < path.size(); ++i) at = &at->child(path[i]);
-    at->insert(path.back());
+    for (size_t i = 0; i + 1 < path_.size(); ++i) at = &at->child(path_[i]);
+    return *at;
   }
 
-  Result<> below(NodeView node, const std::string& element, const Value* old_value, const Value* new_value,
-                 const std::vector<std::string>& path) {
+  // Of values one may be missing (nullptr).
+  Result<> below(NodeView node, std::string element, const Value* old_value, const Value* new_value) {
     // Most of two versions is the same.
-    if (old_value != nullptr && new_value != nullptr && equal(*old_value, *new_value)) return {};
-    std::vector<std::string> deeper = path;
-    deeper.push_back(element);
-    return compare(node, old_value, new_value, deeper);
-  }
-
-  Result<> fields(NodeView node, const Value* old_value, const Value* new_value, const std::vector<std::string>& path) {
-    for (const Member& member : old_value != nullptr ? old_value->members() : std::span<Member>()) {
-      if (is_type_meta(node, member.key)) continue;
-      const Value* other = new_value != nullptr ? new_value->find(member.key) : nullptr;
-      TRY(below(field_node(node, member.key), field_element(member.key), &member.value, other, path));
-    }
-    for (const Member& member : new_value != nullptr ? new_value->members() : std::span<Member>()) {
-      if (is_type_meta(node, member.key) || (old_value != nullptr && old_value->find(member.key) != nullptr)) continue;
-      TRY(below(field_node(node, member.key), field_element(member.key), nullptr, &member.value, path));
-    }
+    const bool both = old_value != nullptr && new_value != nullptr;
+    if (both && equal(*old_value, *new_value)) return {};
+    path_.push_back(std::move(element));
+    TRY(both                   ? compare(node, *old_value, *new_value)
+        : new_value != nullptr ? add_whole(node, *new_value, parent(out_.added), path_.back())
+                               : add_whole(node, *old_value, parent(out_.removed), path_.back()));
+    path_.pop_back();
     return {};
   }
 
-  Result<> items(NodeView node, const Value* old_value, const Value* new_value, const std::vector<std::string>& path) {
-    const Items before = TRY(items_of(node, old_value != nullptr ? *old_value : Value()));
-    const Items after = TRY(items_of(node, new_value != nullptr ? *new_value : Value()));
+  Result<> fields(NodeView node, const Value& old_value, const Value& new_value) {
+    for (const Member& member : old_value.members())
+      if (!is_type_meta(node, member.key))
+        TRY(below(field_node(node, member.key), field_element(member.key), &member.value, new_value.find(member.key)));
+    for (const Member& member : new_value.members())
+      if (!is_type_meta(node, member.key) && old_value.find(member.key) == nullptr)
+        TRY(below(field_node(node, member.key), field_element(member.key), nullptr, &member.value));
+    return {};
+  }
+
+  Result<> items(NodeView node, const Value& old_value, const Value& new_value) {
+    const Items before = TRY(items_of(node, old_value));
+    const Items after = TRY(items_of(node, new_value));
     for (size_t i = 0; i < before.order.size(); ++i)
-      TRY(below(node.element(), before.order[i], &before.values[i], after.find(before.order[i]), path));
+      TRY(below(node.element(), before.order[i], &before.values[i], after.find(before.order[i])));
     for (size_t i = 0; i < after.order.size(); ++i)
-      if (before.find(after.order[i]) == nullptr)
-        TRY(below(node.element(), after.order[i], nullptr, &after.values[i], path));
+      if (before.find(after.order[i]) == nullptr) TRY(below(node.element(), after.order[i], nullptr, &after.values[i]));
     return {};
   }
 
   FieldDifference& out_;
+  std::vector<std::string> path_;
 };
 
 class Merging {
@@ -441,7 +464,7 @@ Result<FieldSet> fields_of(NodeView node, const Value& value) {
 
 Result<FieldDifference> compare_fields(NodeView node, const Value& old_value, const Value& new_value) {
   FieldDifference out;
-  TRY(Comparer(out).compare(node, &old_value, &new_value, {}));
+  TRY(Comparer(out).compare(node, old_value, new_value));
   return out;
 }
 

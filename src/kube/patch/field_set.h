@@ -23,6 +23,8 @@ class FieldSet {
   void insert(std::string_view element);  // the element itself
   bool has(std::string_view element) const;
 
+  void unite(FieldSet other);
+  void remove(const FieldSet& other);  // as without()
   FieldSet united(const FieldSet& other) const;
   FieldSet without(const FieldSet& other) const;  // exact members only, not what is below them
   FieldSet common(const FieldSet& other) const;
@@ -38,6 +40,7 @@ class FieldSet {
 
  private:
   Entry* at(std::string_view element);
+  const Entry* look(std::string_view element) const;
   void add_paths(const std::string& prefix, std::vector<std::string>& out) const;
   void drop_empty();
 

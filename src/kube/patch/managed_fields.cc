@@ -260,16 +260,18 @@ Result<> update_managed_fields(Arena& arena, TypeView type, const Value& live, V
     object = next;
     return {};
   }
-  const FieldDifference difference = TRY(compare_fields(node, bare, next));
+  FieldDifference difference = TRY(compare_fields(node, bare, next));
   Owner self = self_of(writer, false);
   Owner nobody = self;
   nobody.manager = "\n";
-  give_up(owners, nobody, difference, nullptr);
-  const FieldSet taken = difference.modified.united(difference.added).without(server_fields());
+  if (!owners.empty()) give_up(owners, nobody, difference, nullptr);
+  FieldSet taken = std::move(difference.modified);
+  taken.unite(std::move(difference.added));
+  taken.remove(server_fields());
   if (!taken.empty()) {
     Owner* mine = find(owners, self);
     if (mine == nullptr) mine = &owners.emplace_back(self);
-    mine->fields = mine->fields.united(taken);
+    mine->fields.unite(std::move(taken));
     mine->time = writer.now;
   }
   drop_empty(owners);
