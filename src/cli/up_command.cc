@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "cli/print.h"
+#include "kernel/memory.h"
 #include "kube/apiserver/serve/version.h"
 #include "kube/apiserver/server.h"
 
@@ -107,6 +108,7 @@ Result<> announce(const Invocation& in, const api::Server& server, const std::st
 }  // namespace
 
 Result<int> program_up(const Invocation& in) {
+  kernel::keep_freed_blocks_at_hand();
   const auto began = std::chrono::steady_clock::now();
   ::signal(SIGPIPE, SIG_IGN);
   sigset_t ends;

@@ -183,7 +183,7 @@ Answer<Objects::Attempt> Objects::attempt(Context& context, Mode mode, const Wri
   const bool creates = old_object.is_null();
 
   Value object = TRY(changed(context, mode, change, old_object));
-  object = TRY(conform_stored(arena, resource, object));
+  if (!options.in_form) object = TRY(conform_stored(arena, resource, object));
   if (!options.applied) {
     Value live = old_object;
     if (creates) live = TRY(empty_object(arena, resource));

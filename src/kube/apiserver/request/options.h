@@ -35,6 +35,8 @@ struct WriteOptions {
   bool force = false;  // of apply
   // The object has its managedFields already (server-side apply).
   bool applied = false;
+  // The object was brought into its kind's form as it was read.
+  bool in_form = false;
 };
 
 struct DeleteOptions {

@@ -46,10 +46,25 @@ void keep_warnings(Call& call, Context& context) {
   std::ranges::move(context.warnings, std::back_inserter(call.warnings));
 }
 
+// The stored bytes are what the client asked for.
+bool sent_as_stored(const Call& call, const store::Record& record) {
+  return call.format.as_stored() && served_as_stored(*call.resource, record);
+}
+
+Served send_record(Call& call, int status, const store::Record& record) {
+  BodyWriter body(call, status, content_type(Encoding::kJson));
+  splice(record).append_to(body.out());
+  body.out() += '\n';
+  co_return co_await body.finish();
+}
+
 Served send_written(Call& call, Answer<Written> written, const BodyKind& kind) {
   if (!written) co_return refuse(std::move(written.error()));
   if (call.audit && call.info.name.empty()) call.audit->set_name(written->object.string({"metadata", "name"}));
-  co_return co_await send_shaped(call, written->created ? 201 : 200, written->object, &kind);
+  const int status = written->created ? 201 : 200;
+  if (call.info.subresource.empty() && written->record != nullptr && sent_as_stored(call, *written->record))
+    co_return co_await send_record(call, status, *written->record);
+  co_return co_await send_shaped(call, status, written->object, &kind);
 }
 
 // What DELETE says when nothing is left to show.
@@ -177,12 +192,7 @@ Served serve_get(Call& call) {
   const Subresource* special =
       context.subresource.empty() ? nullptr : objects.parts().subresources.find(*call.resource, context.subresource);
   const bool itself = special == nullptr || !special->show;
-  if (itself && call.format.as_stored() && served_as_stored(*call.resource, **record)) {
-    BodyWriter body(call, 200, content_type(Encoding::kJson));
-    splice(**record).append_to(body.out());
-    body.out() += '\n';
-    co_return co_await body.finish();
-  }
+  if (itself && sent_as_stored(call, **record)) co_return co_await send_record(call, 200, **record);
   Value object = CO_TRY(read_record(call.arena, *call.catalog, *call.resource, **record));
   if (!itself) object = special->show(call.arena, *call.resource, object);
   const BodyKind kind = kind_of(call);
@@ -196,6 +206,7 @@ Served serve_create(Call& call) {
   options.field_manager = call.manager(options.field_manager);
   const BodyKind kind = kind_of(call);
   const Value object = CO_TRY(co_await read_object(call, context, kind, options.validation));
+  options.in_form = kind.own_kind;
   auto written = co_await call.service.objects.create(context, object, options);
   keep_warnings(call, context);
   if (written) written->created = true;

@@ -1,5 +1,6 @@
 """What holds under cgroup v2 whichever driver makes the cgroups."""
 
+import errno
 import json
 import os
 import pathlib
@@ -488,7 +489,13 @@ def kill_all():
         folder = c.cgroup()
         wait_for("its three processes", lambda: len(read(folder / "cgroup.procs").split()) == 3)
         runtime("kill", "--all", c.id, "KILL").ok()
-        wait_for("its cgroup to be empty", lambda: not folder.exists() or not read(folder / "cgroup.procs"))
+
+        def is_empty():
+            try:
+                return not read(folder / "cgroup.procs")
+            except OSError as error:  # it goes while it is read
+                return error.errno in (errno.ENOENT, errno.ENODEV)
+        wait_for("its cgroup to be empty", is_empty)
         c.delete().ok()
 
 
