@@ -492,7 +492,7 @@ def kill_all():
 
         def is_empty():
             try:
-                return not read(folder / "cgroup.procs")
+                return not (folder / "cgroup.procs").read_text()
             except OSError as error:  # it goes while it is read
                 return error.errno in (errno.ENOENT, errno.ENODEV)
         wait_for("its cgroup to be empty", is_empty)
