@@ -9,11 +9,9 @@
 #include <vector>
 
 #include "base/error.h"
+#include "net/signature_key.h"
 
 namespace proa::oci::registry {
-
-// Before anything of OpenSSL's that needs more than digests. No configuration file of the host's is read.
-void prepare_crypto();
 
 // Whom a signature is believed.
 class KeySet {
@@ -43,22 +41,18 @@ class KeySet {
 // Of our own: P-256.
 class SigningKey {
  public:
-  SigningKey(SigningKey&&) noexcept;
-  SigningKey& operator=(SigningKey&&) noexcept;
-  ~SigningKey();
   // PEM.
   static Result<SigningKey> parse(std::string_view pem);
   // Read, or made and kept there for all processes to use, mode 0600.
   static Result<SigningKey> load_or_make(const std::string& path);
 
-  std::string_view algorithm() const { return "ES256"; }
-  Result<std::string> sign(std::string_view text) const;
+  std::string_view algorithm() const { return key_.algorithm(); }
+  Result<std::string> sign(std::string_view text) const { return key_.sign(text); }
   KeySet public_keys() const;
 
  private:
-  struct State;
-  explicit SigningKey(std::unique_ptr<State> state);
-  std::unique_ptr<State> state_;
+  explicit SigningKey(net::SignatureKey key) : key_(std::move(key)) {}
+  net::SignatureKey key_;
 };
 
 }  // namespace proa::oci::registry

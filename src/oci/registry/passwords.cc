@@ -13,7 +13,7 @@
 #include "base/text.h"
 #include "kernel/file.h"
 #include "net/auth.h"
-#include "oci/registry/keys.h"
+#include "net/crypto.h"
 
 namespace proa::oci::registry {
 namespace {
@@ -39,7 +39,7 @@ std::string crypt_text(const std::string& password, const char* setting) {
 }  // namespace
 
 Result<std::unique_ptr<Passwords>> Passwords::load(const std::string& path, const Clock& clock) {
-  prepare_crypto();
+  net::crypto::prepare();
   std::unique_ptr<Passwords> out(new Passwords(path, clock, TRY(random_hex(32))));
   TRY(out->reload());
   return out;

@@ -6,10 +6,12 @@
 #include <array>
 #include <ctime>
 
-#include "kube/apiserver/access/pki/crypto.h"
+#include "net/crypto.h"
 
 namespace proa::kube::api::pki {
 namespace {
+
+using namespace net::crypto;
 
 using Extension = std::unique_ptr<X509_EXTENSION, Freed<X509_EXTENSION_free>>;
 using Names = std::unique_ptr<GENERAL_NAMES, Freed<GENERAL_NAMES_free>>;

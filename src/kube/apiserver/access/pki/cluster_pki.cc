@@ -154,7 +154,8 @@ Result<std::vector<Key>> open_token_keys(const std::string& folder) {
   const std::string private_path = cat(folder, "/sa.key"), public_path = cat(folder, "/sa.pub");
   const auto text = TRY(read_if_there(private_path));
   Key key = text ? TRY_CTX(Key::parse_private(*text), private_path) : TRY(Key::make());
-  if (key.algorithm().empty()) return fail(private_path, ": is neither an RSA nor a P-256, P-384 or P-521 key");
+  if (key.algorithm().empty() || key.algorithm() == "EdDSA")
+    return fail(private_path, ": is neither an RSA nor a P-256, P-384 or P-521 key");
   if (!text) TRY(keep(private_path, key.private_pem()));
   std::vector<Key> keys{key};
   const auto public_text = TRY(read_if_there(public_path));

@@ -117,9 +117,9 @@ TEST_F(ClusterPkiTest, SignaturesOfTokens) {
   const std::string signature = *key.sign("text");
   EXPECT_EQ(signature.size(), 64U);
   const Key reader = Key::parse_public(key.public_pem())->front();
-  EXPECT_TRUE(reader.verify("text", signature));
-  EXPECT_FALSE(reader.verify("texts", signature));
-  EXPECT_FALSE(reader.verify("text", ""));
+  EXPECT_TRUE(reader.verify("ES256", "text", signature));
+  EXPECT_FALSE(reader.verify("ES256", "texts", signature));
+  EXPECT_FALSE(reader.verify("ES256", "text", ""));
   EXPECT_EQ(reader.id(), key.id());
 }
 

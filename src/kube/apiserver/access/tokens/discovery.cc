@@ -15,7 +15,7 @@ IssuerDocuments issuer_documents(const TokenOptions& options, std::string_view s
   };
   Value keys = Value::array(arena), algorithms = Value::array(arena);
   for (const pki::Key& key : options.keys) {
-    keys.push(arena, key.jwk(arena));
+    keys.push(arena, pki::jwk(arena, key));
     const Value name = Value::view(key.algorithm());
     if (std::ranges::none_of(algorithms.items(), [&](const Value& there) { return equal(there, name); }))
       algorithms.push(arena, name);

@@ -41,7 +41,7 @@ Result<Jwt> Jwt::parse(std::string_view token) {
 bool Jwt::signed_by(const std::vector<pki::Key>& keys) const {
   for (const pki::Key& key : keys) {
     if (key.algorithm() != algorithm || (!key_id.empty() && key.id() != key_id)) continue;
-    if (key.verify(signed_text, signature)) return true;
+    if (key.verify(algorithm, signed_text, signature)) return true;
   }
   return false;
 }

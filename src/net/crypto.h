@@ -1,4 +1,4 @@
-// What the .cc files of this folder share of OpenSSL. Included by no header.
+// What files that use OpenSSL share: owners of its objects, texts, errors. For .cc files only: heavy.
 #pragma once
 
 #include <openssl/bio.h>
@@ -14,7 +14,7 @@
 
 #include "base/error.h"
 
-namespace proa::kube::api::pki {
+namespace proa::net::crypto {
 
 template <auto Free>
 struct Freed {
@@ -36,7 +36,7 @@ inline std::string text_of(BIO* bio) {
 }
 // The newest words of OpenSSL's queue, which is emptied.
 std::string openssl_reason();
-// Before anything of OpenSSL's. No configuration file of the host's is read.
+// Before anything of OpenSSL's that needs more than digests. No configuration file of the host's is read.
 void prepare();
 
-}  // namespace proa::kube::api::pki
+}  // namespace proa::net::crypto
