@@ -56,11 +56,12 @@ class Generator {
     std::set<std::string> done;
     while (true) {
       const auto next = std::ranges::find_if(wanted_, [&](const auto& entry) { return !done.contains(entry.first); });
-      if (next == wanted_.end()) return;
+      if (next == wanted_.end()) break;
       const auto [name, type] = *next;
       done.insert(name);
       define(all.key(name), type);
     }
+    for (const auto& [name, resource] : lists_) define_list(all.key(name), resource);
   }
 
  private:
@@ -72,22 +73,62 @@ class Generator {
     return cat(v3_ ? "#/components/schemas/" : "#/definitions/", name);
   }
 
+  static std::string list_kind(const ResourceView& resource) {
+    return resource.list_kind().empty() ? cat(resource.kind(), "List") : std::string(resource.list_kind());
+  }
+
+  // Of a custom resource: its table has no type for lists.
+  std::string list_reference(const ResourceView& resource) {
+    std::string name = definition_name(resource.type());
+    name.replace(name.rfind('.') + 1, std::string::npos, list_kind(resource));
+    lists_.emplace(name, resource);
+    reference(resource.type());
+    reference(builtin().find_type("meta", "v1", "ListMeta"));
+    return cat(v3_ ? "#/components/schemas/" : "#/definitions/", name);
+  }
+
+  void define_list(std::string& out, const ResourceView& resource) {
+    JsonObject object(out);
+    object.text("description", cat("A list of ", resource.kind(), "."));
+    object.text("type", "object");
+    object.raw("required", R"(["items"])");
+    {
+      JsonObject properties(object.key("properties"));
+      add_kind(properties);
+      {
+        JsonObject items(properties.key("items"));
+        items.text("type", "array");
+        items.raw("items", cat("{\"$ref\":", quoted_json(reference(resource.type())), "}"));
+      }
+      JsonObject metadata(properties.key("metadata"));
+      add_reference(metadata, builtin().find_type("meta", "v1", "ListMeta"), false);
+    }
+    add_kinds(object, resource.group_version(), list_kind(resource));
+  }
+
+  static void add_kinds(JsonObject& object, const GroupVersionView& gv, std::string_view kind) {
+    std::string& list = object.key("x-kubernetes-group-version-kind");
+    list += '[';
+    {
+      JsonObject gvk(list);
+      gvk.text("group", gv.group() == "meta" ? "" : gv.group());
+      gvk.text("kind", kind);
+      gvk.text("version", gv.version());
+    }
+    list += ']';
+  }
+
+  static void add_kind(JsonObject& properties) {
+    properties.raw("apiVersion",
+                   R"({"type":"string","description":"The group and version of this form of the object."})");
+    properties.raw("kind", R"({"type":"string","description":"The kind of the object."})");
+  }
+
   void define(std::string& out, TypeView type) {
     JsonObject object(out);
     if (!type.description().empty()) object.text("description", type.description());
     members(object, type);
-    if (type.is_kind()) {
-      const GroupVersionView gv = type.group_version();
-      std::string& list = object.key("x-kubernetes-group-version-kind");
-      list += '[';
-      {
-        JsonObject gvk(list);
-        gvk.text("group", gv.group() == "meta" ? "" : gv.group());
-        gvk.text("kind", type.name());
-        gvk.text("version", gv.version());
-      }
-      list += ']';
-    }
+    if (type.is_kind()) add_kinds(object, type.group_version(), type.name());
     if (type.atomic()) object.text("x-kubernetes-map-type", "atomic");
   }
 
@@ -96,11 +137,7 @@ class Generator {
     std::vector<std::string_view> required;
     if (type.size() > 0 || type.is_kind()) {
       JsonObject properties(object.key("properties"));
-      if (type.is_kind()) {
-        properties.raw("apiVersion",
-                       R"({"type":"string","description":"The group and version of this form of the object."})");
-        properties.raw("kind", R"({"type":"string","description":"The kind of the object."})");
-      }
+      if (type.is_kind()) add_kind(properties);
       add_properties(properties, type, required);
     }
     if (required.empty()) return;
@@ -214,6 +251,7 @@ class Generator {
 
   // --- paths
 
+  enum class Place : uint8_t { kItem, kCollection, kEverywhere };  // of what is namespaced, in all namespaces
   struct Operation {
     std::string_view method, action, prefix;
     uint16_t verb;
@@ -233,7 +271,7 @@ class Generator {
     return out;
   }
 
-  void add_parameters(std::string& out, const ResourceView& resource, std::string_view action, bool item) {
+  void add_parameters(std::string& out, const ResourceView& resource, std::string_view action, Place place) {
     std::string list;
     const auto query = [&](std::string_view name, std::string_view type) {
       list += cat(list.empty() ? "" : ",", "{\"name\":\"", name, "\",\"in\":\"query\",", v3_ ? "\"schema\":{" : "",
@@ -243,8 +281,8 @@ class Generator {
       list += cat(list.empty() ? "" : ",", "{\"name\":\"", name, "\",\"in\":\"path\",\"required\":true,",
                   v3_ ? "\"schema\":{" : "", "\"type\":\"string\"", v3_ ? "}" : "", ",\"uniqueItems\":true}");
     };
-    if (item) path("name");
-    if (resource.namespaced()) path("namespace");
+    if (place == Place::kItem) path("name");
+    if (resource.namespaced() && place != Place::kEverywhere) path("namespace");
     query("pretty", "string");
     if (action == "post" || action == "put" || action == "patch") {
       for (const std::string_view name : {"dryRun", "fieldManager", "fieldValidation"}) query(name, "string");
@@ -280,7 +318,7 @@ class Generator {
     return cat("{\"$ref\":", quoted_json(reference(type)), "}");
   }
 
-  void add_operation(JsonObject& item, const ResourceView& resource, const Operation& operation, bool single,
+  void add_operation(JsonObject& item, const ResourceView& resource, const Operation& operation, Place place,
                      std::string_view subresource) {
     const GroupVersionView gv = resource.group_version();
     JsonObject object(item.key(operation.method));
@@ -288,11 +326,11 @@ class Generator {
                            quoted_json(cat(gv.group().empty() ? "core" : gv.group().substr(0, gv.group().find('.')),
                                            "_", gv.version())),
                            "]"));
-    object.text(
-        "operationId",
-        cat(operation.prefix, camel(gv.group().empty() ? "core" : gv.group().substr(0, gv.group().find('.'))),
-            camel(gv.version()), resource.namespaced() ? "Namespaced" : "", resource.kind(), camel(subresource)));
-    add_parameters(object.key("parameters"), resource, operation.action, single);
+    object.text("operationId",
+                cat(operation.prefix, camel(gv.group().empty() ? "core" : gv.group().substr(0, gv.group().find('.'))),
+                    camel(gv.version()), resource.namespaced() && place != Place::kEverywhere ? "Namespaced" : "",
+                    resource.kind(), camel(subresource), place == Place::kEverywhere ? "ForAllNamespaces" : ""));
+    add_parameters(object.key("parameters"), resource, operation.action, place);
     const bool body = operation.action == "post" || operation.action == "put" || operation.action == "patch";
     if (v3_ && body) {
       const std::string schema = body_schema(resource, operation.action);
@@ -315,8 +353,10 @@ class Generator {
     const TypeView answer = operation.action == "list" && list       ? list
                             : operation.action.starts_with("delete") ? builtin().find_type("meta", "v1", "Status")
                                                                      : resource.type();
-    const std::string schema =
-        named(answer) ? cat("{\"$ref\":", quoted_json(reference(answer)), "}") : std::string(R"({"type":"object"})");
+    const bool own_list = operation.action == "list" && !list && named(resource.type());
+    const std::string schema = own_list        ? cat("{\"$ref\":", quoted_json(list_reference(resource)), "}")
+                               : named(answer) ? cat("{\"$ref\":", quoted_json(reference(answer)), "}")
+                                               : std::string(R"({"type":"object"})");
     object.raw(
         "responses",
         v3_ ? cat("{\"200\":{\"description\":\"OK\",\"content\":{\"application/json\":{\"schema\":", schema, "}}}}")
@@ -343,24 +383,28 @@ class Generator {
     const GroupVersionView gv = resource.group_version();
     const std::string base = cat("/", openapi_v3_path(gv.group(), gv.version()), "/",
                                  resource.namespaced() ? "namespaces/{namespace}/" : "", resource.plural());
-    const auto add = [&](const std::string& path, std::span<const Operation> operations, uint16_t verbs, bool single,
+    const auto add = [&](const std::string& path, std::span<const Operation> operations, uint16_t verbs, Place place,
                          std::string_view subresource) {
       if (std::ranges::none_of(operations, [&](const Operation& operation) { return (operation.verb & verbs) != 0; }))
         return;
       JsonObject item(paths.key(path));
       for (const Operation& operation : operations)
-        if ((operation.verb & verbs) != 0) add_operation(item, resource, operation, single, subresource);
+        if ((operation.verb & verbs) != 0) add_operation(item, resource, operation, place, subresource);
     };
-    add(base, kCollection, resource.verbs(), false, "");
-    add(cat(base, "/{name}"), kItem, resource.verbs(), true, "");
+    add(base, kCollection, resource.verbs(), Place::kCollection, "");
+    add(cat(base, "/{name}"), kItem, resource.verbs(), Place::kItem, "");
+    if (resource.namespaced())
+      add(cat("/", openapi_v3_path(gv.group(), gv.version()), "/", resource.plural()), std::span(kCollection).first(1),
+          resource.verbs(), Place::kEverywhere, "");
     for (size_t i = 0; i < resource.subresource_count(); ++i) {
       const SubresourceView part = resource.subresource(i);
-      add(cat(base, "/{name}/", part.name), kPart, part.verbs, true, part.name);
+      add(cat(base, "/{name}/", part.name), kPart, part.verbs, Place::kItem, part.name);
     }
   }
 
   bool v3_;
   std::map<std::string, TypeView> wanted_;
+  std::map<std::string, ResourceView> lists_;  // of custom resources
 };
 
 constexpr std::string_view kInfo = R"({"title":"Kubernetes","version":"v1.34.0"})";
