@@ -2,6 +2,7 @@
 """The Python client: typed objects, patches, watches with and without versions, dynamic and custom resources, leader election's lock."""
 
 import datetime
+import json
 import sys
 import threading
 from pathlib import Path
@@ -86,6 +87,36 @@ class PythonClient(ClusterTest):
         self.core.delete_namespaced_config_map("a", self.ns)
         thread.join(30)
         self.assertEqual([("ADDED", "a"), ("MODIFIED", "a"), ("DELETED", "a")], seen)
+
+    def test_a_watch_over_websocket(self):
+        """As browsers do: the token is a subprotocol, each message one event."""
+        import base64
+        import ssl
+        import websocket
+        access = self.k8s.client.RbacAuthorizationV1Api()
+        self.core.create_namespaced_service_account(self.ns, document("ServiceAccount", "page"))
+        access.create_namespaced_role_binding(self.ns, document(
+            "RoleBinding", "page", apiVersion="rbac.authorization.k8s.io/v1", roleRef={"kind": "ClusterRole", "name": "view"},
+            subjects=[{"kind": "ServiceAccount", "name": "page", "namespace": self.ns}]))
+        request = self.k8s.client.AuthenticationV1TokenRequest(spec=self.k8s.client.V1TokenRequestSpec(audiences=[]))
+        token = self.core.create_namespaced_service_account_token("page", self.ns, request).status.token
+        carried = "base64url.bearer.authorization.k8s.io." + base64.urlsafe_b64encode(token.encode()).decode().rstrip("=")
+        address = self.cluster.url.replace("https", "wss") + f"/api/v1/namespaces/{self.ns}/configmaps?watch=1&labelSelector=seen%3Dyes"
+
+        def connect(*protocols):
+            return websocket.create_connection(address, sslopt={"cert_reqs": ssl.CERT_NONE}, subprotocols=protocols, timeout=20)
+
+        with self.assertRaisesRegex(websocket.WebSocketBadStatusException, "403"):
+            connect("base64.binary.k8s.io")
+        page = connect(carried, "base64.binary.k8s.io")
+        self.assertEqual("base64.binary.k8s.io", page.getsubprotocol())
+        self.settings("a", {"k": "v"}, seen="yes")
+        self.core.delete_namespaced_config_map("a", self.ns)
+        events = [json.loads(page.recv()) for _ in range(2)]
+        self.assertEqual([("ADDED", "a"), ("DELETED", "a")], [(event["type"], event["object"]["metadata"]["name"]) for event in events])
+        page.close()
+        address += "&timeoutSeconds=1"
+        self.assertEqual("", connect(carried, "base64.binary.k8s.io").recv())  # ends as it should
 
     def test_a_watch_ends_when_its_time_is_up(self):
         self.assertEqual([], [event for event in self.k8s.watch.Watch().stream(self.core.list_namespaced_secret, self.ns, timeout_seconds=1)])

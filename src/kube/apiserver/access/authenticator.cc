@@ -10,7 +10,6 @@ namespace proa::kube::api {
 namespace {
 
 constexpr std::string_view kCredential = "authentication.kubernetes.io/credential-id";
-constexpr std::string_view kTokenProtocol = "base64url.bearer.authorization.k8s.io.";
 
 void add_authenticated(User& user) {
   if (user.name != kAnonymous && !user.in(kAuthenticatedGroup) && !user.in(kUnauthenticatedGroup))

@@ -13,6 +13,9 @@
 
 namespace proa::kube::api {
 
+// A WebSocket's subprotocol that carries a token in base64url: browsers can set no header there.
+inline constexpr std::string_view kTokenProtocol = "base64url.bearer.authorization.k8s.io.";
+
 struct Identity {
   User user;                   // acts
   std::unique_ptr<User> real;  // who impersonates `user`; null otherwise

@@ -1,7 +1,9 @@
-// A watch: an answer without end, one event a line.
+// A watch: an answer without end, one event a line; or, for browsers, one event a message of a WebSocket.
 #include <charconv>
 
 #include "base/ids.h"
+#include "base/text.h"
+#include "kube/apiserver/access/authenticator.h"
 #include "kube/apiserver/registry/attempt.h"
 #include "kube/apiserver/registry/convert.h"
 #include "kube/apiserver/registry/splice.h"
@@ -11,6 +13,7 @@
 #include "kube/apiserver/serve/writer.h"
 #include "kube/codec/protobuf.h"
 #include "kube/object/json.h"
+#include "net/websocket.h"
 
 namespace proa::kube::api {
 namespace {
@@ -128,13 +131,90 @@ class WatchClock {
   net::Timer timer_;
 };
 
-Served send_events(Call& call, std::string& out) {
-  if (out.empty()) co_return Answer<>();
-  const auto sent = co_await call.response.write(out);
-  out.clear();
-  if (!sent) co_return refuse(connection_lost(sent.error()));
-  co_return Answer<>();
+// A WebSocket's reader, which only hears when the client goes. It may outlive the watch.
+struct Listener {
+  std::unique_ptr<net::WebSocket> socket;
+  Watcher* watcher;  // null once the watch is over
+};
+
+net::Task<> listen(std::shared_ptr<Listener> listener) {
+  for (;;) {
+    const auto message = co_await listener->socket->read();
+    if (!message || !*message) break;
+  }
+  if (listener->watcher != nullptr) listener->watcher->cancel();
 }
+
+// Where events go.
+class EventStream {
+ public:
+  EventStream(Call& call, Watcher& watcher) : call_(call), watcher_(watcher) {}
+  ~EventStream() {
+    if (listener_) listener_->watcher = nullptr;
+  }
+
+  // Whether there is a stream; else the request has been answered.
+  net::Task<Answer<bool>> begin() {
+    net::Request& request = call_.request;
+    if (!request.headers().has_token("Upgrade", "websocket")) {
+      call_.response.status = 200;
+      call_.response.headers.set("Content-Type", stream_content_type(call_.format.encoding));
+      if (const auto begun = co_await call_.response.flush(); !begun) co_return refuse(connection_lost(begun.error()));
+      co_return true;
+    }
+    auto socket = co_await net::WebSocket::accept(request, call_.response, {.subprotocols = wanted_protocols()});
+    if (!socket) co_return refuse(connection_lost(socket.error()));
+    if (*socket == nullptr) co_return false;
+    listener_ = std::make_shared<Listener>(std::move(*socket), &watcher_);
+    request.loop().spawn(listen(listener_));
+    co_return true;
+  }
+
+  // Sends the events in `out` and empties it.
+  Served send(std::string& out) {
+    if (out.empty()) co_return Answer<>();
+    const auto sent = listener_ ? co_await send_messages(out) : co_await call_.response.write(out);
+    out.clear();
+    if (!sent) co_return refuse(connection_lost(sent.error()));
+    co_return Answer<>();
+  }
+
+  net::Task<> end() {
+    if (!listener_) co_return;
+    listener_->watcher = nullptr;
+    static_cast<void>(co_await listener_->socket->close());
+  }
+
+ private:
+  // All but tokens, the client's first choice first: a browser takes no answer without one that it offered.
+  std::vector<std::string> wanted_protocols() const {
+    std::vector<std::string> out;
+    for (const std::string_view field : call_.request.headers().all("Sec-WebSocket-Protocol"))
+      for (const std::string_view each : split(field, ','))
+        if (const std::string_view name = net::trimmed(each); !name.starts_with(kTokenProtocol)) out.emplace_back(name);
+    return out;
+  }
+
+  // Lines of JSON, or frames that begin with their length.
+  net::Task<Result<>> send_messages(std::string_view events) {
+    const bool text = call_.format.encoding == Encoding::kJson;
+    while (!events.empty()) {
+      size_t header = 0, size = events.find('\n');
+      if (!text) {
+        size = 0;
+        for (; header < 4; ++header) size = size << 8 | static_cast<unsigned char>(events[header]);
+      }
+      const auto kind = text ? net::WebSocket::Kind::kText : net::WebSocket::Kind::kBinary;
+      CO_TRY(co_await listener_->socket->write(kind, events.substr(header, size)));
+      events.remove_prefix(header + size + (text ? 1 : 0));
+    }
+    co_return Result<>();
+  }
+
+  Call& call_;
+  Watcher& watcher_;
+  std::shared_ptr<Listener> listener_;  // of a WebSocket
+};
 
 }  // namespace
 
@@ -146,35 +226,38 @@ Served serve_watch(Call& call) {
   const Context context = call.context();
   const std::unique_ptr<Watcher> watcher = CO_TRY(co_await Watcher::begin(call.service.objects, context, options));
 
-  call.response.status = 200;
-  call.response.headers.set("Content-Type", stream_content_type(call.format.encoding));
-  if (const auto begun = co_await call.response.flush(); !begun) co_return refuse(connection_lost(begun.error()));
-  if (call.audit) co_await call.audit->tell(AuditStage::kResponseStarted, 200);
+  call.request.on_close([&watcher = *watcher] { watcher.cancel(); });
+  EventStream stream(call, *watcher);
+  if (!CO_TRY(co_await stream.begin())) co_return Answer<>();
+  if (call.audit) co_await call.audit->tell(AuditStage::kResponseStarted, call.response.status);
   EventWriter writer(call, include);
   std::string out;
   if (watcher->refused()) {
     writer.error(out, *watcher->refused());
-    co_return co_await send_events(call, out);
+    CO_TRY(co_await stream.send(out));
+    co_await stream.end();
+    co_return Answer<>();
   }
   WatchClock clock(call.request.loop(), *watcher, options);
-  call.request.on_close([&watcher = *watcher] { watcher.cancel(); });
   while (!clock.over() && !call.request.stopping()) {
     const auto changes = co_await watcher->next();
     if (!changes) {
       if (watcher->cancelled()) break;
       writer.error(out, changes.error());
-      co_return co_await send_events(call, out);
+      CO_TRY(co_await stream.send(out));
+      break;
     }
     for (const WatchChange& change : changes->changes) {
       CO_TRY(writer.change(out, change));
-      if (out.size() >= kSpill) CO_TRY(co_await send_events(call, out));
+      if (out.size() >= kSpill) CO_TRY(co_await stream.send(out));
     }
     const bool initial_end = changes->initial_end && options.send_initial_events.value_or(false) && options.bookmarks;
     if (initial_end || (!watcher->telling_initial() && clock.bookmark_due()))
       CO_TRY(writer.bookmark(out, changes->revision, initial_end));
-    CO_TRY(co_await send_events(call, out));
+    CO_TRY(co_await stream.send(out));
     out.shrink_to_fit();
   }
+  co_await stream.end();
   co_return Answer<>();
 }
 
