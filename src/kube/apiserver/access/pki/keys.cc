@@ -5,7 +5,7 @@ namespace proa::kube::api::pki {
 Value jwk(Arena& arena, const Key& key) {
   Value out = Value::object(arena, 8);
   out.add(arena, "use", Value::view("sig"));
-  for (const auto& [name, value] : key.jwk()) out.add(arena, name, Value::text(arena, value));
+  for (const auto& [name, value] : key.jwk()) out.add(arena, arena.copy(name), Value::text(arena, value));
   return out;
 }
 
