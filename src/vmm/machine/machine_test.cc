@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <set>
+
+#include "vmm/boot/layout.h"
 #include "vmm/cpu/kvm/kvm.h"
 #include "vmm/devices/virtio/rng.h"
 #include "vmm/machine/snapshot.h"
@@ -103,6 +106,8 @@ TEST_P(MachineTest, ASnapshotGoesOnElsewhereAndUnderTheOtherEngine) {
 
   const SavedMachine saved = read_state_file(diff.state).value();
   EXPECT_EQ("how", saved.description);
+  using Generation = std::array<uint64_t, 2>;
+  std::set<Generation> generations;
   for (const EngineKind kind : {GetParam(), EngineKind::kKvm, EngineKind::kTranslator}) {
     if (kind == EngineKind::kKvm && probe_kvm() == KvmKind::kNone) continue;
     Said later;
@@ -110,6 +115,7 @@ TEST_P(MachineTest, ASnapshotGoesOnElsewhereAndUnderTheOtherEngine) {
     const auto restored = copy->restore(saved.state);
     ASSERT_TRUE(restored) << restored.error().message();
     EXPECT_EQ(2u, copy->memory().load<uint32_t>(0x101000));
+    EXPECT_TRUE(generations.insert(*copy->memory().load<Generation>(kAcpi + 0x8000)).second);
     ASSERT_TRUE(copy->start());
     ASSERT_TRUE(copy->resume());
     copy->serial().input("x");
