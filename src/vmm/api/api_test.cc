@@ -60,8 +60,12 @@ TEST_F(ApiTest, SaysWhatIsWrong) {
   EXPECT_EQ(R"({"fault_message":"Empty PATCH request."})", ask(400, "PATCH", "/machine-config", "{}"));
   EXPECT_EQ(R"({"fault_message":"Missing snapshot operation type."})", ask(400, "PUT", "/snapshot", "{}"));
   EXPECT_THAT(ask(400, "PUT", "/actions", R"({"action_type":"FlushMetrics"})"), HasSubstr("before starting"));
-  EXPECT_THAT(ask(400, "PUT", "/cpu-config", R"({"msr_modifiers":[{"addr":"0x10a","bitmap":"0b1"}]})"),
-              HasSubstr("only CPUID can be modified"));
+  EXPECT_THAT(ask(400, "PUT", "/cpu-config", R"({"msr_modifiers":[{"addr":"0x10a","bitmap":"0b2"}]})"),
+              HasSubstr("invalid value of `bitmap`"));
+  EXPECT_THAT(ask(400, "PUT", "/cpu-config", R"({"msr_modifiers":[{"addr":"ten","bitmap":"0b1"}]})"),
+              HasSubstr("invalid value of `addr`"));
+  EXPECT_THAT(ask(400, "PUT", "/cpu-config", R"({"kvm_capabilities":["56"]})"),
+              HasSubstr("only CPUID and MSRs can be modified"));
   EXPECT_EQ(R"({"fault_message":"GET request cannot have a body."})", ask(400, "GET", "/", "{}"));
   EXPECT_THAT(
       ask(400, "PUT", "/boot-source", "{}"),
@@ -102,7 +106,8 @@ TEST_F(ApiTest, KeepsTheConfiguration) {
       HasSubstr("A root block device already exists!"));
   ask(204, "PUT", "/entropy", "{}");
   ask(204, "PUT", "/cpu-config",
-      R"({"cpuid_modifiers":[{"leaf":"0x1","subleaf":"0x0","flags":0,"modifiers":[{"register":"ecx","bitmap":"0bx1"}]}]})");
+      R"({"cpuid_modifiers":[{"leaf":"0x1","subleaf":"0x0","flags":0,"modifiers":[{"register":"ecx","bitmap":"0bx1"}]}],
+          "msr_modifiers":[{"addr":"0x10a","bitmap":"0b1xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx0"}]})");
   const std::string shown = ask(200, "GET", "/vm/config");
   const auto value = json::parse(shown).value();
   EXPECT_EQ("root", value.at("drives").at(0).at("drive_id").as_string());
@@ -184,6 +189,29 @@ TEST_F(ApiTest, MarksWhatGoesAway) {
   EXPECT_TRUE(marked("/mmds/config", R"({"network_interfaces":[]})"));
   EXPECT_FALSE(marked("/mmds/config", R"({"network_interfaces":[],"version":"V2"})"));
   EXPECT_TRUE(marked("/snapshot/load", R"({"snapshot_path":"/x","mem_file_path":"/y"})"));
+}
+
+TEST_F(ApiTest, TakesTheLastCpuTemplate) {
+  configure();
+  const std::string custom = R"({"msr_modifiers":[{"addr":"0x8b","bitmap":"0b1"}]})";
+  ask(204, "PUT", "/cpu-config", custom);
+  ask(204, "PATCH", "/machine-config", R"({"cpu_template":"T2S"})");
+  EXPECT_THAT(ask(200, "GET", "/machine-config"), HasSubstr(R"("cpu_template":"T2S")"));
+  EXPECT_EQ(0x10a, cpu_template(vm.config()).msrs.at(0).index);
+  EXPECT_EQ(StaticTemplate::kT2s,
+            parse_vm_config(json::parse(ask(200, "GET", "/vm/config")).value())->machine.cpu_template);
+  ask(204, "PUT", "/cpu-config", custom);
+  EXPECT_THAT(ask(200, "GET", "/machine-config"), Not(HasSubstr("cpu_template")));
+  EXPECT_EQ(0x8b, cpu_template(vm.config()).msrs.at(0).index);
+  EXPECT_THAT(ask(400, "PATCH", "/machine-config", R"({"cpu_template":"V1N1"})"), HasSubstr("unknown variant `V1N1`"));
+}
+
+TEST_F(ApiTest, RefusesToModifyWhatIsNotThere) {
+  configure();
+  ask(204, "PUT", "/cpu-config", R"({"msr_modifiers":[{"addr":"0x9999","bitmap":"0b1"}]})");
+  EXPECT_THAT(ask(400, "PUT", "/actions", R"({"action_type":"InstanceStart"})"),
+              HasSubstr("Template changes an MSR entry not supported by translator: Register Address: 0x9999"));
+  EXPECT_THAT(ask(200, "GET", "/"), HasSubstr(R"("state":"Not started")"));
 }
 
 TEST_F(ApiTest, ChangesOnlyTheBucketsThatAreNamed) {

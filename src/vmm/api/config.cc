@@ -53,14 +53,15 @@ json::value rate_json(const RatePlan& plan) {
 }
 
 Fields& machine_fields(Fields& fields, MachineConfig& config, bool required) {
-  size_t cpu_template = 0;
+  auto named = static_cast<size_t>(config.cpu_template);
   size_t huge = 0;
   fields.number("vcpu_count", config.vcpu_count, required, 255)
       .number("mem_size_mib", config.mem_size_mib, required, 1ULL << 24)
       .flag("smt", config.smt)
       .flag("track_dirty_pages", config.track_dirty_pages)
-      .choice("cpu_template", cpu_template, {"None"})
+      .choice("cpu_template", named, {"None", "C3", "T2", "T2S", "T2CL", "T2A"})
       .choice("huge_pages", huge, {"None"});
+  config.cpu_template = static_cast<StaticTemplate>(named);
   return fields;
 }
 
@@ -77,8 +78,11 @@ Result<uint32_t> parse_index(const std::string& text, std::string_view name) {
   return value;
 }
 
-// "0b" and 32 characters: 0 and 1 set the bit, x leaves it.
-Result<> parse_bitmap(const std::string& text, CpuidModifier& modifier) {
+// "0b" and as many characters as the register has bits, or fewer: 0 and 1 set the bit, x leaves it.
+template <typename Modifier>
+Result<> parse_bitmap(const std::string& text, Modifier& modifier) {
+  using Register = decltype(modifier.mask);
+  constexpr unsigned kBits = 8 * sizeof(Register);
   std::string_view bits = text;
   if (!bits.starts_with("0b")) return fail("invalid value of `bitmap`: ", text);
   bits.remove_prefix(2);
@@ -86,11 +90,11 @@ Result<> parse_bitmap(const std::string& text, CpuidModifier& modifier) {
   for (const char bit : bits) {
     if (bit == '_') continue;
     if (bit != '0' && bit != '1' && bit != 'x') return fail("invalid value of `bitmap`: ", text);
-    if (++count > 32) break;
-    modifier.mask = modifier.mask << 1 | (bit != 'x' ? 1u : 0u);
-    modifier.bits = modifier.bits << 1 | (bit == '1' ? 1u : 0u);
+    if (++count > kBits) break;
+    modifier.mask = modifier.mask << 1 | Register{bit != 'x'};
+    modifier.bits = modifier.bits << 1 | Register{bit == '1'};
   }
-  if (count == 0 || count > 32) return fail("invalid value of `bitmap`: ", text);
+  if (count == 0 || count > kBits) return fail("invalid value of `bitmap`: ", text);
   return {};
 }
 
@@ -115,6 +119,17 @@ Result<> parse_leaf(const json::value& body, std::vector<CpuidModifier>& all) {
     all.push_back(modifier);
   }
   return {};
+}
+
+Result<MsrModifier> parse_msr(const json::value& body) {
+  std::string index;
+  std::string bitmap;
+  Fields fields(body);
+  fields.text("addr", index, true).text("bitmap", bitmap, true);
+  TRY(fields.finish());
+  MsrModifier modifier{.index = TRY(parse_index(index, "addr"))};
+  TRY(parse_bitmap(bitmap, modifier));
+  return modifier;
 }
 
 }  // namespace
@@ -161,6 +176,11 @@ Result<> check_machine(const MachineConfig& config) {
     return fail("The memory size (MiB) is either 0, or not a multiple of the configured page size.");
   if (config.mem_size_mib < 4) return fail("The memory size (MiB) is less than 4.");
   return {};
+}
+
+CpuTemplate cpu_template(const VmConfig& config) {
+  return config.machine.cpu_template == StaticTemplate::kNone ? config.cpu
+                                                              : static_template(config.machine.cpu_template);
 }
 
 Result<MachineConfig> parse_machine_config(const json::value& body) {
@@ -320,21 +340,25 @@ Result<SerialConfig> parse_serial(const json::value& body) {
   return serial;
 }
 
-Result<std::vector<CpuidModifier>> parse_cpu_config(const json::value& body) {
-  std::vector<CpuidModifier> all;
+Result<CpuTemplate> parse_cpu_config(const json::value& body) {
+  CpuTemplate cpu;
   Fields fields(body);
   const json::value* leaves = fields.any("cpuid_modifiers");
+  const json::value* registers = fields.any("msr_modifiers");
   // A template for another processor has these empty.
-  for (const char* other : {"kvm_capabilities", "msr_modifiers", "reg_modifiers", "vcpu_features"}) {
+  for (const char* other : {"kvm_capabilities", "reg_modifiers", "vcpu_features"}) {
     const json::value* list = fields.any(other);
     if (list != nullptr && (!list->is_array() || !list->get_array().empty()))
-      return fail("`", other, "`: only CPUID can be modified");
+      return fail("`", other, "`: only CPUID and MSRs can be modified");
   }
   TRY(fields.finish());
-  if (leaves == nullptr) return all;
-  if (!leaves->is_array()) return fail("invalid type of `cpuid_modifiers`: expected an array");
-  for (const json::value& leaf : leaves->get_array()) TRY(parse_leaf(leaf, all));
-  return all;
+  if (leaves != nullptr && !leaves->is_array()) return fail("invalid type of `cpuid_modifiers`: expected an array");
+  if (registers != nullptr && !registers->is_array()) return fail("invalid type of `msr_modifiers`: expected an array");
+  if (leaves != nullptr)
+    for (const json::value& leaf : leaves->get_array()) TRY(parse_leaf(leaf, cpu.cpuid));
+  if (registers != nullptr)
+    for (const json::value& one : registers->get_array()) cpu.msrs.push_back(TRY(parse_msr(one)));
+  return cpu;
 }
 
 Result<SnapshotCreate> parse_snapshot_create(const json::value& body) {
@@ -401,11 +425,13 @@ Result<std::string> parse_single(const json::value& body, std::string_view field
 }
 
 json::value to_json(const MachineConfig& config) {
-  return {{"vcpu_count", config.vcpu_count},
-          {"mem_size_mib", config.mem_size_mib},
-          {"smt", config.smt},
-          {"track_dirty_pages", config.track_dirty_pages},
-          {"huge_pages", "None"}};
+  json::object out{{"vcpu_count", config.vcpu_count},
+                   {"mem_size_mib", config.mem_size_mib},
+                   {"smt", config.smt},
+                   {"track_dirty_pages", config.track_dirty_pages},
+                   {"huge_pages", "None"}};
+  if (config.cpu_template != StaticTemplate::kNone) out["cpu_template"] = static_template_name(config.cpu_template);
+  return out;
 }
 
 namespace {
@@ -450,19 +476,28 @@ json::value mmds_json(const MmdsConfig& mmds) {
           {"imds_compat", mmds.imds_compatible}};
 }
 
-json::value cpuid_json(const std::vector<CpuidModifier>& modifiers) {
+template <typename Modifier>
+std::string bitmap_text(const Modifier& m) {
+  std::string bitmap = "0b";
+  for (int bit = 8 * sizeof m.mask - 1; bit >= 0; --bit)
+    bitmap += (m.mask >> bit & 1) == 0 ? 'x' : (m.bits >> bit & 1) != 0 ? '1' : '0';
+  return bitmap;
+}
+
+json::value cpu_json(const CpuTemplate& cpu) {
   static constexpr std::string_view kRegisters[] = {"eax", "ebx", "ecx", "edx"};
   json::array leaves;
-  for (const CpuidModifier& m : modifiers) {
-    std::string bitmap = "0b";
-    for (int bit = 31; bit >= 0; --bit) bitmap += (m.mask >> bit & 1) == 0 ? 'x' : (m.bits >> bit & 1) != 0 ? '1' : '0';
-    leaves.push_back(
-        {{"leaf", std::to_string(m.leaf)},
-         {"subleaf", std::to_string(m.subleaf)},
-         {"flags", 0},
-         {"modifiers", json::array{{{"register", kRegisters[static_cast<size_t>(m.reg)]}, {"bitmap", bitmap}}}}});
+  for (const CpuidModifier& m : cpu.cpuid) {
+    leaves.push_back({{"leaf", std::to_string(m.leaf)},
+                      {"subleaf", std::to_string(m.subleaf)},
+                      {"flags", 0},
+                      {"modifiers", json::array{{{"register", kRegisters[static_cast<size_t>(m.reg)]},
+                                                 {"bitmap", bitmap_text(m)}}}}});
   }
-  return {{"cpuid_modifiers", std::move(leaves)}};
+  json::array registers;
+  for (const MsrModifier& m : cpu.msrs)
+    registers.push_back({{"addr", std::to_string(m.index)}, {"bitmap", bitmap_text(m)}});
+  return {{"cpuid_modifiers", std::move(leaves)}, {"msr_modifiers", std::move(registers)}};
 }
 
 }  // namespace
@@ -491,7 +526,7 @@ json::value to_json(const VmConfig& config) {
   if (!config.serial.serial_out_path.empty() || config.serial.rate.limits())
     out["serial"] = {{"serial_out_path", config.serial.serial_out_path},
                      {"rate_limiter", bucket_json(config.serial.rate)}};
-  if (!config.cpuid.empty()) out["cpu-config"] = cpuid_json(config.cpuid);
+  if (!config.cpu.empty()) out["cpu-config"] = cpu_json(config.cpu);
   return out;
 }
 
@@ -519,7 +554,7 @@ Result<VmConfig> parse_vm_config(const json::value& body) {
   if (const auto* logger = fields.any("logger")) config.logger = TRY_CTX(parse_logger(*logger), "logger");
   if (const auto* metrics = fields.any("metrics")) config.metrics = TRY_CTX(parse_metrics(*metrics), "metrics");
   if (const auto* serial = fields.any("serial")) config.serial = TRY_CTX(parse_serial(*serial), "serial");
-  if (const auto* cpu = fields.any("cpu-config")) config.cpuid = TRY_CTX(parse_cpu_config(*cpu), "cpu-config");
+  if (const auto* cpu = fields.any("cpu-config")) config.cpu = TRY_CTX(parse_cpu_config(*cpu), "cpu-config");
   TRY(fields.finish());
   return config;
 }

@@ -11,7 +11,7 @@
 #include "vmm/cpu/engine.h"
 #include "vmm/devices/virtio/net.h"
 #include "vmm/devices/virtio/rate_limiter.h"
-#include "vmm/machine/cpuid.h"
+#include "vmm/machine/cpu_template.h"
 #include "vmm/mmds/stack.h"
 
 namespace proa::vmm {
@@ -25,6 +25,7 @@ struct MachineConfig {
   unsigned vcpu_count = 1;
   uint64_t mem_size_mib = 128;
   bool smt = false, track_dirty_pages = false;
+  StaticTemplate cpu_template = StaticTemplate::kNone;
 };
 
 struct DriveConfig {
@@ -88,8 +89,11 @@ struct VmConfig {
   std::optional<LoggerConfig> logger;
   std::optional<MetricsConfig> metrics;
   SerialConfig serial;
-  std::vector<CpuidModifier> cpuid;
+  CpuTemplate cpu;  // PUT /cpu-config
 };
+
+// What the processor is to show: of /cpu-config, or of `cpu_template`.
+CpuTemplate cpu_template(const VmConfig& config);
 
 // Buckets that are not named stay as they are.
 struct RateUpdate {
@@ -137,7 +141,7 @@ Result<ConsoleConfig> parse_console(const boost::json::value& body);
 Result<LoggerConfig> parse_logger(const boost::json::value& body);
 Result<MetricsConfig> parse_metrics(const boost::json::value& body);
 Result<SerialConfig> parse_serial(const boost::json::value& body);
-Result<std::vector<CpuidModifier>> parse_cpu_config(const boost::json::value& body);
+Result<CpuTemplate> parse_cpu_config(const boost::json::value& body);
 Result<SnapshotCreate> parse_snapshot_create(const boost::json::value& body);
 Result<SnapshotLoad> parse_snapshot_load(const boost::json::value& body);
 // A body with one text field of that name.

@@ -81,7 +81,7 @@ Result<> MicroVm::set_machine(const MachineConfig& machine) {
   const std::lock_guard lock(mutex_);
   TRY(before_start());
   TRY_CTX(check_machine(machine), "Machine config error");
-  config_.machine = machine;
+  use_machine(machine);
   return {};
 }
 
@@ -90,8 +90,13 @@ Result<> MicroVm::patch_machine(const boost::json::value& body) {
   TRY(before_start());
   const MachineConfig changed = TRY(patch_machine_config(config_.machine, body));
   TRY_CTX(check_machine(changed), "Machine config error");
-  config_.machine = changed;
+  use_machine(changed);
   return {};
+}
+
+void MicroVm::use_machine(const MachineConfig& machine) {
+  config_.machine = machine;
+  if (machine.cpu_template != StaticTemplate::kNone) config_.cpu = {};
 }
 
 // One root device at most, which comes first; the same id again replaces.
@@ -196,10 +201,12 @@ Result<> MicroVm::set_serial(SerialConfig serial) {
   return {};
 }
 
-Result<> MicroVm::set_cpuid(std::vector<CpuidModifier> modifiers) {
+// The last of /cpu-config and `cpu_template` counts.
+Result<> MicroVm::set_cpu(CpuTemplate cpu) {
   const std::lock_guard lock(mutex_);
   TRY(before_start());
-  config_.cpuid = std::move(modifiers);
+  config_.cpu = std::move(cpu);
+  config_.machine.cpu_template = StaticTemplate::kNone;
   return {};
 }
 
@@ -215,7 +222,7 @@ Result<> MicroVm::set_config(VmConfig config) {
   if (config.logger) TRY(set_logger(std::move(*config.logger)));
   if (config.metrics) TRY(set_metrics(std::move(*config.metrics)));
   TRY(set_serial(std::move(config.serial)));
-  return set_cpuid(std::move(config.cpuid));
+  return config.cpu.empty() ? Result<>{} : set_cpu(std::move(config.cpu));
 }
 
 std::string command_line(const VmConfig& config) {
@@ -254,7 +261,7 @@ Result<> MicroVm::make_machine(std::optional<Fd> memory) {
                                   .memory_file = std::move(memory),
                                   .engine = options_.engine,
                                   .engine_options = options_.engine_options,
-                                  .cpuid = config_.cpuid,
+                                  .cpu = cpu_template(config_),
                                   .debug_exit = options_.debug_exit,
                                   .serial_output = [this](char byte) { serial_byte(byte); }}));
   machine_->serial().on_room = [this] { machine_->reactor().post([this] { feed_serial(); }); };
@@ -332,6 +339,8 @@ Result<> MicroVm::start(std::optional<Image> image) {
   TRY(before_start());
   if (!config_.boot) return fail("Start microvm error: Cannot start microvm without kernel configuration.");
   const auto begin = [&]() -> Result<> {
+    if (config_.machine.cpu_template != StaticTemplate::kNone)
+      TRY(check_processor(config_.machine.cpu_template, host_processor(), choose_engine(options_.engine)));
     TRY(make_machine(image ? std::optional(std::move(image->memory)) : std::nullopt));
     TRY(image ? machine_->restore(image->state) : boot());
     if (config_.machine.track_dirty_pages) TRY(machine_->track_dirty(true));

@@ -62,7 +62,7 @@ class MicroVm {
   Result<> set_logger(LoggerConfig logger);
   Result<> set_metrics(MetricsConfig metrics);
   Result<> set_serial(SerialConfig serial);
-  Result<> set_cpuid(std::vector<CpuidModifier> modifiers);
+  Result<> set_cpu(CpuTemplate cpu);
   Result<> set_config(VmConfig config);
   // What a machine is that has booted already; of one with the same board, engine and number of devices of each type.
   struct Image {
@@ -107,6 +107,7 @@ class MicroVm {
   Result<> make_machine(std::optional<Fd> memory);
   Result<> add_devices();
   Result<> add_net(NetConfig& net);
+  void use_machine(const MachineConfig& machine);
   Result<> boot();
   Result<> open_serial();
   void serial_byte(char byte);

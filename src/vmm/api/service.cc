@@ -148,8 +148,7 @@ constexpr Route kRoutes[] = {
     {"PATCH", "machine-config", patch_machine},
     {"PUT", "cpu-config",
      [](Call& c) {
-       return with(c, parse_cpu_config,
-                   [](MicroVm& vm, std::vector<CpuidModifier> m) { return vm.set_cpuid(std::move(m)); });
+       return with(c, parse_cpu_config, [](MicroVm& vm, CpuTemplate t) { return vm.set_cpu(std::move(t)); });
      }},
     {"PUT", "drives",
      [](Call& c) {

@@ -10,8 +10,8 @@ namespace {
 
 // The setup header of a bzImage (boot.rst, "The Real-Mode Kernel Header").
 constexpr size_t kSetupSects = 0x1f1, kHeaderMagic = 0x202, kVersion = 0x206, kInitrdMax = 0x22c, kXloadflags = 0x236,
-                 kCommandLineMax = 0x238, kPayloadOffset = 0x248, kPayloadLength = 0x24c, kHeaderBegin = 0x1f1,
-                 kJump = 0x201, kHeaderLimit = 0x290;
+                 kCommandLineMax = 0x238, kPayloadOffset = 0x248, kPayloadLength = 0x24c, kPreferred = 0x258,
+                 kInitSize = 0x260, kHeaderBegin = 0x1f1, kJump = 0x201, kHeaderLimit = 0x290;
 
 template <typename T>
 T field(std::string_view image, size_t at) {
@@ -37,6 +37,19 @@ Result<LoadedKernel> place_elf(std::string_view image, GuestMemory& memory, cons
   return kernel;
 }
 
+constexpr size_t kEntry64 = 0x200;  // behind the start of the protected-mode code
+
+// Without a payload the file's own code is all there is (memory testers and their kin).
+Result<LoadedKernel> place_raw(std::string_view image, uint64_t setup_bytes, GuestMemory& memory) {
+  if (setup_bytes >= image.size()) return fail("has no code behind its setup sectors");
+  const std::string_view code = image.substr(setup_bytes);
+  const auto at = field<uint64_t>(image, kPreferred);
+  const uint64_t size = std::max<uint64_t>(code.size(), field<uint32_t>(image, kInitSize));
+  if (at < kHighMemory || memory.at(at, size) == nullptr) return fail("does not fit into memory at ", at);
+  memory.write(at, code.data(), code.size());
+  return LoadedKernel{.protocol = BootProtocol::kLinux64, .entry = at + kEntry64, .end = at + size, .setup_header = {}};
+}
+
 // The payload is the ELF file, compressed; we unpack it and enter it without the kernel's own unpacker.
 Result<LoadedKernel> load_bzimage(const FileView& file, GuestMemory& memory, const KernelOptions& options) {
   const std::string_view image = file.bytes();
@@ -46,10 +59,15 @@ Result<LoadedKernel> load_bzimage(const FileView& file, GuestMemory& memory, con
   const uint64_t payload = setup * 512 + field<uint32_t>(image, kPayloadOffset);
   const uint64_t length = field<uint32_t>(image, kPayloadLength);
   if (payload > image.size() || length > image.size() - payload) return fail("its payload is not within the file");
-  const std::string_view packed = image.substr(payload, length);
-  const FileView unpacked = TRY(unpack_cached(file, packed, find_compression(packed), options.cache_folder));
-  if (!is_elf(unpacked.bytes())) return fail("its payload is no ELF file");
-  LoadedKernel kernel = TRY(place_elf(unpacked.bytes(), memory, options, true));
+  LoadedKernel kernel;
+  if (length == 0) {
+    kernel = TRY(place_raw(image, setup * 512, memory));
+  } else {
+    const std::string_view packed = image.substr(payload, length);
+    const FileView unpacked = TRY(unpack_cached(file, packed, find_compression(packed), options.cache_folder));
+    if (!is_elf(unpacked.bytes())) return fail("its payload is no ELF file");
+    kernel = TRY(place_elf(unpacked.bytes(), memory, options, true));
+  }
   const size_t header_end = std::min<size_t>(kHeaderMagic + field<uint8_t>(image, kJump), kHeaderLimit);
   kernel.setup_header = image.substr(kHeaderBegin, header_end - kHeaderBegin);
   kernel.initrd_max = field<uint32_t>(image, kInitrdMax);

@@ -90,6 +90,10 @@ class Vcpu {
   virtual Result<CpuState> state() = 0;
   virtual Result<> set_state(const CpuState& state) = 0;
   virtual ExitCounts exits() const = 0;
+  // A model-specific register as the host may set it, also one that the guest can only read. While no thread is in
+  // run(). An error: there is no such register.
+  virtual Result<uint64_t> msr(uint32_t index) = 0;
+  virtual Result<> set_msr(uint32_t index, uint64_t value) = 0;
 };
 
 struct CpuidLeaf {

@@ -41,7 +41,9 @@ Result<std::string> template_kind(const VmConfig& config, const MicroVm::Options
   if (config.entropy) kind += "entropy\n";
   if (config.console) kind += "console\n";
   if (options.debug_exit) kind += "debug-exit\n";
-  for (const CpuidModifier& m : config.cpuid)
+  const CpuTemplate cpu = cpu_template(config);
+  for (const MsrModifier& m : cpu.msrs) kind += cat("msr ", m.index, " ", m.mask, " ", m.bits, "\n");
+  for (const CpuidModifier& m : cpu.cpuid)
     kind += cat("cpuid ", m.leaf, " ", m.subleaf, " ", static_cast<unsigned>(m.reg), " ", m.mask, " ", m.bits, "\n");
   return kind;
 }

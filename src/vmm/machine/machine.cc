@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <charconv>
 
 #include "base/log.h"
 #include "vmm/machine/vcpu_state.h"
@@ -20,6 +21,11 @@ constexpr size_t kGenerationBytes = 16;
 constexpr unsigned kVirtioLines[] = {5, 6, 7, 9, 10, 11, 12, 14, 15, 16, 17, 18, 19, 20, 21, 22, 3};
 static_assert(std::size(kVirtioLines) == Machine::kMaxVirtio);
 constexpr uint64_t kLeastMemory = 4 << 20;
+
+std::string hex_text(uint64_t value) {
+  char digits[17];
+  return {digits, std::to_chars(digits, std::end(digits), value, 16).ptr};
+}
 
 }  // namespace
 
@@ -123,10 +129,34 @@ Result<> Machine::make_board() {
 Result<> Machine::make_vcpus() {
   const std::vector<CpuidLeaf> supported = TRY(engine_->supported_cpuid());
   for (unsigned i = 0; i < plan_.vcpus; ++i) {
-    const auto cpuid = guest_cpuid(supported, i, plan_.vcpus, plan_.cpuid);
+    const auto cpuid = guest_cpuid(supported, i, plan_.vcpus, plan_.cpu.cpuid);
     vcpus_.push_back(TRY(engine_->create_vcpu(i, cpuid)));
   }
+  return modify_msrs();
+}
+
+Result<> Machine::modify_msrs() {
+  for (const auto& vcpu : vcpus_) {
+    for (const MsrModifier& modifier : plan_.cpu.msrs) {
+      const auto now = vcpu->msr(modifier.index);
+      if (!now)
+        return fail("Template changes an MSR entry not supported by ", engine_->name(), ": Register Address: 0x",
+                    hex_text(modifier.index));
+      TRY_CTX(vcpu->set_msr(modifier.index, modifier.apply(*now)), "CPU template");
+    }
+  }
   return {};
+}
+
+// Of one vCPU: the registers that the template names, whose guest may have changed them since.
+void Machine::transfer_msrs(StateStream& s, std::vector<uint64_t>& values) const {
+  values.resize(plan_.cpu.msrs.size());
+  for (uint64_t& value : values) s.value(value);
+}
+
+Result<> Machine::enter(const CpuState& state) {
+  TRY(vcpus_[0]->set_state(state));
+  return modify_msrs();
 }
 
 Result<> Machine::add(std::unique_ptr<virtio::Device> device) {
@@ -162,7 +192,7 @@ Result<> Machine::boot(const BootPlan& plan) {
   for (const Attached& attached : devices_) acpi.virtio.push_back(attached.place);
   const Booted booted = TRY(vmm::boot(plan, acpi, *memory_));
   TRY(write_generation());
-  return vcpus_[0]->set_state(booted.state);
+  return enter(booted.state);
 }
 
 Result<> Machine::start() {
@@ -310,6 +340,9 @@ Result<std::string> Machine::save() {
   for (const auto& vcpu : vcpus_) {
     CpuState state = TRY(vcpu->state());
     transfer_vcpu(s, state);
+    std::vector<uint64_t> msrs;
+    for (const MsrModifier& modifier : plan_.cpu.msrs) msrs.push_back(TRY(vcpu->msr(modifier.index)));
+    transfer_msrs(s, msrs);
   }
   transfer_board(s);
   return s.finish();
@@ -330,12 +363,19 @@ Result<> Machine::restore(std::string_view saved) {
   s.value(clock);
   s.check(vcpus == plan_.vcpus && bytes == plan_.memory_bytes, "size");
   std::vector<CpuState> states(plan_.vcpus);
-  for (CpuState& state : states) transfer_vcpu(s, state);
+  std::vector<std::vector<uint64_t>> msrs(plan_.vcpus);
+  for (size_t i = 0; i < states.size(); ++i) {
+    transfer_vcpu(s, states[i]);
+    transfer_msrs(s, msrs[i]);
+  }
   for (Attached& attached : devices_) attached.transport->pause();
   pit_->pause();
   transfer_board(s);
   TRY(s.finish());
-  for (size_t i = 0; i < states.size(); ++i) TRY(vcpus_[i]->set_state(states[i]));
+  for (size_t i = 0; i < states.size(); ++i) {
+    TRY(vcpus_[i]->set_state(states[i]));
+    for (size_t m = 0; m < msrs[i].size(); ++m) TRY(vcpus_[i]->set_msr(plan_.cpu.msrs[m].index, msrs[i][m]));
+  }
   TRY(engine_->set_clock(clock));
   TRY(write_generation());
   interrupts_->announce();

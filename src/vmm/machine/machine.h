@@ -26,7 +26,7 @@
 #include "vmm/devices/reactor.h"
 #include "vmm/devices/serial.h"
 #include "vmm/devices/virtio/device.h"
-#include "vmm/machine/cpuid.h"
+#include "vmm/machine/cpu_template.h"
 
 namespace proa::vmm {
 
@@ -51,7 +51,7 @@ struct MachinePlan {
   std::optional<Fd> memory_file;
   EngineKind engine = EngineKind::kAuto;
   EngineOptions engine_options;
-  std::vector<CpuidModifier> cpuid;
+  CpuTemplate cpu;
   bool debug_exit = false;
   // What the guest writes to the serial port; on vCPU threads, must not wait long.
   std::function<void(char)> serial_output;
@@ -69,7 +69,7 @@ class Machine {
   Result<> add(std::unique_ptr<virtio::Device> device);
   Result<> boot(const BootPlan& plan);
   // In place of boot(), for what was put into memory by hand: where vCPU 0 begins.
-  Result<> enter(const CpuState& state) { return vcpus_[0]->set_state(state); }
+  Result<> enter(const CpuState& state);
   // Starts the vCPUs.
   Result<> start();
 
@@ -118,6 +118,8 @@ class Machine {
   Result<> make_board();
   Result<> make_vcpus();
   Result<> write_generation();
+  Result<> modify_msrs();
+  void transfer_msrs(StateStream& s, std::vector<uint64_t>& values) const;
   void run_vcpu(unsigned index);
   // Waits while the machine is paused; false when it has ended.
   bool rest();

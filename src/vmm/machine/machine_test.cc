@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <set>
+
+#include "vmm/boot/layout.h"
 #include "vmm/cpu/kvm/kvm.h"
 #include "vmm/devices/virtio/rng.h"
 #include "vmm/machine/snapshot.h"
@@ -43,7 +46,7 @@ class MachineTest : public testing::TestWithParam<EngineKind> {
                                     .memory_file = std::move(memory),
                                     .engine = kind,
                                     .engine_options = {},
-                                    .cpuid = {},
+                                    .cpu = cpu,
                                     .serial_output = [&heard](char byte) { heard.add(byte); }});
     EXPECT_TRUE(machine) << machine.error().message();
     EXPECT_TRUE((*machine)->add(std::make_unique<virtio::Rng>()));
@@ -60,6 +63,7 @@ class MachineTest : public testing::TestWithParam<EngineKind> {
   }
   TinyKernel files;
   Said said;
+  CpuTemplate cpu;
 };
 
 TEST_P(MachineTest, BootsTalksAndSwitchesOff) {
@@ -102,6 +106,8 @@ TEST_P(MachineTest, ASnapshotGoesOnElsewhereAndUnderTheOtherEngine) {
 
   const SavedMachine saved = read_state_file(diff.state).value();
   EXPECT_EQ("how", saved.description);
+  using Generation = std::array<uint64_t, 2>;
+  std::set<Generation> generations;
   for (const EngineKind kind : {GetParam(), EngineKind::kKvm, EngineKind::kTranslator}) {
     if (kind == EngineKind::kKvm && probe_kvm() == KvmKind::kNone) continue;
     Said later;
@@ -109,6 +115,7 @@ TEST_P(MachineTest, ASnapshotGoesOnElsewhereAndUnderTheOtherEngine) {
     const auto restored = copy->restore(saved.state);
     ASSERT_TRUE(restored) << restored.error().message();
     EXPECT_EQ(2u, copy->memory().load<uint32_t>(0x101000));
+    EXPECT_TRUE(generations.insert(*copy->memory().load<Generation>(kAcpi + 0x8000)).second);
     ASSERT_TRUE(copy->start());
     ASSERT_TRUE(copy->resume());
     copy->serial().input("x");
@@ -116,6 +123,24 @@ TEST_P(MachineTest, ASnapshotGoesOnElsewhereAndUnderTheOtherEngine) {
     copy->serial().input("q");
     EXPECT_EQ(End::Kind::kOff, copy->wait().kind);
   }
+}
+
+TEST_P(MachineTest, ShowsTheRegistersOfItsTemplate) {
+  cpu.msrs = {{.index = 0x10a, .mask = ~0ULL, .bits = 'L'}};
+  auto machine = booted();
+  machine->serial().input("m");
+  EXPECT_TRUE(said.wait_for("L"));
+  ASSERT_TRUE(machine->pause());
+  const std::string state = machine->save().value();
+  const SnapshotFiles files_of{.state = files.path("state"), .memory = files.path("memory")};
+  ASSERT_TRUE(write_snapshot(*machine, SnapshotKind::kFull, "", files_of, false));
+  Said later;
+  const auto copy = make(later, kernel::open(files_of.memory.c_str(), O_RDONLY).value());
+  ASSERT_TRUE(copy->restore(state));
+  ASSERT_TRUE(copy->start());
+  ASSERT_TRUE(copy->resume());
+  copy->serial().input("m");
+  EXPECT_TRUE(later.wait_for("L"));
 }
 
 TEST_P(MachineTest, DamagedStateIsRefused) {
@@ -159,9 +184,34 @@ TEST(Cpuid, MasksAndCompletes) {
   EXPECT_EQ(4u, find(0xb, 1).ebx);
 }
 
+TEST(CpuTemplateTest, IsForSomeProcessors) {
+  const Processor cascade_lake{.intel = true, .family = 6, .model = 0x55, .stepping = 7};
+  const Processor newer{.intel = true, .family = 6, .model = 0xcf, .stepping = 2};
+  const Processor milan{.amd = true, .family = 0x19, .model = 1, .stepping = 1};
+  EXPECT_TRUE(check_processor(StaticTemplate::kT2s, cascade_lake, EngineKind::kKvm));
+  EXPECT_TRUE(check_processor(StaticTemplate::kT2a, milan, EngineKind::kKvm));
+  EXPECT_TRUE(check_processor(StaticTemplate::kNone, newer, EngineKind::kKvm));
+  EXPECT_TRUE(check_processor(StaticTemplate::kT2, newer, EngineKind::kTranslator));
+  EXPECT_THAT(check_processor(StaticTemplate::kT2, newer, EngineKind::kKvm).error().message(),
+              HasSubstr("model is not permitted"));
+  EXPECT_THAT(check_processor(StaticTemplate::kT2, milan, EngineKind::kTranslator).error().message(),
+              HasSubstr("vendor mismatched"));
+}
+
+TEST(CpuTemplateTest, HidesFeatures) {
+  std::vector<CpuidLeaf> supported = {{.leaf = 1, .eax = 0xc06f2, .ecx = ~0u, .edx = ~0u},
+                                      {.leaf = 7, .by_subleaf = true, .ebx = ~0u, .ecx = ~0u, .edx = ~0u}};
+  const auto leaves = guest_cpuid(supported, 0, 1, static_template(StaticTemplate::kT2cl).cpuid);
+  EXPECT_EQ(0x306f2u, leaves[0].eax) << "shown as Haswell";
+  EXPECT_EQ(0u, leaves[1].ebx & 1u << 29) << "SHA";
+  EXPECT_NE(0u, leaves[1].ebx & 1u << 9) << "ERMS";
+  EXPECT_EQ(0u, leaves[1].ecx & 1u << 2) << "UMIP";
+  EXPECT_EQ(0x0c0a0c4cu, static_template(StaticTemplate::kT2s).msrs.at(0).apply(~0ULL));
+}
+
 TEST(MachinePlan, ImpossibleOnesAreRefused) {
-  EXPECT_THAT(Machine::create({.vcpus = 0, .engine_options = {}, .cpuid = {}}).error().message(), HasSubstr("vCPUs"));
-  EXPECT_THAT(Machine::create({.memory_bytes = 1000, .engine_options = {}, .cpuid = {}}).error().message(),
+  EXPECT_THAT(Machine::create({.vcpus = 0, .engine_options = {}, .cpu = {}}).error().message(), HasSubstr("vCPUs"));
+  EXPECT_THAT(Machine::create({.memory_bytes = 1000, .engine_options = {}, .cpu = {}}).error().message(),
               HasSubstr("memory"));
 }
 

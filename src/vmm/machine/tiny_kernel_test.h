@@ -1,5 +1,6 @@
 // A kernel of a few dozen bytes (Multiboot, 32-bit): says "boot", answers each byte typed on the serial port with the
-// next letter of the alphabet, and switches the machine off at "q". Runs under every engine.
+// next letter of the alphabet ("m": with the low byte of IA32_ARCH_CAPABILITIES), and switches the machine off at "q".
+// Runs under every engine.
 #pragma once
 
 #include <fcntl.h>
@@ -34,6 +35,8 @@ proa_tiny_kernel:
   inb %dx, %al
   cmp $0x71, %al
   je 4f
+  cmp $0x6d, %al
+  je 6f
   incl 0x101000
   mov %bl, %al
   inc %bl
@@ -43,6 +46,11 @@ proa_tiny_kernel:
   mov $0x34, %al
   outb %al, %dx
 5: jmp 5b
+6: mov $0x10a, %ecx
+  rdmsr
+  mov $0x3f8, %edx
+  outb %al, %dx
+  jmp 3b
 9: .asciz "boot\n"
 .code64
 proa_tiny_kernel_end:

@@ -79,6 +79,8 @@ class KvmEngine::Owned : public Vcpu {
   Result<CpuState> state() override { return vcpu_->state(); }
   Result<> set_state(const CpuState& state) override { return vcpu_->set_state(state); }
   ExitCounts exits() const override { return vcpu_->exits(); }
+  Result<uint64_t> msr(uint32_t index) override { return vcpu_->msr(index); }
+  Result<> set_msr(uint32_t index, uint64_t value) override { return vcpu_->set_msr(index, value); }
 
  private:
   KvmEngine& engine_;

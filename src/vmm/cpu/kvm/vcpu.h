@@ -62,6 +62,8 @@ class KvmVcpu : public Vcpu {
   Result<CpuState> state() override;
   Result<> set_state(const CpuState& state) override;
   ExitCounts exits() const override;
+  Result<uint64_t> msr(uint32_t index) override;
+  Result<> set_msr(uint32_t index, uint64_t value) override;
   void list_exits(std::string& out);
 
   Result<> set_tsc_khz(uint64_t khz);

@@ -269,4 +269,20 @@ Result<> KvmVcpu::set_state(const CpuState& state) {
   return set_pending(fd_.get(), state.pending);
 }
 
+Result<uint64_t> KvmVcpu::msr(uint32_t index) {
+  const WithEntries<kvm_msrs, kvm_msr_entry> one(1);
+  one->nmsrs = 1;
+  one.entries()[0].index = index;
+  if (TRY(KVM_CALL(fd_.get(), KVM_GET_MSRS, one.get())) != 1) return fail("KVM has no MSR ", index);
+  return one.entries()[0].data;
+}
+
+Result<> KvmVcpu::set_msr(uint32_t index, uint64_t value) {
+  const WithEntries<kvm_msrs, kvm_msr_entry> one(1);
+  one->nmsrs = 1;
+  one.entries()[0] = {index, 0, value};
+  if (TRY(KVM_CALL(fd_.get(), KVM_SET_MSRS, one.get())) != 1) return fail("MSR ", index, " cannot be ", value, " here");
+  return {};
+}
+
 }  // namespace proa::vmm::kvm

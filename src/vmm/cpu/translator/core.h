@@ -9,6 +9,7 @@
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <vector>
 
@@ -51,6 +52,12 @@ class Core {
   // Enters the guest's handler; what cannot be delivered becomes a double fault. False: triple fault.
   bool deliver(const Fault& fault);
   bool interrupt(uint8_t vector);
+
+  // A #GP: there is none of that number, or it cannot have that value.
+  Guest<uint64_t> msr(uint32_t number);
+  Guest<> set_msr(uint32_t number, uint64_t value);
+  // From outside: what the guest cannot write reads so from now on.
+  void give_msr(uint32_t number, uint64_t value);
 
   void save();                          // into state()
   void restore(const CpuState& state);  // the other way round
@@ -206,8 +213,6 @@ class Core {
   Guest<> check_pdptes(uint64_t cr3);
   Guest<> read_msr();
   Guest<> write_msr();
-  Guest<uint64_t> msr(uint32_t number);
-  Guest<> set_msr(uint32_t number, uint64_t value);
   Guest<> syscall();
   Guest<> sysret(const Insn& insn);
   Guest<> sysenter();
@@ -225,6 +230,7 @@ class Core {
   Mmu mmu_;
   Surroundings out_;
   std::vector<CpuidLeaf> cpuid_;
+  std::map<uint32_t, uint64_t> given_msrs_;
   unsigned cpl_ = 0;
   uint64_t next_ = 0;  // RIP after the instruction being executed
 };

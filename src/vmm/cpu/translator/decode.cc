@@ -262,6 +262,8 @@ class Decoder {
     }
     if (op.rm == RmClass::kMemory && !i_.has_memory) return Decoded::kInvalid;
     if (op.kind == Kind::kIdentity && op.rm == RmClass::kRegister && i_.has_memory) return Decoded::kInvalid;
+    // RDRAND and RDSEED; with F3 other instructions that are not offered.
+    if (i_.code == (kMap0F | 0xc7) && i_.ext() >= 6 && (i_.rep || i_.repne)) return Decoded::kInvalid;
     if (i_.code == (kMap0F | 0xf7) && i_.has_memory) return Decoded::kInvalid;
     return Decoded::kOk;
   }

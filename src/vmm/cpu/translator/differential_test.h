@@ -201,7 +201,7 @@ class Translated : public Bus {
     const CpuState state = TRY(vcpu_->state());
     return outcome(state);
   }
-  const Engine& engine() const { return *engine_; }
+  Engine& engine() const { return *engine_; }
   GuestMemory& memory() { return *memory_; }
 
   // Bus: the handlers of exceptions end in OUT.

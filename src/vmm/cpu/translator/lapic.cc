@@ -262,6 +262,7 @@ void Lapic::write(uint32_t offset, uint32_t value) {
       break;
     case kIcrHigh: icr_ = (icr_ & 0xffffffff) | static_cast<uint64_t>(value) << 32; break;
     case kLvtTimer: {
+      tick();  // what has run out did so in the old mode
       const TimerMode old = timer_mode();
       lvt_timer_ = (value & 0x710ff) | (enabled() ? 0 : kMasked);
       if ((old == kDeadline) != (timer_mode() == kDeadline)) {

@@ -77,6 +77,18 @@ TEST_F(LapicTest, ThePeriodicTimerKeepsItsBeat) {
   EXPECT_EQ(*lapic_.read_msr(0x839), 50U);
 }
 
+TEST_F(LapicTest, ATimerThatHasRunOutStaysSoInAnotherMode) {
+  ASSERT_TRUE(lapic_.write_msr(0x83e, 0xb));
+  ASSERT_TRUE(lapic_.write_msr(0x832, 0x40));
+  ASSERT_TRUE(lapic_.write_msr(0x838, 100));
+  now_ = 1200;
+  EXPECT_EQ(*lapic_.read_msr(0x839), 0U);
+  ASSERT_TRUE(lapic_.write_msr(0x832, 0x20040));
+  lapic_.tick();
+  EXPECT_EQ(*lapic_.read_msr(0x839), 0U);
+  EXPECT_EQ(lapic_.acknowledge(), 0x40);
+}
+
 TEST_F(LapicTest, CommandsGoOutWithTheirDestination) {
   ASSERT_TRUE(lapic_.write_msr(0x830, 0x0000'0003'0000'0044));
   ASSERT_EQ(sent_.size(), 1U);

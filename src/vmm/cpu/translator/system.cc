@@ -291,6 +291,7 @@ Guest<> Core::debug_register(const Insn& insn) {
 }
 
 Guest<uint64_t> Core::msr(uint32_t number) {
+  if (const auto given = given_msrs_.find(number); given != given_msrs_.end()) return given->second;
   if (number >= kMsrX2apic && number <= kMsrX2apicEnd) return out_.read_apic_msr(number);
   if (const int fixed = fixed_mtrr(number); fixed >= 0) return s_.mtrr_fixed[static_cast<unsigned>(fixed)];
   if (number >= kMsrMtrrBase && number < kMsrMtrrBase + 16) return s_.mtrr_variable[number - kMsrMtrrBase];
@@ -402,6 +403,12 @@ Guest<> Core::set_msr(uint32_t number, uint64_t value) {
     case kMsrKvmPollControl: return {};
     default: return raise(kGp, 0);
   }
+}
+
+void Core::give_msr(uint32_t number, uint64_t value) {
+  given_msrs_.erase(number);
+  if (const auto done = set_msr(number, value); done && (number == kMsrTsc || msr(number) == value)) return;
+  given_msrs_[number] = value;
 }
 
 Guest<> Core::read_msr() {

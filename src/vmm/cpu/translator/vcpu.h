@@ -25,6 +25,8 @@ class TranslatorVcpu final : public Vcpu {
   Result<CpuState> state() override;
   Result<> set_state(const CpuState& state) override;
   ExitCounts exits() const override { return core_->exits; }
+  Result<uint64_t> msr(uint32_t index) override;
+  Result<> set_msr(uint32_t index, uint64_t value) override;
 
   // From any thread.
   enum Request : uint32_t {

@@ -30,6 +30,18 @@ Result<> TranslatorVcpu::set_state(const CpuState& state) {
   return {};
 }
 
+Result<uint64_t> TranslatorVcpu::msr(uint32_t index) {
+  const auto value = core_->msr(index);
+  if (!value) return fail("the translator has no MSR ", index);
+  return *value;
+}
+
+Result<> TranslatorVcpu::set_msr(uint32_t index, uint64_t value) {
+  TRY(msr(index));
+  core_->give_msr(index, value);
+  return {};
+}
+
 std::string TranslatorVcpu::report() const {
   const TranslationCounters& t = translations_->counters();
   const MmuCounters& m = core_->mmu().counters();
